@@ -1,0 +1,1 @@
+"""APIC acceleration in Xen: ask, plan, create, see, verify."""

@@ -1,0 +1,1 @@
+"""A real, unmodified Xen in an emulated machine."""
