@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent))
-import build_ffi  # noqa: E402  (lies beside this file, which build front ends do not put on the path)
+import build_ffi  # (lies beside this file, which build front ends do not put on the path)
 
 
 class BuildWithDeclarations(build_py):

@@ -1,0 +1,136 @@
+"""Types of what cffi makes of ``build_ffi.py``; read by mypy only, there is no such module at run time."""
+
+from typing import Any, Protocol
+
+class XcInterface: ...
+class XenToolLogger: ...
+class CFile: ...
+
+class ArchDomainConfigStruct:
+    emulation_flags: int
+    misc_flags: int
+
+class Altp2mStruct:
+    opts: int
+    nr: int
+
+class CreateDomainStruct:
+    ssidref: int
+    handle: Any
+    flags: int
+    iommu_opts: int
+    max_vcpus: int
+    max_evtchn_port: int
+    max_grant_frames: int
+    max_maptrack_frames: int
+    grant_opts: int  # since 4.16
+    altp2m_opts: int  # 4.19, 4.20
+    altp2m: Altp2mStruct  # since 4.21
+    vmtrace_size: int
+    cpupool_id: int  # since 4.17
+    arch: ArchDomainConfigStruct
+
+class PhysInfoStruct:
+    threads_per_core: int
+    cores_per_socket: int
+    nr_cpus: int
+    max_cpu_id: int
+    nr_nodes: int
+    max_node_id: int
+    cpu_khz: int
+    capabilities: int
+    arch_capabilities: int  # since 4.17
+    pad: int  # since 4.17
+    total_pages: int
+    free_pages: int
+    scrub_pages: int
+    outstanding_pages: int
+    max_mfn: int
+    hw_cap: list[int]
+
+class DomainInfoStruct:
+    domain: int
+    pad1: int  # since 4.16
+    flags: int
+    tot_pages: int
+    max_pages: int
+    outstanding_pages: int
+    shr_pages: int
+    paged_pages: int
+    shared_info_frame: int
+    cpu_time: int
+    nr_online_vcpus: int
+    max_vcpu_id: int
+    ssidref: int
+    handle: Any
+    cpupool: int
+    gpaddr_bits: int  # since 4.16
+    pad2: Any  # since 4.16
+    arch_config: ArchDomainConfigStruct
+
+class CpuPoolInfoStruct:
+    cpupool_id: int
+    sched_id: int
+    n_dom: int
+    cpumap: Any
+
+class XcErrorStruct:
+    code: int
+    message: bytes
+
+class LibXenCtrl(Protocol):
+    def xc_interface_open(
+        self, logger: XenToolLogger, dombuild_logger: XenToolLogger, open_flags: int, /
+    ) -> XcInterface: ...
+    def xc_interface_close(self, xch: XcInterface, /) -> int: ...
+    def xc_get_last_error(self, handle: XcInterface, /) -> XcErrorStruct: ...
+    def xc_clear_last_error(self, xch: XcInterface, /) -> None: ...
+    def xc_error_code_to_desc(self, code: int, /) -> bytes: ...
+    def xc_version(self, xch: XcInterface, cmd: int, arg: Any, /) -> int: ...
+    def xc_physinfo(self, xch: XcInterface, info: PhysInfoStruct, /) -> int: ...
+    def xc_cpupool_getinfo(self, xch: XcInterface, poolid: int, /) -> CpuPoolInfoStruct: ...
+    def xc_cpupool_infofree(self, xch: XcInterface, info: CpuPoolInfoStruct, /) -> None: ...
+    def xc_readconsolering(
+        self, xch: XcInterface, buffer: Any, pnr_chars: Any, clear: int, incremental: int, pindex: Any, /
+    ) -> int: ...
+    def xc_send_debug_keys(self, xch: XcInterface, keys: bytes, /) -> int: ...
+    def xc_domain_create(
+        self, xch: XcInterface, pdomid: Any, config: CreateDomainStruct, /
+    ) -> int: ...
+    def xc_domain_destroy(self, xch: XcInterface, domid: int, /) -> int: ...
+    def xc_domain_pause(self, xch: XcInterface, domid: int, /) -> int: ...
+    def xc_domain_unpause(self, xch: XcInterface, domid: int, /) -> int: ...
+    def xc_domain_max_vcpus(self, xch: XcInterface, domid: int, max: int, /) -> int: ...
+    def xc_domain_setmaxmem(self, xch: XcInterface, domid: int, max_memkb: int, /) -> int: ...
+    def xc_domain_sethandle(self, xch: XcInterface, domid: int, handle: bytes, /) -> int: ...
+    def xc_domain_getinfolist(
+        self, xch: XcInterface, first_domain: int, max_domains: int, info: Any, /
+    ) -> int: ...
+    def xc_domain_getinfo_single(
+        self, xch: XcInterface, domid: int, info: DomainInfoStruct, /
+    ) -> int: ...  # since 4.18
+    def xc_domain_hvm_getcontext(
+        self, xch: XcInterface, domid: int, ctxt_buf: Any, size: int, /
+    ) -> int: ...
+    def xc_domain_hvm_setcontext(
+        self, xch: XcInterface, domid: int, hvm_ctxt: Any, size: int, /
+    ) -> int: ...
+
+class LibXenToolLog(Protocol):
+    def xtl_createlogger_stdiostream(self, f: CFile, min_level: int, flags: int, /) -> XenToolLogger: ...
+    def xtl_logger_destroy(self, logger: XenToolLogger, /) -> None: ...
+
+class LibC(Protocol):
+    def fdopen(self, fd: int, mode: bytes, /) -> CFile: ...
+    def fclose(self, stream: CFile, /) -> int: ...
+
+class FFI:
+    NULL: Any
+    errno: int
+    def new(self, cdecl: str, init: object = ..., /) -> Any: ...
+    def string(self, cdata: Any, maxlen: int = ...) -> bytes: ...
+    def buffer(self, cdata: Any, size: int = ...) -> Any: ...
+    def dlopen(self, name: str | None, flags: int = ..., /) -> Any: ...
+    def typeof(self, cdecl: str, /) -> Any: ...
+    def sizeof(self, cdecl: Any, /) -> int: ...
+    def offsetof(self, cdecl: Any, *path: Any) -> int: ...

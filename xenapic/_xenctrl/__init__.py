@@ -1,0 +1,1 @@
+"""What cffi generates: one module per ABI generation, written by ``build_ffi.py``."""

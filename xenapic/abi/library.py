@@ -1,0 +1,147 @@
+"""Find libxenctrl, tell its release by its soname, pick the declarations that fit.
+
+Nothing here calls Xen. The order of search:
+
+1. the argument ``library`` (a path or a release such as ``"4.17"``),
+2. the environment variable ``XENAPIC_LIBXENCTRL`` (the same two forms),
+3. the release that the running hypervisor states in ``/sys/hypervisor/version``,
+4. every known release, newest first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xenapic.abi.elf import elf_soname
+from xenapic.abi.releases import RELEASES, Release, release, soname
+from xenapic.errors import LibraryNotFound, ReleaseUnknown
+
+if TYPE_CHECKING:
+    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenToolLog
+
+__all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
+
+ENVIRONMENT = "XENAPIC_LIBXENCTRL"
+SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
+TOOLLOG_SONAME = "libxentoollog.so.1"
+SYSFS_VERSION = Path("/sys/hypervisor/version")
+SEARCHED_BY_HAND = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
+
+
+@dataclass(frozen=True)
+class Library:
+    """libxenctrl of one release, loaded, with the declarations that fit it."""
+
+    release: Release
+    path: str
+    """What the dynamic linker was given."""
+    ffi: FFI
+    xenctrl: LibXenCtrl
+    toollog: LibXenToolLog
+    libc: LibC
+
+
+def load(library: str | os.PathLike[str] | None = None) -> Library:
+    """Load libxenctrl.
+
+    Raises `LibraryNotFound` when there is none, `ReleaseUnknown` when its soname
+    is none of those in `xenapic.abi.releases`.
+    """
+    asked = os.fspath(library) if library is not None else os.environ.get(ENVIRONMENT)
+    if asked:
+        return _load_asked(asked)
+    running = running_release()
+    ordered = sorted(RELEASES, key=lambda row: (str(row) != running, *(-n for n in row.number)))
+    for row in ordered:
+        try:
+            return _load(row, soname(row))
+        except OSError:
+            continue
+    raise _nothing_found(running)
+
+
+def running_release() -> str | None:
+    """Return the release (``"4.17"``) the kernel says it runs under, or None."""
+    try:
+        return ".".join((SYSFS_VERSION / part).read_text().strip() for part in ("major", "minor"))
+    except OSError:
+        return None
+
+
+def _load_asked(asked: str) -> Library:
+    if re.fullmatch(r"\d+\.\d+", asked):
+        row = _known(asked, f"Xen {asked} was asked for")
+        try:
+            return _load(row, soname(row))
+        except OSError as error:
+            raise LibraryNotFound(f"{soname(row)} cannot be loaded: {error}. {_advice(asked)}") from error
+    path = Path(asked)
+    try:
+        name = elf_soname(path)
+    except (OSError, ValueError) as error:
+        raise LibraryNotFound(f"{path} is no library that can be read: {error}") from error
+    match = SONAME.fullmatch(name or "")
+    if match is None:
+        raise ReleaseUnknown(f"{path} calls itself {name or 'nothing'}, not libxenctrl.so.4.N")
+    row = _known(match["release"], f"{path} is {name}")
+    try:
+        return _load(row, str(path))
+    except OSError as error:
+        raise LibraryNotFound(f"{path} cannot be loaded: {error}") from error
+
+
+def _known(text: str, fact: str) -> Release:
+    row = release(text)
+    if row is None:
+        raise ReleaseUnknown(
+            f"{fact}; the structures of that release are not known here, and a wrong layout corrupts "
+            f"memory. Known: Xen {RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic."
+        )
+    return row
+
+
+@cache
+def _load(row: Release, path: str) -> Library:
+    """Load once per process: a handle costs no second search, and C keeps its state anyway."""
+    ffi: FFI = importlib.import_module(f"xenapic._xenctrl.{row.generation}").ffi
+    return Library(
+        release=row,
+        path=path,
+        ffi=ffi,
+        xenctrl=ffi.dlopen(path),
+        toollog=ffi.dlopen(TOOLLOG_SONAME),
+        libc=ffi.dlopen(None),
+    )
+
+
+def _nothing_found(running: str | None) -> LibraryNotFound | ReleaseUnknown:
+    """Say why no known release was found: another one is there, or none at all."""
+    others = sorted({match["release"] for name in _installed() if (match := SONAME.match(name))})
+    unknown = [text for text in others if release(text) is None]
+    if unknown:
+        return ReleaseUnknown(
+            f"libxenctrl is installed for Xen {', '.join(unknown)} only; known here are Xen "
+            f"{RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic."
+        )
+    return LibraryNotFound(f"no libxenctrl.so.4.N was found. {_advice(running)}")
+
+
+def _installed() -> Iterable[str]:
+    for folder in SEARCHED_BY_HAND:
+        for pattern in ("libxenctrl.so.*", "*-linux-*/libxenctrl.so.*"):
+            yield from (path.name for path in Path(folder).glob(pattern))
+
+
+def _advice(text: str | None) -> str:
+    package = f"libxenmisc{text}" if text else "libxenmisc4.N (N as in 'xl info xen_version')"
+    return (
+        f"Install the library of the running Xen (Debian: apt-get install {package}; Fedora: xen-libs; "
+        f"Alpine: xen-libs), or name it with {ENVIRONMENT}=/path/to/libxenctrl.so.4.N."
+    )

@@ -1,0 +1,149 @@
+"""Every error xenapic raises, each with a code that a program can rely on.
+
+The tree::
+
+    XenApicError
+    ├── Unavailable            nothing can be asked of Xen from here
+    │   ├── LibraryNotFound
+    │   ├── ReleaseUnknown
+    │   ├── ReleaseMismatch
+    │   ├── NoPrivilege
+    │   └── NoXen
+    ├── CallFailed             libxenctrl or Xen answered with an errno
+    │   └── DomainNotFound
+    ├── ConfigRefused          refused here, before Xen was called
+    ├── ConfigInvalid          a value that no release could take
+    └── HandleClosed
+
+The codes are stable; the texts are for people and may be improved.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from xenapic.model.rules import Problem
+
+__all__ = [
+    "CallFailed",
+    "ConfigInvalid",
+    "ConfigRefused",
+    "DomainNotFound",
+    "HandleClosed",
+    "LibraryNotFound",
+    "NoPrivilege",
+    "NoXen",
+    "ReleaseMismatch",
+    "ReleaseUnknown",
+    "Unavailable",
+    "XenApicError",
+    "errno_name",
+]
+
+
+def errno_name(number: int) -> str:
+    """Return ``"EINVAL"`` for 22; a number without a name is returned as text."""
+    return _errno.errorcode.get(number, str(number))
+
+
+class XenApicError(Exception):
+    """Base of every error of this package."""
+
+    code: ClassVar[str] = "error"
+
+
+class Unavailable(XenApicError):
+    """Xen cannot be used from here at all; each kind says what to install or do.
+
+    ``errno`` is the number the kernel or Xen gave, when it was one of them that refused.
+    """
+
+    code = "unavailable"
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        self.errno = errno
+        super().__init__(message)
+
+
+class LibraryNotFound(Unavailable):
+    """No libxenctrl of any known release could be loaded."""
+
+    code = "library-not-found"
+
+
+class ReleaseUnknown(Unavailable):
+    """A libxenctrl was found, of a release whose structures are not known: using it could corrupt memory."""
+
+    code = "release-unknown"
+
+
+class ReleaseMismatch(Unavailable):
+    """The library and the running hypervisor are of different releases."""
+
+    code = "release-mismatch"
+
+
+class NoPrivilege(Unavailable):
+    """Xen is there, but this user or this domain may not control it."""
+
+    code = "no-privilege"
+
+
+class NoXen(Unavailable):
+    """The machine does not run under Xen, or its kernel lacks the interface to it."""
+
+    code = "no-xen"
+
+
+class HandleClosed(XenApicError):
+    """The handle was closed, or is used in a child of the process that opened it."""
+
+    code = "handle-closed"
+
+
+class ConfigInvalid(XenApicError, ValueError):
+    """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
+
+    code = "config-invalid"
+
+
+class ConfigRefused(XenApicError):
+    """A domain was refused before Xen was called; ``problems`` holds every reason found."""
+
+    code = "config-refused"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class CallFailed(XenApicError):
+    """A call of libxenctrl failed.
+
+    ``errno`` is the number Xen or the kernel gave, ``call`` the C function,
+    ``asked`` what was asked of it in words, ``text`` what libxenctrl itself
+    said (often empty).
+    """
+
+    code = "call-failed"
+
+    def __init__(self, call: str, number: int, asked: str, text: str = "") -> None:
+        self.call = call
+        self.errno = number
+        self.asked = asked
+        self.text = text
+        said = f"; libxenctrl says: {text}" if text else ""
+        super().__init__(f"{asked}: {errno_name(number)} ({os.strerror(number)}) from {call}{said}")
+
+    def __reduce__(self) -> tuple[type[CallFailed], tuple[str, int, str, str]]:
+        return type(self), (self.call, self.errno, self.asked, self.text)
+
+
+class DomainNotFound(CallFailed):
+    """There is no domain with that number (ESRCH)."""
+
+    code = "domain-not-found"

@@ -1,0 +1,208 @@
+"""Fetch Debian packages through apt, without installing them and without being root.
+
+The sources are the machine's own, with the release's name replaced: whatever mirror, proxy and
+keyring this machine trusts serves the other release too, and apt checks the signatures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import FetchFailed, LabPrerequisite
+
+CODENAMES = ("bookworm", "trixie")
+POCKETS = ("", "-updates", "-security")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One package source: where, which suites, and the options that say whom to trust."""
+
+    uris: tuple[str, ...]
+    suites: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+    def deb822(self) -> str:
+        """The source as a stanza of a ``.sources`` file, component main only."""
+        lines = [
+            "Types: deb",
+            f"URIs: {' '.join(self.uris)}",
+            f"Suites: {' '.join(self.suites)}",
+            "Components: main",
+            *(f"{name}: {value}" for name, value in self.options),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def parse_deb822(text: str) -> Iterator[Source]:
+    """Sources of a ``.sources`` file that are enabled, carry binaries and have component main."""
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = _fields(stanza)
+        if "deb" not in fields.get("types", "").split():
+            continue
+        if fields.get("enabled", "yes").strip().lower() in {"no", "false", "0"}:
+            continue
+        if "main" not in fields.get("components", "").split():
+            continue
+        options = tuple((n.title(), fields[n]) for n in ("signed-by", "trusted") if n in fields)
+        uris, suites = fields.get("uris", "").split(), fields.get("suites", "").split()
+        yield Source(tuple(uris), tuple(suites), options)
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    last = ""
+    for line in stanza.splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        if line[0] in " \t":
+            # A key may be written out in the file: its lines must stay as they are.
+            fields[last] = fields.get(last, "") + "\n" + line.rstrip()
+        elif ":" in line:
+            last, value = line.split(":", 1)
+            last = last.strip().lower()
+            fields[last] = value.strip()
+    return fields
+
+
+def parse_one_line(text: str) -> Iterator[Source]:
+    """Sources of a ``.list`` file with component main."""
+    pattern = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<rest>.+)$")
+    for line in text.splitlines():
+        match = pattern.match(line.split("#", 1)[0].strip())
+        if not match:
+            continue
+        suite, *components = match["rest"].split()
+        if "main" not in components:
+            continue
+        pairs = (o.split("=", 1) for o in (match["options"] or "").split() if "=" in o)
+        options = tuple((n.title(), v) for n, v in pairs if n in {"signed-by", "trusted"})
+        yield Source((match["uri"],), (suite,), options)
+
+
+def machine_sources(etc: Path = Path("/etc/apt")) -> list[Source]:
+    """All usable binary sources of this machine."""
+    files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
+    found: list[Source] = []
+    for file in files:
+        if file.suffix not in {".list", ".sources"} or not file.is_file():
+            continue
+        text = file.read_text(errors="replace")
+        found += parse_deb822(text) if file.suffix == ".sources" else parse_one_line(text)
+    return found
+
+
+def derive(sources: Iterable[Source], codename: str) -> list[Source]:
+    """The Debian sources among `sources`, for the Debian release `codename`.
+
+    A source that names `codename` itself is taken as it is; only without one are those of
+    another release rewritten.
+    """
+    candidates = list(sources)
+    for wanted in (codename, *CODENAMES):
+        derived = [d for s in candidates if (d := _for_release(s, wanted, codename))]
+        if any(codename in d.suites for d in derived):
+            return derived
+    raise LabPrerequisite(
+        f"no source of Debian packages among this machine's apt sources, so Debian {codename} "
+        "cannot be fetched; the lab needs a machine with Debian's apt sources "
+        f"({' or '.join(CODENAMES)})"
+    )
+
+
+def _for_release(source: Source, wanted: str, codename: str) -> Source | None:
+    ours = {wanted + pocket for pocket in POCKETS}
+    suites = tuple(codename + s[len(wanted) :] for s in source.suites if s in ours)
+    return Source(source.uris, suites, source.options) if suites else None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A fetched package file."""
+
+    name: str
+    version: str
+    path: Path
+    sha256: str
+
+
+class Apt:
+    """apt with directories of its own below `work`; nothing of the machine's state changes."""
+
+    def __init__(self, work: Path, sources: Sequence[Source]) -> None:
+        self._work = work
+        for name in ("lists/partial", "cache/archives/partial", "none"):
+            (work / name).mkdir(parents=True, exist_ok=True)
+        (work / "status").touch()
+        (work / "lab.sources").write_text("\n".join(s.deb822() for s in sources))
+        (work / "apt.conf").write_text(_CONF.format(work=work))
+
+    def update(self) -> None:
+        """Fetch and check the package lists."""
+        self._run("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
+
+    def depends(self, package: str) -> list[str]:
+        """Names `package` directly depends on."""
+        text = self._run("apt-cache", "depends", package)
+        return re.findall(r"^\s*Depends: (\S+)", text, re.M)
+
+    def download(self, packages: Sequence[str], *, closure: bool) -> list[Package]:
+        """Fetch `packages`, with all they depend on if `closure`."""
+        into = self._work / ("closure" if closure else "single")
+        (into / "partial").mkdir(parents=True, exist_ok=True)
+        if closure:
+            where = f"-oDir::Cache::archives={into}"
+            self._run("apt-get", "install", "--download-only", "--yes", where, *packages)
+        else:
+            self._run("apt-get", "download", *packages, cwd=into)
+        return sorted((_package(p) for p in into.glob("*.deb")), key=lambda p: p.name)
+
+    def _run(self, program: str, *args: str, cwd: Path | None = None) -> str:
+        argv = [program, "-qq", f"-c={self._work / 'apt.conf'}", *args]
+        env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(
+            argv, capture_output=True, text=True, cwd=cwd, env=env, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if done.returncode:
+            what = " ".join([program, *args[:1]])
+            raise FetchFailed(f"{what} failed with status {done.returncode}:\n{done.stderr[-3000:]}")
+        return done.stdout
+
+
+def _package(path: Path) -> Package:
+    fields = subprocess.run(
+        ["dpkg-deb", "--field", str(path), "Package", "Version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    name, version = (line.split(": ", 1)[1] for line in fields.splitlines())
+    return Package(name, version, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+# apt's own download user cannot reach directories only we may read. The machine's own settings (proxy, certificates) still apply; hooks after an update must not run.
+_CONF = """\
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::State "{work}";
+Dir::State::lists "{work}/lists";
+Dir::State::status "{work}/status";
+Dir::Cache "{work}/cache";
+Dir::Etc::sourcelist "{work}/lab.sources";
+Dir::Etc::sourceparts "{work}/none";
+Dir::Etc::preferences "{work}/none/none";
+Dir::Etc::preferencesparts "{work}/none";
+APT::Sandbox::User "root";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+APT::Install-Recommends "false";
+APT::Default-Release "";
+Acquire::Languages "none";
+"""

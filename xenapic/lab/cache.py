@@ -1,0 +1,113 @@
+"""A cache whose entries are either whole or not there.
+
+An entry is made in a directory of its own under a lock and renamed into place when it is done.
+Its manifest says what it was made from and what it must hold, and is checked on every use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+def cache_root() -> Path:
+    """Where the lab keeps what it fetched: ``$XENAPIC_CACHE``, else the user's cache directory."""
+    if given := os.environ.get("XENAPIC_CACHE"):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "xenapic"
+
+
+class Entry:
+    """One cache entry: the directory `home`/current, made by one recipe."""
+
+    def __init__(self, home: Path, recipe: str) -> None:
+        self.home = home
+        self.path = home / "current"
+        self._recipe = recipe
+
+    def problem(self, *, deep: bool = False) -> str | None:
+        """Why the entry cannot be used, or None; `deep` reads every byte."""
+        try:
+            manifest = self.manifest()
+        except (OSError, ValueError) as error:
+            return f"no readable manifest ({error})"
+        if manifest.get("recipe") != self._recipe:
+            return "made by another version of the lab"
+        for name, wanted in manifest["files"].items():
+            file = self.path / name
+            if not file.is_file() or file.stat().st_size != wanted["size"]:
+                return f"{name} is missing or cut short"
+            if deep and _sha256(file) != wanted["sha256"]:
+                return f"{name} is damaged"
+        return None
+
+    def manifest(self) -> dict[str, Any]:
+        """What the entry was made from, and its files with sizes and checksums."""
+        loaded = json.loads((self.path / MANIFEST).read_text())
+        if not isinstance(loaded, dict) or not isinstance(loaded.get("files"), dict):
+            raise ValueError("not a manifest")
+        return loaded
+
+    def ensure(self, make: Callable[[Path], dict[str, Any]], *, renew: bool = False) -> Path:
+        """The entry's directory; made with `make` first unless a good one is there.
+
+        `make` fills the directory it is given and returns what the manifest shall add.
+        """
+        if not renew and self.problem() is None:
+            return self.path
+        with self._lock():
+            # Another process may have made it while this one waited.
+            if renew or self.problem() is not None:
+                self._make(make)
+        return self.path
+
+    def _make(self, make: Callable[[Path], dict[str, Any]]) -> None:
+        for stale in self.home.glob("making-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix="making-", dir=self.home))
+        try:
+            made = work / "made"
+            made.mkdir()
+            manifest = {**make(made), "recipe": self._recipe, "files": _inventory(made)}
+            (made / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+            if self.path.exists():
+                # Runs that use the old entry keep its files open; new ones see the new entry.
+                self.path.rename(work / "old")
+            made.rename(self.path)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        self.home.mkdir(parents=True, exist_ok=True)
+        # The directory itself is locked: no lock file is left behind.
+        fd = os.open(self.home, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(p for p in directory.iterdir() if p.is_file())
+    return {f.name: {"size": f.stat().st_size, "sha256": _sha256(f)} for f in files}
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

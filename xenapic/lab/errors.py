@@ -1,0 +1,86 @@
+"""What can go wrong in the lab, told apart by class and by a stable ``code``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xenapic.errors import XenApicError
+
+
+class LabError(XenApicError):
+    """A failure of the lab itself, never of the command it ran."""
+
+    code = "lab"
+
+
+class LabUsageError(LabError):
+    """The caller named a machine, a Xen release or a file that does not exist."""
+
+    code = "lab-usage"
+
+
+class LabPrerequisite(LabError):
+    """Programs or package sources the lab needs are missing; says what to install."""
+
+    code = "lab-prerequisite"
+
+
+class FetchFailed(LabError):
+    """The packages of a Xen release could not be fetched or unpacked."""
+
+    code = "lab-fetch"
+
+
+class ChannelBroken(LabError):
+    """What dom0 sent back is damaged or exceeds the channel's room."""
+
+    code = "lab-channel"
+
+
+class BootError(LabError):
+    """The emulated machine did not get through a stage.
+
+    ``stage`` names it; ``serial`` is the whole serial log, ``serial_path`` where it is kept.
+    """
+
+    code = "lab-boot"
+
+    def __init__(self, what: str, *, stage: str, serial: str, serial_path: Path | None) -> None:
+        self.stage = stage
+        self.serial = serial
+        self.serial_path = serial_path
+        super().__init__("\n".join([what, *self._evidence()]))
+
+    def _evidence(self) -> list[str]:
+        tail = [f"  | {line}" for line in self.serial.splitlines()[-TAIL_LINES:]]
+        lines = ["last lines of the serial log:", *tail] if tail else ["the serial log is empty"]
+        if self.serial_path is not None:
+            lines.append(f"serial log: {self.serial_path}")
+        return lines
+
+
+class StageTimeout(BootError):
+    """A stage took longer than it may."""
+
+    code = "lab-timeout"
+
+
+class EmulatorDied(BootError):
+    """The emulator ended although the command had not."""
+
+    code = "lab-emulator"
+
+
+class XenPanicked(BootError):
+    """The hypervisor stopped with a BUG or a panic; ``serial`` says which."""
+
+    code = "lab-xen-panic"
+
+
+class Dom0Failed(BootError):
+    """Dom0's kernel or its start-up script gave up before the command ended."""
+
+    code = "lab-dom0"
+
+
+TAIL_LINES = 15

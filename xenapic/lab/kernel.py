@@ -1,0 +1,93 @@
+"""Take from a Debian kernel package what dom0 boots: the plain kernel and its drivers."""
+
+from __future__ import annotations
+
+import ctypes
+import lzma
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from .errors import FetchFailed
+
+# Drivers dom0 needs: Xen's devices for libxenctrl, and the disks with root and channel.
+DRIVERS = (
+    "xen-privcmd",
+    "xen-evtchn",
+    "xen-gntdev",
+    "xen-gntalloc",
+    "xenfs",
+    "ata_piix",
+    "sd_mod",
+    "isofs",
+    "overlay",
+)
+
+
+def plain_kernel(bzimage: bytes) -> bytes:
+    """The ELF kernel inside a bzImage: in an emulator, Xen's own unpacking costs many seconds."""
+    if bzimage[0x202:0x206] != b"HdrS" and bzimage[0x1FE:0x200] != b"\x55\xaa":
+        raise FetchFailed("the kernel package does not hold a bzImage")
+    setup_sectors = bzimage[0x1F1] or 4
+    offset, length = struct.unpack_from("<II", bzimage, 0x248)
+    start = (setup_sectors + 1) * 512 + offset
+    payload = bzimage[start : start + length]
+    if payload.startswith(b"\xfd7zXZ\0"):
+        plain = lzma.LZMADecompressor().decompress(payload)
+    elif payload.startswith(b"\x28\xb5\x2f\xfd"):
+        plain = _unzstd(payload)
+    else:
+        raise FetchFailed(f"the kernel is packed in an unknown way ({payload[:6].hex()})")
+    if not plain.startswith(b"\x7fELF"):
+        raise FetchFailed("the kernel package does not hold an ELF kernel")
+    return plain
+
+
+def _unzstd(payload: bytes) -> bytes:
+    # Python has no zstd before 3.14; every Debian has the library, because dpkg uses it.
+    # The kernel's build appends the plain size to the packed data.
+    try:
+        lib = ctypes.CDLL("libzstd.so.1")
+    except OSError as error:
+        raise FetchFailed(f"unpacking the kernel needs libzstd1: {error}") from None
+    lib.ZSTD_decompress.restype = ctypes.c_size_t
+    size = int.from_bytes(payload[-4:], "little")
+    buffer = ctypes.create_string_buffer(size)
+    sizes = ctypes.c_size_t(size), ctypes.c_size_t(len(payload) - 4)
+    done = lib.ZSTD_decompress(buffer, sizes[0], payload, sizes[1])
+    if done != size:
+        raise FetchFailed("the kernel's zstd payload is damaged")
+    return buffer.raw
+
+
+def driver_files(tree: Path, wanted: Iterable[str] = DRIVERS) -> list[tuple[str, bytes]]:
+    """Names and contents of the `wanted` modules and what they need, in loading order."""
+    files = {_module_name(p): p for p in tree.rglob("*.ko*")}
+    order: dict[str, bytes] = {}
+    for name in wanted:
+        _collect(name.replace("-", "_"), files, order)
+    return [(f"{name}.ko", data) for name, data in order.items()]
+
+
+def _collect(name: str, files: dict[str, Path], order: dict[str, bytes]) -> None:
+    # A name without a file is built into this kernel.
+    if name in order or name not in files:
+        return
+    path = files[name]
+    data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+    for needed in module_info(data, "depends").split(","):
+        _collect(needed.replace("-", "_"), files, order)
+    order[name] = data
+
+
+def module_info(module: bytes, key: str) -> str:
+    """The value of `key` in a kernel module's ``.modinfo``, or ""."""
+    start = module.find(b"\0" + key.encode() + b"=")
+    if start < 0:
+        return ""
+    start += len(key) + 2
+    return module[start : module.index(b"\0", start)].decode()
+
+
+def _module_name(path: Path) -> str:
+    return path.name.split(".ko", 1)[0].replace("-", "_")

@@ -1,0 +1,283 @@
+"""The Xen releases the lab can boot, made from Debian's packages into the cache."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .apt import Apt, Package, derive, machine_sources
+from .cache import Entry, cache_root
+from .cpio import CpioWriter
+from .errors import FetchFailed, LabUsageError
+from .kernel import DRIVERS, driver_files, plain_kernel
+from .programs import need
+
+Progress = Callable[[str], None]
+
+# Raise when this module makes something else of the same packages.
+FORMAT = 1
+
+ROOT_MAGIC = b"XENAPIC-ROOT"
+
+ROOT_PACKAGES = (
+    "python3",
+    "python3-cffi-backend",
+    "python3-click",
+    "python3-tabulate",
+    "busybox-static",
+)
+
+# Nothing in dom0 reads these.
+DROPPED = (
+    "usr/share/doc/",
+    "usr/share/man/",
+    "usr/share/info/",
+    "usr/share/locale/",
+    "usr/share/lintian/",
+    "usr/share/zoneinfo/",
+    "usr/share/perl5/",
+    "usr/share/bug/",
+    "usr/lib/x86_64-linux-gnu/gconv/",
+    "usr/lib/valgrind/",
+    "var/lib/",
+    "usr/share/dpkg/",
+)
+DROPPED_PYTHON = ("test", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "pydoc_data")
+
+# Debian keeps these as links into /usr; its packages still name both places.
+MERGED = ("bin", "sbin", "lib", "lib64")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A Xen release and the Debian release that carries it."""
+
+    version: str
+    suite: str
+
+    @property
+    def hypervisor(self) -> str:
+        """Name of the hypervisor's package."""
+        return f"xen-hypervisor-{self.version}-amd64"
+
+    @property
+    def root_packages(self) -> tuple[str, ...]:
+        """Packages dom0's root is made from, dependencies not named."""
+        return (*ROOT_PACKAGES, f"libxenmisc{self.version}")
+
+
+RELEASES = {r.version: r for r in (Release("4.17", "bookworm"), Release("4.20", "trixie"))}
+DEFAULT_RELEASE = "4.17"
+
+
+@dataclass(frozen=True)
+class XenFiles:
+    """What boots: paths of the hypervisor, dom0's kernel, its drivers and its root."""
+
+    hypervisor: Path
+    kernel: Path
+    drivers: Path
+    root: Path
+
+
+def release(version: str) -> Release:
+    """The release named `version`; `LabUsageError` names the known ones otherwise."""
+    try:
+        return RELEASES[version]
+    except KeyError:
+        known = ", ".join(RELEASES)
+        raise LabUsageError(f"no Xen {version!r} in the lab; there are: {known}") from None
+
+
+def entry(wanted: Release) -> Entry:
+    """The cache entry of a release."""
+    recipe = (FORMAT, wanted, wanted.root_packages, DROPPED, DROPPED_PYTHON, DRIVERS)
+    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
+    return Entry(cache_root() / "lab" / f"xen-{wanted.version}", digest)
+
+
+def ensure(wanted: Release, progress: Progress, *, renew: bool = False) -> XenFiles:
+    """Files of a release, fetched and made unless the cache has them (or `renew`)."""
+    path = entry(wanted).ensure(lambda into: _make(wanted, into, progress), renew=renew)
+    return XenFiles(path / "xen", path / "vmlinux", path / "drivers.cpio", path / "root.iso")
+
+
+def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
+    need("apt-get", "dpkg-deb", "xorriso", "xz")
+    with tempfile.TemporaryDirectory(prefix="work-", dir=into.parent) as name:
+        work = Path(name)
+        progress(f"reading Debian {wanted.suite}'s package lists")
+        apt = Apt(work / "apt", derive(machine_sources(), wanted.suite))
+        apt.update()
+        progress("fetching hypervisor and kernel")
+        kernel_name = _kernel_package(apt)
+        boot = apt.download([wanted.hypervisor, kernel_name], closure=False)
+        progress("fetching dom0's root")
+        root = apt.download(wanted.root_packages, closure=True)
+        progress("unpacking hypervisor and kernel")
+        _boot_files(boot, kernel_name, work, into)
+        progress("making dom0's root")
+        _root_image(root, work / "root", into / "root.iso")
+    return {
+        "xen": wanted.version,
+        "suite": wanted.suite,
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "packages": {
+            p.name: {"version": p.version, "sha256": p.sha256} for p in [*boot, *root]
+        },
+    }
+
+
+def _kernel_package(apt: Apt) -> str:
+    # Not the cloud flavour: it is built without dom0 support.
+    for name in apt.depends("linux-image-amd64"):
+        if name.startswith("linux-image-"):
+            return name
+    raise FetchFailed("linux-image-amd64 names no kernel package")
+
+
+def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path) -> None:
+    trees = {}
+    for package in packages:
+        tree = work / package.name
+        _run("dpkg-deb", "--extract", str(package.path), str(tree))
+        trees[package.name] = tree
+    kernel_tree = trees.pop(kernel)
+    (xen_tree,) = trees.values()
+    packed = one_file(xen_tree, "boot/xen-*.gz")
+    (into / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
+    vmlinuz = one_file(kernel_tree, "boot/vmlinuz-*")
+    (into / "vmlinux").write_bytes(plain_kernel(vmlinuz.read_bytes()))
+    _drivers_archive(driver_files(kernel_tree), into / "drivers.cpio")
+
+
+def one_file(tree: Path, pattern: str) -> Path:
+    """The only file below `tree` that matches."""
+    found = list(tree.glob(pattern))
+    if len(found) != 1:
+        raise FetchFailed(f"expected one {pattern} in {tree.name}, found {len(found)}")
+    return found[0]
+
+
+def _drivers_archive(drivers: Iterable[tuple[str, bytes]], archive: Path) -> None:
+    order = []
+    with archive.open("wb") as out:
+        writer = CpioWriter(out)
+        for name, data in drivers:
+            writer.file(f"modules/{name}", data)
+            order.append(name)
+        writer.file("modules/order", "\n".join(order).encode())
+        writer.close()
+
+
+def _root_image(packages: Sequence[Package], root: Path, image: Path) -> None:
+    (root / "usr").mkdir(parents=True)
+    for name in MERGED:
+        (root / "usr" / name).mkdir()
+        (root / name).symlink_to(f"usr/{name}")
+    for name in ("proc", "sys", "dev", "tmp", "run", "root", "etc", "var", "checkout"):
+        (root / name).mkdir()
+    for package in packages:
+        _unpack(package.path, root)
+    (root / "usr/bin/sh").symlink_to("busybox")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost dom0\n")
+    _install_applets(root)
+    _compile(root)
+    _run(
+        "xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", str(image), str(root)
+    )  # fmt: skip
+    with image.open("r+b") as stream:
+        # The first 32 KiB of an ISO 9660 image are free for such use.
+        stream.write(ROOT_MAGIC.ljust(512, b"\0"))
+
+
+def _install_applets(root: Path) -> None:
+    busybox = root / "usr/bin/busybox"
+    names = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout
+    for name in names.split():
+        link = root / "usr/bin" / name
+        if not link.exists() and not link.is_symlink():
+            link.symlink_to("busybox")
+
+
+def _unpack(package: Path, root: Path) -> None:
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
+    ) as source:
+        with tarfile.open(fileobj=source.stdout, mode="r|") as archive:
+            for member in archive:
+                _unpack_member(archive, member, root)
+    if source.returncode:
+        raise FetchFailed(f"cannot unpack {package.name}")
+
+
+def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
+    name = merged(member.name)
+    if not name or is_dropped(name):
+        return
+    path = root / name
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or path.exists():
+        path.unlink()
+    if member.issym():
+        path.symlink_to(member.linkname)
+    elif member.islnk():
+        os.link(root / merged(member.linkname), path)
+    elif member.isfile() and (data := archive.extractfile(member)):
+        with path.open("wb") as out:
+            shutil.copyfileobj(data, out)
+        path.chmod(0o755 if member.mode & 0o111 else 0o644)
+
+
+def merged(name: str) -> str:
+    """A package's path as it is on a Debian with /bin, /sbin and /lib merged into /usr."""
+    name = name.removeprefix("./").strip("/")
+    if name in {"", "."} or ".." in name.split("/"):
+        return ""
+    return f"usr/{name}" if name.split("/", 1)[0] in MERGED else name
+
+
+def is_dropped(name: str) -> bool:
+    """Whether dom0's root does without this file."""
+    parts = name.split("/")
+    python = len(parts) > 3 and parts[1] == "lib" and parts[2].startswith("python3.")
+    return name.startswith(DROPPED) or (python and parts[3] in DROPPED_PYTHON)
+
+
+def _compile(root: Path) -> None:
+    """Byte-compile dom0's Python with that Python itself: it need not be this machine's."""
+    library = one_file(root, "usr/lib/python3.*/os.py").parent
+    loader = root / "usr/lib64/ld-linux-x86-64.so.2"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    program = root / "usr/bin" / library.name
+    # Unchecked: no source is looked at when a module is imported.
+    _run(
+        str(loader.resolve()), "--library-path", str(libraries), str(program),
+        "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-s", str(root), "-p", "/",
+        "--invalidation-mode", "unchecked-hash", str(library), str(root / "usr/lib/python3"),
+        env={"PYTHONHOME": str(root / "usr")}, may_fail=True,
+    )  # fmt: skip
+
+
+def _run(*argv: str, env: dict[str, str] | None = None, may_fail: bool = False) -> None:
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
+    )  # fmt: skip
+    if done.returncode and not may_fail:
+        raise FetchFailed(f"{argv[0]} failed ({done.returncode}): {done.stderr[-2000:]}")

@@ -1,0 +1,113 @@
+"""What Xen tells of a host and of its domains, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
+from xenapic.model.owner import Owner
+
+__all__ = ["DomainInfo", "PhysInfo", "Version"]
+
+PAGE_KIB = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which Xen this is (``XENVER_*``, ``xen/include/public/version.h``)."""
+
+    major: int
+    minor: int
+    extra: str
+    """What follows the number: ``".7"``, ``".0-rc3"``, ``"-unstable"``…"""
+    capabilities: tuple[str, ...]
+    """Guest types Xen can run, e.g. ``("xen-3.0-x86_64", "hvm-3.0-x86_64")``."""
+    changeset: str
+    commandline: str
+    """Xen's boot options; Xen cuts them after 1023 bytes."""
+
+    @property
+    def release(self) -> str:
+        """The release as a text, e.g. ``"4.17"``."""
+        return f"{self.major}.{self.minor}"
+
+    def __str__(self) -> str:
+        return f"{self.release}{self.extra}"
+
+
+@dataclass(frozen=True, slots=True)
+class PhysInfo:
+    """``struct xen_sysctl_physinfo``: memory in pages of 4 KiB, frequency in kHz."""
+
+    threads_per_core: int
+    cores_per_socket: int
+    nr_cpus: int
+    max_cpu_id: int
+    nr_nodes: int
+    max_node_id: int
+    cpu_khz: int
+    capabilities: PHYSCAP
+    arch_capabilities: PHYSCAP_X86 | None
+    """None before 4.17, where the field does not exist."""
+    total_pages: int
+    free_pages: int
+    scrub_pages: int
+    outstanding_pages: int
+    max_mfn: int
+    hw_cap: tuple[int, ...]
+    """Eight words of CPUID feature bits, as Xen sees the boot processor."""
+
+    @property
+    def free_kib(self) -> int:
+        """Free memory in KiB."""
+        return self.free_pages * PAGE_KIB
+
+
+@dataclass(frozen=True, slots=True)
+class DomainInfo:
+    """``struct xen_domctl_getdomaininfo``: memory in pages of 4 KiB, time in nanoseconds."""
+
+    domid: int
+    flags: DOMINF
+    shutdown_reason: Shutdown | int | None
+    """Why the domain shut down; a number when Xen gives one without a name; None while it has not."""
+    tot_pages: int
+    max_pages: int
+    outstanding_pages: int
+    shr_pages: int
+    paged_pages: int
+    shared_info_frame: int
+    cpu_time: int
+    nr_online_vcpus: int
+    max_vcpu_id: int
+    """Highest vCPU number; -1 while the domain has no vCPUs."""
+    ssidref: int
+    handle: UUID
+    cpupool: int
+    gpaddr_bits: int | None
+    """Width of guest-physical addresses; None before 4.16."""
+    emulation_flags: EMU
+    misc_flags: MISC
+
+    @property
+    def is_hvm(self) -> bool:
+        """Whether the domain is HVM-type (HVM or PVH)."""
+        return DOMINF.hvm_guest in self.flags
+
+    @property
+    def type(self) -> str:
+        """``"PV"``, ``"PVH"`` (HVM-type without an emulated platform) or ``"HVM"``."""
+        if not self.is_hvm:
+            return "PV"
+        return "HVM" if self.emulation_flags & ~EMU.LAPIC & ~EMU.VPCI & ~EMU.USE_PIRQ else "PVH"
+
+    @property
+    def memory_kib(self) -> int:
+        """Memory the domain holds, in KiB."""
+        return self.tot_pages * PAGE_KIB
+
+    @property
+    def owner(self) -> Owner | None:
+        """What xenapic wrote into the handle, or None for a domain that it did not make."""
+        return Owner.from_handle(self.handle)
