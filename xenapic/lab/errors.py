@@ -40,7 +40,8 @@ class ChannelBroken(LabError):
 class BootError(LabError):
     """The emulated machine did not get through a stage.
 
-    ``stage`` names it; ``serial`` is the whole serial log, ``serial_path`` where it is kept.
+    ``stage`` names it; ``serial`` is the whole serial log, ``serial_path`` where it is kept;
+    ``stdout`` and ``stderr`` hold what the command had printed until then.
     """
 
     code = "lab-boot"
@@ -49,6 +50,8 @@ class BootError(LabError):
         self.stage = stage
         self.serial = serial
         self.serial_path = serial_path
+        self.stdout = b""
+        self.stderr = b""
         super().__init__("\n".join([what, *self._evidence()]))
 
     def _evidence(self) -> list[str]:

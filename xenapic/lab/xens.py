@@ -23,9 +23,10 @@ from .kernel import DRIVERS, driver_files, plain_kernel
 from .programs import need
 
 Progress = Callable[[str], None]
+Driver = tuple[str, bytes]
 
 # Raise when this module makes something else of the same packages.
-FORMAT = 1
+FORMAT = 2
 
 ROOT_MAGIC = b"XENAPIC-ROOT"
 
@@ -82,11 +83,11 @@ DEFAULT_RELEASE = "4.17"
 
 @dataclass(frozen=True)
 class XenFiles:
-    """What boots: paths of the hypervisor, dom0's kernel, its drivers and its root."""
+    """What boots: paths of the hypervisor, dom0's kernel, its first files and its root."""
 
     hypervisor: Path
     kernel: Path
-    drivers: Path
+    first: Path
     root: Path
 
 
@@ -109,7 +110,7 @@ def entry(wanted: Release) -> Entry:
 def ensure(wanted: Release, progress: Progress, *, renew: bool = False) -> XenFiles:
     """Files of a release, fetched and made unless the cache has them (or `renew`)."""
     path = entry(wanted).ensure(lambda into: _make(wanted, into, progress), renew=renew)
-    return XenFiles(path / "xen", path / "vmlinux", path / "drivers.cpio", path / "root.iso")
+    return XenFiles(path / "xen", path / "vmlinux", path / "first.cpio", path / "root.iso")
 
 
 def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
@@ -125,9 +126,10 @@ def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
         progress("fetching dom0's root")
         root = apt.download(wanted.root_packages, closure=True)
         progress("unpacking hypervisor and kernel")
-        _boot_files(boot, kernel_name, work, into)
+        drivers = _boot_files(boot, kernel_name, work, into)
         progress("making dom0's root")
         _root_image(root, work / "root", into / "root.iso")
+        _first_archive(drivers, work / "root/usr/bin/busybox", into / "first.cpio")
     return {
         "xen": wanted.version,
         "suite": wanted.suite,
@@ -146,7 +148,7 @@ def _kernel_package(apt: Apt) -> str:
     raise FetchFailed("linux-image-amd64 names no kernel package")
 
 
-def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path) -> None:
+def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path) -> list[Driver]:
     trees = {}
     for package in packages:
         tree = work / package.name
@@ -158,7 +160,7 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
     (into / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
     vmlinuz = one_file(kernel_tree, "boot/vmlinuz-*")
     (into / "vmlinux").write_bytes(plain_kernel(vmlinuz.read_bytes()))
-    _drivers_archive(driver_files(kernel_tree), into / "drivers.cpio")
+    return driver_files(kernel_tree)
 
 
 def one_file(tree: Path, pattern: str) -> Path:
@@ -169,10 +171,14 @@ def one_file(tree: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _drivers_archive(drivers: Iterable[tuple[str, bytes]], archive: Path) -> None:
+def _first_archive(drivers: Iterable[Driver], busybox: Path, archive: Path) -> None:
+    """What dom0 needs before it can see its root: busybox, drivers and empty directories."""
     order = []
     with archive.open("wb") as out:
         writer = CpioWriter(out)
+        for name in ("proc", "dev", "base", "rw", "root", "overlay"):
+            writer.directory(name)
+        writer.file("bin/busybox", busybox.read_bytes(), executable=True)
         for name, data in drivers:
             writer.file(f"modules/{name}", data)
             order.append(name)
@@ -270,14 +276,14 @@ def _compile(root: Path) -> None:
         str(loader.resolve()), "--library-path", str(libraries), str(program),
         "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-s", str(root), "-p", "/",
         "--invalidation-mode", "unchecked-hash", str(library), str(root / "usr/lib/python3"),
-        env={"PYTHONHOME": str(root / "usr")}, may_fail=True,
+        env={"PYTHONHOME": str(root / "usr")},
     )  # fmt: skip
 
 
-def _run(*argv: str, env: dict[str, str] | None = None, may_fail: bool = False) -> None:
+def _run(*argv: str, env: dict[str, str] | None = None) -> None:
     done = subprocess.run(
         argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         env={**os.environ, **(env or {})},
     )  # fmt: skip
-    if done.returncode and not may_fail:
+    if done.returncode:
         raise FetchFailed(f"{argv[0]} failed ({done.returncode}): {done.stderr[-2000:]}")

@@ -1,0 +1,137 @@
+"""``xenapic lab``: a real Xen in an emulated machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+import click
+
+
+@contextlib.contextmanager
+def _lab_errors() -> Iterator[None]:
+    """Print a failure of the lab with its code, and exit with 1; 130 after Ctrl-C."""
+    from xenapic.lab.errors import LabError, LabUsageError
+
+    try:
+        yield
+    except LabUsageError as error:
+        raise click.UsageError(str(error)) from None
+    except LabError as error:
+        click.echo(f"error [{error.code}]: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("lab: interrupted", err=True)
+        sys.exit(130)
+
+
+def _end_like_interrupt() -> None:
+    """Let a termination request unwind like Ctrl-C, so that everything is cleaned up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+
+@click.group()
+def lab() -> None:
+    """Boot a real Xen in an emulated machine and run commands in its dom0."""
+
+
+@lab.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_machines(as_json: bool) -> None:
+    """Show the machines and what each offers Xen."""
+    from dataclasses import asdict
+
+    from xenapic.lab.machines import MACHINES
+
+    if as_json:
+        click.echo(json.dumps([asdict(m) for m in MACHINES.values()], indent=2))
+        return
+    from tabulate import tabulate
+
+    rows = [
+        (m.name, m.emulator, m.vendor, ", ".join(m.offers), m.notes) for m in MACHINES.values()
+    ]
+    click.echo(tabulate(rows, headers=("machine", "emulator", "vendor", "offers", "notes")))
+
+
+@lab.command(context_settings={"ignore_unknown_options": True})
+@click.option("--machine", "-m", default="epyc", show_default=True, metavar="NAME")
+@click.option("--xen", default="4.17", show_default=True, metavar="RELEASE")
+@click.option("--xen-args", default="", help="More options for Xen's command line.")
+@click.option("--dom0-args", default="", help="More options for dom0's kernel.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable in dom0.")
+@click.option("--file", "files", multiple=True, metavar="DEST=SOURCE", help="Put a file into dom0.")
+@click.option("--timeout", default=600.0, show_default=True, help="Seconds for the command.")
+@click.option("--keep-log", type=click.Path(dir_okay=False), help="Keep the serial log here.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no times.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(
+    machine: str,
+    xen: str,
+    xen_args: str,
+    dom0_args: str,
+    env: tuple[str, ...],
+    files: tuple[str, ...],
+    timeout: float,
+    keep_log: str | None,
+    quiet: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND in dom0 of a real Xen and exit with its status.
+
+    The checkout of xenapic that runs here is at /checkout in dom0, importable, with xenapic and
+    python3 in the PATH. Put -- before COMMAND.
+    """
+    from pathlib import Path
+
+    from xenapic.lab import runner
+    from xenapic.lab.report import Reporter
+
+    _end_like_interrupt()
+    with _lab_errors(), Reporter(quiet=quiet) as reporter:
+        result = runner.run(
+            command,
+            machine=machine,
+            xen=xen,
+            xen_args=shlex.split(xen_args),
+            dom0_args=shlex.split(dom0_args),
+            env=_pairs(env, "--env"),
+            files=_pairs(files, "--file"),
+            timeout=timeout,
+            on_stdout=_writer(sys.stdout.fileno()),
+            on_stderr=_writer(sys.stderr.fileno()),
+            progress=reporter,
+        )
+        if keep_log:
+            Path(keep_log).write_text(result.serial)
+        reporter.split(result.timings)
+    sys.exit(result.status)
+
+
+def _pairs(items: tuple[str, ...], option: str) -> dict[str, str]:
+    for item in items:
+        if "=" not in item:
+            raise click.UsageError(f"{option} takes NAME=VALUE, not {item!r}")
+    return dict(item.split("=", 1) for item in items)  # type: ignore[misc]
+
+
+def _writer(fd: int):  # type: ignore[no-untyped-def]
+    import os
+
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    return write

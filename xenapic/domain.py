@@ -1,0 +1,220 @@
+"""A domain: what it is, what can be done to it, and who must destroy it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
+from xenapic.model.flags import (
+    DOMINF,
+    EMU,
+    MISC,
+    DOMINF_shutdownmask,
+    DOMINF_shutdownshift,
+    Shutdown,
+)
+from xenapic.model.info import DomainInfo
+
+if TYPE_CHECKING:
+    from libxenctrl import DomainInfoStruct
+
+    from xenapic.abi.handle import Handle
+
+__all__ = ["Domain", "HvmRecord", "hvm_records", "to_domain_info"]
+
+LOG = logging.getLogger("xenapic")
+DOMINF_BITS = (1 << DOMINF_shutdownshift) - 1
+
+
+class Domain:
+    """A domain by its number.
+
+    One that `Xen.create_domain` returned is *owned*: it is destroyed when the
+    ``with`` block ends, whatever was raised, when the object is dropped, or when
+    the program ends, unless `release` handed it over. One from `Xen.domain` is
+    only looked at.
+    """
+
+    def __init__(self, handle: Handle, domid: int) -> None:
+        self._handle = handle
+        self.domid = domid
+        self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
+        self._mark: UUID | None = None
+        self._final_handle: UUID | None = None
+
+    @classmethod
+    def _own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID) -> Domain:
+        domain = cls(handle, domid)
+        domain._guard = weakref.finalize(domain, _destroy_dropped, handle, domid, mark, os.getpid())
+        domain._mark = mark
+        domain._final_handle = final_handle
+        return domain
+
+    @property
+    def owned(self) -> bool:
+        """Whether leaving the ``with`` block destroys the domain."""
+        return self._guard is not None and self._guard.alive
+
+    def info(self) -> DomainInfo:
+        """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
+        return to_domain_info(self._handle.domain_info(self.domid))
+
+    def destroy(self) -> None:
+        """Destroy the domain and free all it has; raise `DomainNotFound` when it is gone."""
+        if self._guard is None or self._mark is None or not self._guard.alive:
+            self._handle.domain_destroy(self.domid)
+            return
+        destroy_marked(self._handle, self.domid, self._mark)
+        self._guard.detach()
+
+    def release(self) -> None:
+        """Hand the domain over: it lives on when this program ends, under its own handle."""
+        if not self.owned:
+            return
+        assert self._guard is not None and self._final_handle is not None
+        self._handle.domain_sethandle(self.domid, self._final_handle.bytes)
+        self._guard.detach()
+
+    def pause(self) -> None:
+        """Pause every vCPU; pauses are counted, and a new domain starts with one."""
+        self._handle.domain_pause(self.domid)
+
+    def unpause(self) -> None:
+        """Take back one pause."""
+        self._handle.domain_unpause(self.domid)
+
+    def set_max_vcpus(self, count: int) -> None:
+        """Allocate the domain's vCPUs; ``count`` must be the ``max_vcpus`` it was created with."""
+        self._handle.domain_max_vcpus(self.domid, count)
+
+    def set_max_mem(self, kib: int) -> None:
+        """Limit the domain's memory, in KiB."""
+        if not 0 <= kib < 1 << 63:
+            raise ConfigInvalid(f"{kib} KiB is no amount of memory")
+        self._handle.domain_setmaxmem(self.domid, kib)
+
+    def hvm_context(self) -> bytes:
+        """Return the state of an HVM-type domain, in Xen's save format; see `hvm_records`."""
+        return self._handle.hvm_getcontext(self.domid)
+
+    def set_hvm_context(self, context: bytes) -> None:
+        """Load the state of an HVM-type domain, in Xen's save format."""
+        self._handle.hvm_setcontext(self.domid, context)
+
+    def __enter__(self) -> Domain:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.owned:
+            with contextlib.suppress(DomainNotFound):  # someone else, or destroy(), was faster
+                self.destroy()
+
+    def __repr__(self) -> str:
+        return f"<Domain {self.domid}{' (owned)' if self.owned else ''}>"
+
+
+def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
+    """Destroy a domain only while it bears this mark: its number may by now be another's.
+
+    Raises `DomainNotFound` when it does not.
+    """
+    if UUID(bytes=bytes(handle.domain_info(domid).handle)) != mark:
+        raise DomainNotFound(
+            "xc_domain_destroy", errno.ESRCH, f"destroy domain {domid}, whose number belongs to another domain now"
+        )
+    handle.domain_destroy(domid)
+
+
+def _destroy_dropped(handle: Handle, domid: int, mark: UUID, pid: int) -> None:
+    """Destroy what its owner dropped without a word; never from a forked child."""
+    if os.getpid() != pid or handle.closed:
+        return
+    try:
+        destroy_marked(handle, domid, mark)
+        LOG.warning("domain %d was dropped without destroy() or release(): destroyed", domid)
+    except DomainNotFound:
+        pass
+    except XenApicError as error:
+        LOG.error("domain %d was dropped and could not be destroyed: %s", domid, error)
+
+
+def to_domain_info(raw: DomainInfoStruct) -> DomainInfo:
+    """Turn ``struct xen_domctl_getdomaininfo`` into a value."""
+    flags = DOMINF(raw.flags & DOMINF_BITS)
+    reason: Shutdown | int | None = None
+    if DOMINF.shutdown in flags:
+        number = raw.flags >> DOMINF_shutdownshift & DOMINF_shutdownmask
+        reason = Shutdown(number) if number in Shutdown._value2member_map_ else number
+    last_vcpu = raw.max_vcpu_id
+    return DomainInfo(
+        domid=raw.domain,
+        flags=flags,
+        shutdown_reason=reason,
+        tot_pages=raw.tot_pages,
+        max_pages=raw.max_pages,
+        outstanding_pages=raw.outstanding_pages,
+        shr_pages=raw.shr_pages,
+        paged_pages=raw.paged_pages,
+        shared_info_frame=raw.shared_info_frame,
+        cpu_time=raw.cpu_time,
+        nr_online_vcpus=raw.nr_online_vcpus,
+        max_vcpu_id=-1 if last_vcpu == XEN_INVALID_MAX_VCPU_ID else last_vcpu,
+        ssidref=raw.ssidref,
+        handle=UUID(bytes=bytes(raw.handle)),
+        cpupool=raw.cpupool,
+        gpaddr_bits=getattr(raw, "gpaddr_bits", None),
+        emulation_flags=EMU(raw.arch_config.emulation_flags),
+        misc_flags=MISC(raw.arch_config.misc_flags),
+    )
+
+
+XEN_INVALID_MAX_VCPU_ID = 0xFFFFFFFF
+"""``XEN_INVALID_MAX_VCPU_ID`` (``xen/include/public/domctl.h``): the domain has no vCPUs yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class HvmRecord:
+    """One record of an HVM context: ``struct hvm_save_descriptor`` and its data."""
+
+    typecode: int
+    instance: int
+    data: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the record in Xen's format."""
+        head = (self.typecode, 2), (self.instance, 2), (len(self.data), 4)
+        return b"".join(value.to_bytes(size, "little") for value, size in head) + self.data
+
+
+DESCRIPTOR_BYTES = 8
+
+
+def hvm_records(context: bytes) -> Iterator[HvmRecord]:
+    """Take an HVM context apart; raise ValueError when it is cut or garbled."""
+    at = 0
+    while at < len(context):
+        head = context[at : at + DESCRIPTOR_BYTES]
+        length = int.from_bytes(head[4:8], "little")
+        start = at + DESCRIPTOR_BYTES
+        if len(head) < DESCRIPTOR_BYTES or start + length > len(context):
+            raise ValueError(f"HVM context is cut: a record at byte {at} needs more than the {len(context)} there")
+        yield HvmRecord(
+            int.from_bytes(head[0:2], "little"), int.from_bytes(head[2:4], "little"), context[start : start + length]
+        )
+        at = start + length
+
+

@@ -1,0 +1,99 @@
+"""How to start each emulator: command lines and the files they need. Nothing is started here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .frames import CHANNEL_MAGIC, CHANNEL_SIZE
+from .machines import Machine
+from .programs import need
+from .xens import Release, XenFiles
+
+XEN_ARGS = (
+    "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all bootscrub=0 spec-ctrl=no xpti=no "
+    "cpufreq=none"
+).split()
+DOM0_ARGS = (
+    "console=hvc0 quiet mitigations=off rodata=off swiotlb=512 nopti cryptomgr.notests "
+    "noreplace-paravirt noreplace-smp audit=0"
+).split()
+
+
+@dataclass(frozen=True)
+class Guest:
+    """All that is put into the emulated machine for one run."""
+
+    release: Release
+    xen: XenFiles
+    overlay: Path
+    channel: Path
+    xen_args: tuple[str, ...] = ()
+    dom0_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """A command line, and how long its machine may take per stage, in seconds."""
+
+    argv: tuple[str, ...]
+    limits: dict[str, float]
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def make_channel(path: Path) -> None:
+    """An empty channel disk; sparse, so it takes only what is written."""
+    with path.open("wb") as stream:
+        stream.write(CHANNEL_MAGIC)
+        stream.truncate(CHANNEL_SIZE)
+
+
+def initrd(guest: Guest, run_dir: Path) -> Path:
+    """Dom0's first files and this run's own, as the kernel takes them: one after the other."""
+    path = run_dir / "initrd"
+    with path.open("wb") as out:
+        for part in (guest.xen.first, guest.overlay):
+            with part.open("rb") as stream:
+                shutil.copyfileobj(stream, out, 1 << 20)
+    return path
+
+
+QEMU = "qemu-system-x86_64"
+QEMU_LIMITS = {"load": 30.0, "Xen": 30.0, "dom0": 60.0}
+# SMAP kills dom0 at its first return to user mode in TCG; RDTSCP breaks HVM guests;
+# MONITOR makes newer Xen idle in a way TCG does not wake from.
+QEMU_CPU = "EPYC,-smap,-monitor,-rdtscp"
+
+
+def qemu(guest: Guest, run_dir: Path, serial: str) -> Start:
+    """QEMU with software emulation; `serial` is a chardev such as ``file:PATH``."""
+    need(QEMU, "setpriv")
+    xen_args = [*XEN_ARGS, "dom0_mem=192M,max:192M", *guest.xen_args]
+    dom0_args = [*DOM0_ARGS, *guest.dom0_args]
+    modules = f"{_escaped(str(guest.xen.kernel))} {_escaped(' '.join(dom0_args))}"
+    argv = (
+        QEMU, "-machine", "pc", "-accel", "tcg,thread=single", "-m", "512", "-cpu", QEMU_CPU,
+        "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
+        "-serial", serial,
+        "-kernel", str(guest.xen.hypervisor),
+        "-initrd", f"{modules},{_escaped(str(initrd(guest, run_dir)))}",
+        "-append", " ".join(xen_args),
+        # A snapshot: the cached root is opened for reading only, by any number of runs.
+        "-drive", f"if=ide,index=0,format=raw,snapshot=on,file={_escaped(str(guest.xen.root))}",
+        "-drive", f"if=ide,index=2,format=raw,cache=unsafe,file={_escaped(str(guest.channel))}",
+    )  # fmt: skip
+    return Start(argv, QEMU_LIMITS, {"TMPDIR": str(run_dir)})
+
+
+def _escaped(text: str) -> str:
+    return text.replace(",", ",,")
+
+
+def start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> Start:
+    """The way to start `machine`."""
+    return qemu(guest, run_dir, serial)

@@ -1,0 +1,111 @@
+"""What one run adds to dom0's root: the checkout, the relay, the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import xenapic
+
+from .cpio import CpioWriter
+from .errors import LabUsageError
+
+CHECKOUT = "/checkout"
+HERE = Path(__file__).parent
+
+ENV = {
+    "PATH": "/usr/local/bin:/usr/bin:/usr/sbin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "PYTHONPATH": CHECKOUT,
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PWD": CHECKOUT,
+}
+
+SHELL = """\
+#!/bin/sh
+set -a
+. /etc/xenapic-lab/profile
+cd "$PWD"
+exec setsid -c sh -i
+"""
+
+
+def write_overlay(
+    out: BinaryIO,
+    command: Sequence[str] | None,
+    *,
+    env: Mapping[str, str],
+    files: Mapping[str, Path | str],
+) -> None:
+    """Write the archive of a run to `out`; `command` None asks for a shell on the console."""
+    writer = CpioWriter(out)
+    writer.file("init", (HERE / "guest/init").read_bytes(), executable=True)
+    root = _Below(writer, "overlay")
+    for path, source in checkout_files():
+        root.copy(f"{CHECKOUT}/{path}", source)
+    root.file("/usr/local/bin/xenapic", b'#!/bin/sh\nexec python3 -m xenapic "$@"\n', True)
+    root.copy("/usr/lib/xenapic-lab/frames.py", HERE / "frames.py")
+    root.copy("/usr/lib/xenapic-lab/relay.py", HERE / "guest/relay.py")
+    _write_job(root, command, {**ENV, **env})
+    for path, given in files.items():
+        _add(root, path, Path(given))
+    writer.close()
+
+
+class _Below:
+    """Writes below a directory of the archive, by absolute path in dom0."""
+
+    def __init__(self, writer: CpioWriter, top: str) -> None:
+        self._writer = writer
+        self._top = top
+
+    def file(self, path: str, data: bytes, executable: bool = False) -> None:
+        self._writer.file(self._top + path, data, executable=executable)
+
+    def copy(self, path: str, source: Path) -> None:
+        self.file(path, source.read_bytes(), bool(source.stat().st_mode & 0o100))
+
+
+def _write_job(root: _Below, command: Sequence[str] | None, env: Mapping[str, str]) -> None:
+    job = "/etc/xenapic-lab/"
+    if command is None:
+        root.file(job + "shell", SHELL.encode(), True)
+        lines = (f"{name}='" + value.replace("'", "'\\''") + "'\n" for name, value in env.items())
+        root.file(job + "profile", "".join(lines).encode())
+        return
+    root.file(job + "argv", _packed(command))
+    root.file(job + "env", _packed([f"{name}={value}" for name, value in env.items()]))
+
+
+def _packed(items: Sequence[str]) -> bytes:
+    encoded = [item.encode(errors="surrogateescape") for item in items]
+    if any(b"\0" in item for item in encoded):
+        raise LabUsageError("a command or its environment cannot hold a NUL character")
+    return b"".join(item + b"\0" for item in encoded)
+
+
+def _add(root: _Below, path: str, source: Path) -> None:
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise LabUsageError(f"a file's place in dom0 must be an absolute path, not {path!r}")
+    if source.is_dir():
+        for below in sorted(p for p in source.rglob("*") if p.is_file()):
+            root.copy(f"{path}/{below.relative_to(source)}", below)
+    elif source.is_file():
+        root.copy(path, source)
+    else:
+        raise LabUsageError(f"no file {source} to put into dom0 as {path}")
+
+
+def checkout_files() -> Iterator[tuple[str, Path]]:
+    """Files of the running xenapic, and its tests if they lie beside it, by relative path."""
+    package = Path(xenapic.__file__).parent
+    trees = [package]
+    if (package.parent / "pyproject.toml").is_file():
+        trees.append(package.parent / "tests")
+    for tree in trees:
+        for path in sorted(tree.rglob("*")):
+            if path.is_file() and not {"__pycache__", ".hypothesis"} & set(path.parts):
+                yield str(path.relative_to(package.parent)), path

@@ -1,0 +1,126 @@
+"""Follow a running machine: its serial log, its channel, and the stage they show it is in."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import ChannelBroken
+from .frames import EXIT, MAX_DATA, SECTOR, START, STDERR, STDOUT, TROUBLE, Decoder, Frame
+
+Sink = Callable[[bytes], None]
+
+STAGES = ("load", "Xen", "dom0", "command")
+DOM0_STARTS = b"*** Serial input to DOM0"
+# A guest's own text is on lines that start "(dN) ": such a line proves nothing.
+XEN_DEAD = re.compile(
+    rb"^(?!\(d\d+\) ).*\(XEN\) .*(?:Panic on CPU|Xen BUG at|FATAL TRAP|FATAL PAGE FAULT)", re.M
+)
+DOM0_DEAD = re.compile(rb"^(?!\(d\d+\) ).*(?:Kernel panic - not syncing|xenapic-lab: .*)", re.M)
+
+
+class Tail:
+    """Bytes of a growing file, as they arrive."""
+
+    def __init__(self, path: Path, at: int = 0) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
+        self._at = at
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes from the present place, which does not move."""
+        return os.pread(self._fd, size, self._at)
+
+    def advance(self, size: int) -> None:
+        """Move on by `size` bytes."""
+        self._at += size
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+class Watch:
+    """What is known of a running machine so far."""
+
+    def __init__(self, serial: Path, channel: Path, on_stdout: Sink, on_stderr: Sink) -> None:
+        self._serial = Tail(serial)
+        self._channel = Tail(channel, SECTOR)
+        self._decoder = Decoder()
+        self._sinks = {STDOUT: on_stdout, STDERR: on_stderr}
+        self.log = bytearray()
+        self.status: int | None = None
+        self.stage = STAGES[0]
+        self.began = {self.stage: time.monotonic()}
+        self.quiet_since = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._serial.close()
+        self._channel.close()
+
+    def poll(self) -> bool:
+        """Take in what is new; true if anything was."""
+        grown = self._poll_serial()
+        return self._poll_channel() or grown
+
+    def _poll_serial(self) -> bool:
+        new = self._serial.read(1 << 20)
+        if not new:
+            return False
+        self._serial.advance(len(new))
+        self.log += new
+        self.quiet_since = time.monotonic()
+        if self.stage == "load":
+            self._enter("Xen")
+        if self.stage == "Xen" and DOM0_STARTS in self.log:
+            self._enter("dom0")
+        return True
+
+    def _poll_channel(self) -> bool:
+        blob = self._channel.read(4 * MAX_DATA)
+        frames, used = self._decoder.decode(blob)
+        self._channel.advance(used)
+        for frame in frames:
+            self._take(frame)
+        return bool(frames)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.stream == START:
+            self._enter("command")
+        elif frame.stream == EXIT:
+            self.status = int(frame.data)
+        elif frame.stream == TROUBLE:
+            raise ChannelBroken(frame.data.decode(errors="replace"))
+        else:
+            self._sinks[frame.stream](frame.data)
+
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        self.began[stage] = time.monotonic()
+
+    def in_stage(self) -> float:
+        """Seconds since the present stage began."""
+        return time.monotonic() - self.began[self.stage]
+
+    def split(self) -> dict[str, float]:
+        """Seconds each stage took, up to now."""
+        ends = [*list(self.began.values())[1:], time.monotonic()]
+        return {
+            stage: end - start for (stage, start), end in zip(self.began.items(), ends, strict=True)
+        }
+
+    def xen_died(self) -> bool:
+        """Whether the log shows that the hypervisor stopped."""
+        return XEN_DEAD.search(self.log) is not None
+
+    def dom0_died(self) -> str | None:
+        """The line by which dom0 gave up, if it did."""
+        found = DOM0_DEAD.search(self.log)
+        return found[0].decode(errors="replace").strip() if found else None
+
+    def serial(self) -> str:
+        """The serial log as text."""
+        return self.log.decode(errors="replace").replace("\r", "")

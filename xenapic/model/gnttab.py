@@ -1,0 +1,67 @@
+"""The host's grant table limits, read from Xen's command line.
+
+``gnttab_max_frames=`` and ``gnttab_max_maptrack_frames=`` (``xen/common/grant_table.c``,
+``parse_gnttab_limit``). Up to 4.17 they are the default *and* the upper bound of
+what a domain may be given; since 4.18 (b2ea81d2b9) the default alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from xenapic.model.cmdline import CommandLine
+
+__all__ = ["DEFAULT_FRAMES", "DEFAULT_MAPTRACK_FRAMES", "GrantLimits", "grant_limits"]
+
+DEFAULT_FRAMES = 64
+DEFAULT_MAPTRACK_FRAMES = 1024
+INT_MAX = (1 << 31) - 1
+NUMBER = re.compile(r"0x(?P<hex>[0-9a-fA-F]+)|0(?P<octal>[0-7]*)|(?P<decimal>[1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class GrantLimits:
+    """Frames of 4 KiB: what a domain gets by default, and up to 4.17 at most."""
+
+    frames: int
+    maptrack_frames: int
+    source: str
+
+
+def grant_limits(options: CommandLine) -> GrantLimits:
+    """Return the limits that the command line sets; the documented defaults where it sets none.
+
+    A command line that Xen cut may hide a lower limit: then the smaller of
+    default and what is seen counts.
+    """
+    frames = _last_valid(options.values("gnttab_max_frames"), DEFAULT_FRAMES)
+    maptrack = _last_valid(options.values("gnttab_max_maptrack_frames"), DEFAULT_MAPTRACK_FRAMES)
+    if options.cut:
+        return GrantLimits(
+            min(frames, DEFAULT_FRAMES),
+            min(maptrack, DEFAULT_MAPTRACK_FRAMES),
+            "Xen tells only a part of its command line; the smaller of what it says and the default",
+        )
+    given = any(option.startswith("gnttab_max_") for option in options.options)
+    return GrantLimits(frames, maptrack, "Xen's command line" if given else "Xen's default (no option given)")
+
+
+def _last_valid(values: list[str], default: int) -> int:
+    for text in reversed(values):
+        number = _strtoul(text)
+        if number is not None and number <= INT_MAX:
+            return number
+    return default
+
+
+def _strtoul(text: str) -> int | None:
+    """Read a number as ``simple_strtoul`` with base 0 does; the whole text must be one. Nothing reads as 0."""
+    if not text:
+        return 0
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    if match["hex"]:
+        return int(match["hex"], 16)
+    return int(match["decimal"]) if match["decimal"] else int(match["octal"] or "0", 8)

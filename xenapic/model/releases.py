@@ -1,0 +1,92 @@
+"""Which release has which field and which flag of createdomain. A new release is a row here.
+
+``4.17-rc`` is the development tree that had the per-domain interface (July to
+November 2022, 4.17.0-rc1 to rc3). It calls itself 4.17 and shares 4.17's ABI.
+
+Sources: ``xen/include/public/domctl.h`` and ``arch-x86/xen.h`` of each release;
+``tests/abi`` holds the rows against the recorded layouts and constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
+
+__all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "xen_release"]
+
+FIELD_SINCE: dict[str, tuple[int, int]] = {
+    "grant_opts": (4, 16),
+    "cpupool_id": (4, 17),
+    "altp2m": (4, 19),
+    "altp2m_nr": (4, 21),
+}
+"""Fields of createdomain that 4.15 lacks, with the first release that has them."""
+
+FLAG_SINCE: dict[CDF, tuple[int, int]] = {CDF.vpmu: (4, 16), CDF.trap_unmapped_accesses: (4, 21)}
+"""Flags that 4.15 lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class XenRelease:
+    """A release as far as creating domains goes."""
+
+    name: str
+    number: tuple[int, int]
+    per_domain_apic: bool = False
+    """Whether ``misc_flags`` has ASSISTED_XAPIC and ASSISTED_X2APIC."""
+
+    @property
+    def number_text(self) -> str:
+        """The number alone: what Xen calls the release, ``"4.17"`` for 4.17-rc too."""
+        return "{}.{}".format(*self.number)
+
+    def has_field(self, name: str) -> bool:
+        """Tell whether createdomain has a field."""
+        return self.number >= FIELD_SINCE.get(name, (0, 0))
+
+    @property
+    def flags(self) -> CDF:
+        """Every ``XEN_DOMCTL_CDF_*`` the release knows."""
+        unknown = sum(flag for flag, since in FLAG_SINCE.items() if self.number < since)
+        return CDF(known_bits(CDF) & ~unknown)
+
+    @property
+    def misc_flags(self) -> MISC:
+        """Every bit of ``misc_flags`` the release knows."""
+        return MISC(known_bits(MISC)) if self.per_domain_apic else MISC.MSR_RELAXED
+
+    @property
+    def emulation_flags(self) -> EMU:
+        """Every ``XEN_X86_EMU_*``; the same in all releases."""
+        return EMU(known_bits(EMU))
+
+    @property
+    def iommu_opts(self) -> IOMMU:
+        """Every ``XEN_DOMCTL_IOMMU_*``; the same in all releases."""
+        return IOMMU(known_bits(IOMMU))
+
+
+XEN_RELEASES = (
+    XenRelease("4.15", (4, 15)),
+    XenRelease("4.16", (4, 16)),
+    XenRelease("4.17-rc", (4, 17), per_domain_apic=True),
+    XenRelease("4.17", (4, 17)),
+    XenRelease("4.18", (4, 18)),
+    XenRelease("4.19", (4, 19)),
+    XenRelease("4.20", (4, 20)),
+    XenRelease("4.21", (4, 21)),
+    XenRelease("4.22", (4, 22)),
+)
+"""Oldest first."""
+
+DEVELOPMENT = XEN_RELEASES[2]
+
+
+def xen_release(name: str, per_domain: bool = False) -> XenRelease:
+    """Return a row by name; ``per_domain`` picks 4.17-rc for ``"4.17"``. Raises KeyError."""
+    wanted = DEVELOPMENT.name if per_domain and name == DEVELOPMENT.number_text else name
+    for row in XEN_RELEASES:
+        if row.name == wanted:
+            return row
+    raise KeyError(name)
