@@ -133,6 +133,7 @@ const char *xc_error_code_to_desc(int code);
 int xc_version(xc_interface *xch, int cmd, void *arg);
 int xc_physinfo(xc_interface *xch, struct xen_sysctl_physinfo *info);
 struct xen_cpupoolinfo *xc_cpupool_getinfo(xc_interface *xch, uint32_t poolid);
+int xc_get_cpumap_size(xc_interface *xch);
 void xc_cpupool_infofree(xc_interface *xch, struct xen_cpupoolinfo *info);
 int xc_readconsolering(xc_interface *xch, char *buffer, unsigned int *pnr_chars,
                        int clear, int incremental, uint32_t *pindex);

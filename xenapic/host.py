@@ -61,7 +61,8 @@ def ask_host(handle: Handle, probe: bool = False) -> Host:
     succeed, if nothing else tells (`probe_interface`).
     """
     version, physinfo = ask_version(handle), ask_physinfo(handle)
-    log = parse(handle.read_console().data, version.commandline)
+    ring = handle.read_console()
+    log = parse(ring.data, ring.start, version.commandline)
     host = describe(version, physinfo, log)
     if probe and not host.interface.known:
         number = probe_interface(handle, physinfo)

@@ -41,6 +41,9 @@ XENVER_capabilities = 3
 XENVER_changeset = 4
 XENVER_commandline = 9
 
+DOMID_ANY = 0x7FF5
+"""``DOMID_ANY`` (``xen/include/public/xen.h``)."""
+
 FIRST_LIST = 256
 """Domains asked for at first; doubled until all fit, so that a list is one hypercall's snapshot."""
 RING_READ_BYTES = 1 << 16
@@ -78,13 +81,11 @@ class Handle:
         """Close the handle; a second call does nothing. In a forked child it leaves the parent's alone."""
         with self._lock:
             xch, self._xch = self._xch, None
-            log, self._log = self._log, None  # type: ignore[assignment]
-        if self._pid != os.getpid():
-            return
-        if xch is not None:
-            self.library.xenctrl.xc_interface_close(xch)
-        if log is not None:
-            log.close()
+            if self._pid != os.getpid():
+                return
+            if xch is not None:
+                self.library.xenctrl.xc_interface_close(xch)
+            self._log.close()
 
     @property
     def closed(self) -> bool:
@@ -120,19 +121,24 @@ class Handle:
         self._do("xc_physinfo", "ask what the host is", info)
         return info
 
-    def cpupool_exists(self, poolid: int) -> bool:
-        """Tell whether a CPU pool has this number; Xen answers with the next one when there is none."""
+    def cpupool_cpus(self, poolid: int) -> bool | None:
+        """Tell whether a CPU pool has any CPU; None when there is no pool of this number."""
+        asked = f"ask for CPU pool {poolid}"
         with self._lock:
-            info = self.library.xenctrl.xc_cpupool_getinfo(self._usable(), poolid)
+            xch = self._usable()
+            info = self.library.xenctrl.xc_cpupool_getinfo(xch, poolid)
             number = self._ffi.errno
             said = self._log.drain()
             if info != self._ffi.NULL:
+                # Xen answers with the next pool when there is none of this number.
                 found = info.cpupool_id == poolid
-                self.library.xenctrl.xc_cpupool_infofree(self._usable(), info)
-                return found
+                size = self.library.xenctrl.xc_get_cpumap_size(xch)
+                cpus = any(info.cpumap[byte] for byte in range(size))
+                self.library.xenctrl.xc_cpupool_infofree(xch, info)
+                return cpus if found else None
         if number in (errno.ENOENT, errno.ESRCH):
-            return False
-        raise self._failure("xc_cpupool_getinfo", number, f"ask for CPU pool {poolid}", said)
+            return None
+        raise self._failure("xc_cpupool_getinfo", number, asked, said)
 
     def send_debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys, one after the other."""
@@ -176,7 +182,8 @@ class Handle:
 
     def domain_create(self, domid: int, config: CreateDomainStruct) -> int:
         """Create a domain and return its number; 0 asks for any free one."""
-        pdomid = self._ffi.new("uint32_t *", domid)
+        # Since 4.22 Xen takes 0 for dom0; DOMID_ANY means "any" to every release.
+        pdomid = self._ffi.new("uint32_t *", domid or DOMID_ANY)
         what = f"create domain {domid}" if domid else "create a domain"
         self._do("xc_domain_create", what, pdomid, config)
         return int(pdomid[0])

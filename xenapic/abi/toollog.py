@@ -44,6 +44,7 @@ class ToolLog:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._closed = False
         self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stream = library.libc.fdopen(writer, b"w")
         if self._stream == library.ffi.NULL:
@@ -74,7 +75,10 @@ class ToolLog:
         return "\n".join(errors)
 
     def close(self) -> None:
-        """Drain a last time, free the logger, close the pipe."""
+        """Drain a last time, free the logger, close the pipe; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._library.toollog.xtl_logger_destroy(self.logger)
         self.drain()
         self._close_pipe()

@@ -1,45 +1,42 @@
 """The form in which dom0 sends its output: frames, appended to a raw disk.
 
-This file is used on both sides, in dom0 by whatever Python is there. A frame is a header, its
-data, and padding to whole sectors. The reader tails the disk's file while it grows: the sequence
-number and the checksum tell a whole frame from one that is still being written.
+This file is used on both sides, in dom0 by whatever Python is there; it imports next to nothing
+because every module costs time in an emulated machine. A frame is a header, its data, and
+padding to whole sectors. The reader tails the disk's file while it grows: the sequence number
+and the checksum tell a whole frame from one that is still being written.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
 
 SECTOR = 512
 MAX_DATA = 128 * 1024
 CHANNEL_MAGIC = b"XENAPIC-CHANNEL\n"
-CHANNEL_SIZE = 1 << 30
+# Disks hold whole cylinders of 16 heads and 63 sectors: Bochs takes no others.
+CYLINDER = 16 * 63 * SECTOR
+CHANNEL_SIZE = 2048 * CYLINDER
 
 START, STDOUT, STDERR, EXIT, TROUBLE = range(1, 6)
 
+Frame = tuple[int, bytes]
+"""A stream's number and bytes of it."""
+
 _MAGIC = b"XALF"
 _HEADER = struct.Struct("<4sIIII")
+_SUMMED = struct.Struct("<III")
 
 
-class Frame(NamedTuple):
-    """One piece of output: its stream and its bytes."""
-
-    stream: int
-    data: bytes
-
-
-def encode(sequence: int, frame: Frame) -> bytes:
-    """`frame` as whole sectors."""
-    head = _HEADER.pack(_MAGIC, sequence, frame.stream, len(frame.data), _sum(sequence, frame))
-    blob = head + frame.data
+def encode(sequence: int, stream: int, data: bytes) -> bytes:
+    """A frame as whole sectors; `sequence` counts frames from 0."""
+    check = _sum(sequence, stream, data)
+    blob = _HEADER.pack(_MAGIC, sequence, stream, len(data), check) + data
     return blob + b"\0" * (-len(blob) % SECTOR)
 
 
-def _sum(sequence: int, frame: Frame) -> int:
-    head = struct.pack("<III", sequence, frame.stream, len(frame.data))
-    return zlib.crc32(frame.data, zlib.crc32(head))
+def _sum(sequence: int, stream: int, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(_SUMMED.pack(sequence, stream, len(data))))
 
 
 class Decoder:
@@ -52,23 +49,23 @@ class Decoder:
         """Whole frames at the start of `blob`, and how many bytes they took."""
         frames: list[Frame] = []
         at = 0
-        for frame, size in self._frames(blob):
-            frames.append(frame)
-            at += size
-        return frames, at
-
-    def _frames(self, blob: bytes) -> Iterator[tuple[Frame, int]]:
-        at = 0
-        while len(blob) - at >= _HEADER.size:
-            magic, sequence, stream, length, check = _HEADER.unpack_from(blob, at)
-            if magic != _MAGIC or sequence != self._sequence or length > MAX_DATA:
-                return
-            start = at + _HEADER.size
-            frame = Frame(stream, blob[start : start + length])
-            if len(frame.data) < length or _sum(sequence, frame) != check:
-                return
-            size = _HEADER.size + length
-            size += -size % SECTOR
+        while (found := self._frame(blob, at)) is not None:
+            frames.append(found)
             self._sequence += 1
-            at += size
-            yield frame, size
+            at += _HEADER.size + len(found[1])
+            at += -at % SECTOR
+        return frames, min(at, len(blob))
+
+    def _frame(self, blob: bytes, at: int) -> Frame | None:
+        if len(blob) - at < _HEADER.size:
+            return None
+        magic, sequence, stream, length, check = _HEADER.unpack_from(blob, at)
+        if magic != _MAGIC or sequence != self._sequence or length > MAX_DATA:
+            return None
+        start = at + _HEADER.size
+        data = blob[start : start + length]
+        # The padding belongs to the frame: the next one starts after it.
+        end = start + length + -(start + length) % SECTOR
+        if len(blob) < end or _sum(sequence, stream, data) != check:
+            return None
+        return stream, data

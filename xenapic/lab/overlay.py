@@ -47,7 +47,7 @@ def write_overlay(
     for path, source in checkout_files():
         root.copy(f"{CHECKOUT}/{path}", source)
     root.file("/usr/local/bin/xenapic", b'#!/bin/sh\nexec python3 -m xenapic "$@"\n', True)
-    root.copy("/usr/lib/xenapic-lab/frames.py", HERE / "frames.py")
+    root.copy("/usr/lib/xenapic-lab/xenapic/lab/frames.py", HERE / "frames.py")
     root.copy("/usr/lib/xenapic-lab/relay.py", HERE / "guest/relay.py")
     _write_job(root, command, {**ENV, **env})
     for path, given in files.items():

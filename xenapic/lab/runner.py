@@ -144,7 +144,7 @@ def _once(order: _Order) -> RunResult:
     with run_directory() as place:
         guest = _guest(order, xen, place)
         serial = place / "serial.log"
-        start = emulators.start(order.machine, guest, place, f"file:{serial}")
+        start = emulators.start(order.machine, guest, place, serial)
         image = time.monotonic() - began
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
         limits = {**start.limits, "command": order.timeout}

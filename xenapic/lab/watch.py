@@ -88,14 +88,15 @@ class Watch:
         return bool(frames)
 
     def _take(self, frame: Frame) -> None:
-        if frame.stream == START:
+        stream, data = frame
+        if stream == START:
             self._enter("command")
-        elif frame.stream == EXIT:
-            self.status = int(frame.data)
-        elif frame.stream == TROUBLE:
-            raise ChannelBroken(frame.data.decode(errors="replace"))
+        elif stream == EXIT:
+            self.status = int(data)
+        elif stream == TROUBLE:
+            raise ChannelBroken(data.decode(errors="replace"))
         else:
-            self._sinks[frame.stream](frame.data)
+            self._sinks[stream](data)
 
     def _enter(self, stage: str) -> None:
         self.stage = stage

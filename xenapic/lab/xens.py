@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from .apt import Apt, Package, derive, machine_sources
+from .bochs import pad_to_cylinder
 from .cache import Entry, cache_root
 from .cpio import CpioWriter
 from .errors import FetchFailed, LabUsageError
+from .frames import SECTOR
 from .kernel import DRIVERS, driver_files, plain_kernel
 from .programs import need
 
@@ -26,7 +28,7 @@ Progress = Callable[[str], None]
 Driver = tuple[str, bytes]
 
 # Raise when this module makes something else of the same packages.
-FORMAT = 2
+FORMAT = 3
 
 ROOT_MAGIC = b"XENAPIC-ROOT"
 
@@ -206,7 +208,8 @@ def _root_image(packages: Sequence[Package], root: Path, image: Path) -> None:
     )  # fmt: skip
     with image.open("r+b") as stream:
         # The first 32 KiB of an ISO 9660 image are free for such use.
-        stream.write(ROOT_MAGIC.ljust(512, b"\0"))
+        stream.write(ROOT_MAGIC.ljust(SECTOR, b"\0"))
+        pad_to_cylinder(stream)
 
 
 def _install_applets(root: Path) -> None:

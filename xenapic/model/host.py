@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from errno import EINVAL, ENODEV
 
 from xenapic.apic import FEATURES, Feature, Technology
 from xenapic.model.bootlog import BootLog
@@ -76,16 +77,19 @@ class Host:
     assisted_x2apic: Fact
     """Whether ``assisted_x2apic`` can be asked for."""
     tboot: Fact
-    """Whether Xen was started by tboot, which ``s3_integrity`` needs."""
+    """Whether Xen has tboot support, which ``s3_integrity`` needs."""
+    flask: Fact
+    """Whether Xen runs the Flask security module, which judges ``ssidref``."""
+    nested_virt: Fact
+    """Whether guests can be given VMX or SVM of their own."""
+    altp2m: Fact
+    """Whether alternate p2m tables can be had; since 4.21 asked for at create."""
     grant_limits: GrantLimits
 
     @property
     def release(self) -> XenRelease:
         """The row of the release whose rules hold; 4.17 with the per-domain interface is 4.17-rc."""
         return xen_release(self.version.release, per_domain=bool(self.interface))
-
-
-Known = Callable[["_Evidence"], "Fact | None"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,9 @@ def describe(version: Version, physinfo: PhysInfo, log: BootLog, probe: int | No
         assisted_xapic=_offered(PHYSCAP_X86.ASSISTED_XAPIC, interface, physinfo),
         assisted_x2apic=_offered(PHYSCAP_X86.ASSISTED_X2APIC, interface, physinfo),
         tboot=_tboot(log),
+        flask=_flask(log),
+        nested_virt=_nested_virt(evidence),
+        altp2m=_altp2m(evidence),
         grant_limits=grant_limits(options),
     )
 
@@ -223,7 +230,7 @@ def _arch_capabilities(key: str, evidence: _Evidence) -> Fact | None:
 
 
 def _apicv_off(key: str, evidence: _Evidence) -> Fact | None:
-    if key in BY_APICV and evidence.options.boolean("apicv") is False:
+    if key in BY_APICV and evidence.options.boolean("apicv") is False and not evidence.options.cut:
         return no("option apicv= on Xen's command line switches it off")
     return None
 
@@ -258,8 +265,8 @@ def _follows(key: str, evidence: _Evidence) -> Fact | None:
 def _not_known(key: str, evidence: _Evidence) -> Fact:
     if not evidence.log.trusted:
         return unknown("dom0 can write into Xen's log (console_to_ring), so it is not believed", DUMP_VMCS)
-    if key in IN_LOG:
-        return unknown("Xen's log no longer holds the boot's feature list", f"{REBOOT_FOR_LOG}, or {DUMP_VMCS}")
+    if key != "virtualize_x2apic_mode" and not evidence.log.whole:
+        return unknown(NOT_WHOLE, f"{REBOOT_FOR_LOG}, or {DUMP_VMCS}")
     return unknown("Xen neither logs nor reports it", DUMP_VMCS)
 
 
@@ -268,8 +275,6 @@ def _not_known(key: str, evidence: _Evidence) -> Fact:
 
 def _interface(version: Version, physinfo: PhysInfo, probe: int | None) -> Fact:
     """Tell whether createdomain takes the assisted flags (only 4.17.0-rc1 to rc3 did)."""
-    from errno import EINVAL, ENODEV  # noqa: PLC0415
-
     if version.release != DEVELOPMENT.number_text:
         return no(f"Xen {version.release} never had it (it was in 4.17.0-rc1 to rc3 only)")
     if physinfo.arch_capabilities:
@@ -299,6 +304,44 @@ def _offered(bit: PHYSCAP_X86, interface: Fact, physinfo: PhysInfo) -> Fact:
 def _tboot(log: BootLog) -> Fact:
     if log.says("TBOOT: found shared page"):
         return yes(LOG)
-    if log.from_start:
-        return no(f"{LOG} names no tboot")
-    return unknown("Xen's log no longer holds the boot", REBOOT_FOR_LOG)
+    return unknown("Xen does not tell whether it was built with CONFIG_TBOOT", "look into its build configuration")
+
+
+def _flask(log: BootLog) -> Fact:
+    if log.says("Flask:"):
+        return yes(LOG)
+    if log.whole:
+        return no(f"{LOG} names no Flask")
+    return unknown(NOT_WHOLE, REBOOT_FOR_LOG)
+
+
+NESTED_SVM = (
+    "Last Branch Record (LBR) Virtualisation",
+    "Next-RIP Saved on #VMEXIT",
+    "TLB flush by ASID",
+    "DecodeAssists",
+)
+"""What ``start_nested_svm`` (``xen/arch/x86/hvm/svm/nestedsvm.c``, since 4.19) asks for, as logged."""
+
+
+def _nested_virt(evidence: _Evidence) -> Fact:
+    if PHYSCAP.hap not in evidence.physinfo.capabilities:
+        return no("it needs hap, which physinfo lacks")
+    if evidence.technology is Technology.VMX:
+        return yes("VMX with hap (physinfo)")
+    if evidence.log.technology is not Technology.SVM:
+        return unknown(NOT_WHOLE, REBOOT_FOR_LOG)
+    lacking = [line for line in NESTED_SVM if line not in evidence.log.features]
+    if lacking:
+        return no(f"{LOG}: the processor lacks {', '.join(lacking)}")
+    return yes(f"{LOG}: {', '.join(NESTED_SVM)}")
+
+
+def _altp2m(evidence: _Evidence) -> Fact:
+    if evidence.technology is not Technology.VMX or PHYSCAP.hap not in evidence.physinfo.capabilities:
+        return no("it needs Intel's EPT (physinfo)")
+    if evidence.options.flag("altp2m"):
+        return yes("option altp2m on Xen's command line")
+    if evidence.options.cut:
+        return unknown("Xen tells only a part of its command line", "look at the boot loader's configuration")
+    return no("Xen's command line lacks altp2m")

@@ -1,0 +1,66 @@
+"""Tell whose a domain is: which process made it, and whether that one still lives."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from enum import Enum
+from pathlib import Path
+
+from xenapic.model.owner import MAX_PID, Owner
+
+__all__ = ["OwnerState", "owner_state", "released_mark", "this_process"]
+
+PROC = Path("/proc")
+START_TIME = 19
+"""Place of ``starttime`` behind the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
+
+
+class OwnerState(Enum):
+    """What became of a domain's owner."""
+
+    RELEASED = "released"
+    """The domain was handed over and lives on by itself."""
+    RUNNING = "running"
+    ORPHAN = "orphan"
+    """The process that owned the domain is gone."""
+    ELSEWHERE = "elsewhere"
+    """The owner lives in another PID namespace; whether it still runs cannot be told from here."""
+
+
+def this_process() -> Owner:
+    """Return the mark of the running process."""
+    pid = os.getpid()
+    return Owner(pid=pid & MAX_PID, namespace=_namespace(), digest=_digest(pid) or 0)
+
+
+def released_mark() -> Owner:
+    """Return the mark of a domain that was handed over."""
+    return Owner(pid=0, namespace=0, digest=0)
+
+
+def owner_state(owner: Owner) -> OwnerState:
+    """Look the owner up among the running processes."""
+    if owner.released:
+        return OwnerState.RELEASED
+    if owner.namespace != _namespace():
+        return OwnerState.ELSEWHERE
+    return OwnerState.RUNNING if _digest(owner.pid) == owner.digest else OwnerState.ORPHAN
+
+
+def _namespace() -> int:
+    try:
+        return zlib.crc32(str((PROC / "self/ns/pid").stat().st_ino).encode()) & 0xFFFF
+    except OSError:
+        return 0
+
+
+def _digest(pid: int) -> int | None:
+    """Digest what tells a process from every other with its PID; None when there is none."""
+    try:
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        stat = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    started = stat.rpartition(")")[2].split()[START_TIME]
+    return zlib.crc32(f"{boot}:{started}".encode()) & 0xFFFFF

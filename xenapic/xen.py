@@ -1,0 +1,240 @@
+"""The handle a program holds: ask, check, create."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from uuid import UUID
+
+from xenapic.abi.handle import Handle
+from xenapic.abi.library import Library, load
+from xenapic.domain import Domain, to_domain_info
+from xenapic.errors import CallFailed, ConfigInvalid, ConfigRefused, DomainNotFound
+from xenapic.host import ask_host, ask_physinfo, ask_version
+from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.host import Host
+from xenapic.model.info import DomainInfo, PhysInfo, Version
+from xenapic.model.ring import Origin, RingLine, ring_lines
+from xenapic.model.rules import Problem, Situation, check, to_request
+from xenapic.owners import OwnerState, owner_state, released_mark, this_process
+
+__all__ = ["Console", "Xen", "open"]
+
+
+def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
+    """Open the running Xen.
+
+    ``library`` is a path or a release (``"4.17"``) of libxenctrl; by default the
+    one that fits the running hypervisor. Raises a subclass of `Unavailable`
+    that says what to install or do.
+    """
+    return Xen(library)
+
+
+class Xen:
+    """A running Xen. A context manager; may be used from several threads.
+
+    Calls of one handle follow one another; threads that shall run in parallel
+    open one each. After ``os.fork()`` the child must open its own.
+    """
+
+    def __init__(self, library: str | os.PathLike[str] | Library | None = None) -> None:
+        self._handle = Handle(library if isinstance(library, Library) else load(library))
+        self._version: Version | None = None
+        self._host: Host | None = None
+        self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
+        self.console = Console(self._handle)
+
+    def close(self) -> None:
+        """Destroy the domains that are still owned, then close the handle."""
+        try:
+            if not self._handle.closed:
+                for domain in list(self._owned):
+                    domain.__exit__(None, None, None)
+        finally:
+            self._handle.close()
+
+    def __enter__(self) -> Xen:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def version(self) -> Version:
+        """Which Xen this is; asked once."""
+        if self._version is None:
+            self._version = ask_version(self._handle)
+        return self._version
+
+    def physinfo(self) -> PhysInfo:
+        """Return processors, memory and capabilities, as of now."""
+        return ask_physinfo(self._handle)
+
+    def host(self, *, probe: bool = False) -> Host:
+        """Return what is known of APIC acceleration on this host, each fact with its source.
+
+        ``probe`` settles whether the per-domain interface exists where nothing else
+        tells, with one create that cannot succeed (`xenapic.host.probe_interface`).
+        """
+        self._host = ask_host(self._handle, probe)
+        return self._host
+
+    def domains(self) -> list[DomainInfo]:
+        """Return every domain, as one hypercall saw them."""
+        return [to_domain_info(raw) for raw in self._handle.domain_infos()]
+
+    def domain(self, domid: int) -> Domain:
+        """Return a domain that exists, not owned; raise `DomainNotFound`."""
+        self._handle.domain_info(domid)
+        return Domain(self._handle, domid)
+
+    def orphans(self) -> list[DomainInfo]:
+        """Return the domains whose creator ended without destroying or releasing them."""
+        return [
+            info
+            for info in self.domains()
+            if info.owner is not None and owner_state(info.owner) is OwnerState.ORPHAN
+        ]
+
+    def check(self, config: DomainConfig) -> tuple[Problem, ...]:
+        """Return every reason why this Xen would not create the domain; nothing is created."""
+        return check(config, self._situation(config))
+
+    def create_domain(self, config: DomainConfig) -> Domain:
+        """Create a domain; use it in a ``with`` block, or `Domain.release` it.
+
+        Raises `ConfigRefused` with every reason, before Xen is called, and
+        `CallFailed` when Xen refuses all the same.
+        """
+        situation = self._situation(config)
+        problems = check(config, situation)
+        if problems:
+            raise ConfigRefused(problems)
+        mark = this_process().to_handle()
+        final = config.handle or released_mark().to_handle()
+        return self._create(to_request(config, situation.host), mark, final)
+
+    def debug_keys(self, keys: str) -> None:
+        """Press Xen's debug keys; what they print goes into the console ring."""
+        if not keys or not keys.isascii() or not keys.isprintable():
+            raise ConfigInvalid(f"debug keys are printable ASCII characters, not {keys!r}")
+        self._handle.send_debug_keys(keys)
+
+    def _create(self, request: CreateRequest, mark: UUID, final: UUID) -> Domain:
+        raw = self._handle.new_createdomain()
+        fill(raw, request, mark)
+        try:
+            domid = self._handle.domain_create(request.domid, raw)
+            domain = Domain._own(self._handle, domid, mark, final)
+            self._owned.add(domain)
+            return domain
+        except CallFailed:
+            raise
+        except BaseException:
+            # Ctrl-C may strike between Xen's answer and the line that keeps it: look for the mark.
+            self._destroy_by_mark(mark)
+            raise
+
+    def _destroy_by_mark(self, mark: UUID) -> None:
+        for info in self.domains():
+            if info.handle == mark:
+                self._handle.domain_destroy(info.domid)
+
+    def _situation(self, config: DomainConfig) -> Situation:
+        host = self._host or self.host()
+        cpus: bool | None = True
+        if config.cpupool_id and host.release.has_field("cpupool_id"):
+            cpus = self._handle.cpupool_cpus(config.cpupool_id)
+        return Situation(
+            host=replace(host, physinfo=ask_physinfo(self._handle)),
+            domid_in_use=bool(config.domid) and self._exists(config.domid),
+            cpupool_exists=cpus is not None,
+            cpupool_has_cpus=bool(cpus),
+        )
+
+    def _exists(self, domid: int) -> bool:
+        try:
+            self._handle.domain_info(domid)
+        except DomainNotFound:
+            return False
+        return True
+
+
+ALIKE = (
+    "ssidref",
+    "flags",
+    "iommu_opts",
+    "max_vcpus",
+    "max_evtchn_port",
+    "max_grant_frames",
+    "max_maptrack_frames",
+    "grant_opts",
+    "vmtrace_size",
+    "cpupool_id",
+)
+"""Fields that a request and createdomain have under one name."""
+
+
+def fill(raw: object, request: CreateRequest, mark: UUID) -> None:
+    """Write a request into ``struct xen_domctl_createdomain``; what the release lacks is left out."""
+    for name in ALIKE:
+        if hasattr(raw, name):
+            setattr(raw, name, getattr(request, name))
+    raw.handle = mark.bytes  # type: ignore[attr-defined]
+    if hasattr(raw, "altp2m"):
+        raw.altp2m.opts, raw.altp2m.nr = request.altp2m, request.altp2m_nr
+    elif hasattr(raw, "altp2m_opts"):
+        raw.altp2m_opts = request.altp2m
+    raw.arch.emulation_flags = request.emulation_flags  # type: ignore[attr-defined]
+    raw.arch.misc_flags = request.misc_flags  # type: ignore[attr-defined]
+
+
+POLL_SECONDS = 0.2
+
+
+class Console:
+    """Xen's console ring: its own messages and what guests print."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    def read(self) -> bytes:
+        """Return all that the ring holds, as it is; the ring is left alone."""
+        return self._handle.read_console().data
+
+    def lines(self) -> list[RingLine]:
+        """Return the ring's whole lines, each with its writer."""
+        chunk = self._handle.read_console()
+        return ring_lines(chunk.data, whole_start=chunk.start == 0)[0]
+
+    def follow(self, *, from_start: bool = False, poll_seconds: float = POLL_SECONDS) -> Iterator[RingLine]:
+        """Yield lines as they are written, for ever; what was overwritten unread is said as a line of its own."""
+        chunk = self._handle.read_console()
+        position, rest = chunk.end, b""
+        if from_start:
+            lines, rest = ring_lines(chunk.data, whole_start=chunk.start == 0)
+            yield from lines
+        while True:
+            time.sleep(poll_seconds)
+            chunk = self._handle.read_console(position)
+            lost = (chunk.start - position) & 0xFFFFFFFF
+            if lost:
+                yield RingLine(Origin.LOST, f"{lost} bytes were overwritten before they could be read")
+                rest = b""
+            lines, rest = ring_lines(rest + chunk.data, whole_start=not lost)
+            yield from lines
+            position = chunk.end
+
+    def clear(self) -> None:
+        """Empty the ring, for every reader on the host: other tools may miss what it held."""
+        self._handle.clear_console()
