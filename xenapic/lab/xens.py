@@ -277,7 +277,7 @@ def _compile(root: Path) -> None:
     # Unchecked: no source is looked at when a module is imported.
     _run(
         str(loader.resolve()), "--library-path", str(libraries), str(program),
-        "-I", "-S", "-m", "compileall", "-q", "-j", "0", "-s", str(root), "-p", "/",
+        "-I", "-S", "-m", "compileall", "-q", "-s", str(root), "-p", "/",
         "--invalidation-mode", "unchecked-hash", str(library), str(root / "usr/lib/python3"),
         env={"PYTHONHOME": str(root / "usr")},
     )  # fmt: skip
