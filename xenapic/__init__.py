@@ -43,7 +43,48 @@ if TYPE_CHECKING:
     from xenapic.model.rules import Problem
     from xenapic.xen import Console, Xen, open
 
-HOMES = {
+__all__ = [
+    "ALTP2M",
+    "Answer",
+    "CallFailed",
+    "CDF",
+    "ConfigInvalid",
+    "ConfigRefused",
+    "Console",
+    "Domain",
+    "DomainConfig",
+    "DomainInfo",
+    "DomainNotFound",
+    "DOMINF",
+    "EMU",
+    "Fact",
+    "HandleClosed",
+    "Host",
+    "hvm_records",
+    "HvmRecord",
+    "IOMMU",
+    "LibraryNotFound",
+    "MISC",
+    "NoPrivilege",
+    "NoXen",
+    "open",
+    "Origin",
+    "Owner",
+    "PHYSCAP",
+    "PHYSCAP_X86",
+    "PhysInfo",
+    "Problem",
+    "ReleaseMismatch",
+    "ReleaseUnknown",
+    "RingLine",
+    "Shutdown",
+    "Unavailable",
+    "Version",
+    "Xen",
+    "XenApicError",
+]
+
+_HOMES = {
     "xenapic.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
@@ -78,21 +119,17 @@ HOMES = {
     "xenapic.model.rules": ("Problem",),
     "xenapic.xen": ("Console", "Xen", "open"),
 }
-_HOME = {name: home for home, names in HOMES.items() for name in names}
-
-__all__ = [  # noqa: PLE0604 (all of _HOME's keys are strings)
-    *_HOME,
-]
+"""Where each name of `__all__` lives; it is imported from there when first used."""
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'xenapic' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'xenapic' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *__all__})

@@ -134,7 +134,9 @@ def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
     """
     if UUID(bytes=bytes(handle.domain_info(domid).handle)) != mark:
         raise DomainNotFound(
-            "xc_domain_destroy", errno.ESRCH, f"destroy domain {domid}, whose number belongs to another domain now"
+            "xc_domain_destroy",
+            errno.ESRCH,
+            f"destroy domain {domid}, whose number belongs to another domain now",
         )
     handle.domain_destroy(domid)
 
@@ -211,10 +213,12 @@ def hvm_records(context: bytes) -> Iterator[HvmRecord]:
         length = int.from_bytes(head[4:8], "little")
         start = at + DESCRIPTOR_BYTES
         if len(head) < DESCRIPTOR_BYTES or start + length > len(context):
-            raise ValueError(f"HVM context is cut: a record at byte {at} needs more than the {len(context)} there")
+            raise ValueError(
+                f"HVM context is cut: a record at byte {at} needs more than the {len(context)} there"
+            )
         yield HvmRecord(
-            int.from_bytes(head[0:2], "little"), int.from_bytes(head[2:4], "little"), context[start : start + length]
+            int.from_bytes(head[0:2], "little"),
+            int.from_bytes(head[2:4], "little"),
+            context[start : start + length],
         )
         at = start + length
-
-

@@ -161,9 +161,7 @@ class Handle:
         buffer = self._ffi.new("char[]", RING_READ_BYTES)
         count = self._ffi.new("unsigned int *", RING_READ_BYTES)
         index = self._ffi.new("uint32_t *", start or 0)
-        self._do(
-            "xc_readconsolering", "read Xen's console ring", buffer, count, 0, start is not None, index
-        )
+        self._do("xc_readconsolering", "read Xen's console ring", buffer, count, 0, start is not None, index)
         data = self._ffi.buffer(buffer, count[0])[:]
         return ConsoleChunk(data, (index[0] - len(data)) & 0xFFFFFFFF, index[0])
 

@@ -52,9 +52,7 @@ class ToolLog:
             os.close(self._reader)
             os.close(writer)
             raise OSError(number, f"fdopen for libxentoollog: {errno_name(number)}")
-        self.logger: XenToolLogger = library.toollog.xtl_createlogger_stdiostream(
-            self._stream, XTL_DEBUG, 0
-        )
+        self.logger: XenToolLogger = library.toollog.xtl_createlogger_stdiostream(self._stream, XTL_DEBUG, 0)
         if self.logger == library.ffi.NULL:
             self._close_pipe()
             raise MemoryError("libxentoollog could not make a logger")

@@ -40,7 +40,6 @@ def _end_like_interrupt() -> None:
         signal.signal(number, stop)
 
 
-
 @click.group()
 def lab() -> None:
     """Boot a real Xen in an emulated machine and run commands in its dom0."""
@@ -59,9 +58,7 @@ def list_machines(as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    rows = [
-        (m.name, m.emulator, m.vendor, ", ".join(m.offers), m.notes) for m in MACHINES.values()
-    ]
+    rows = [(m.name, m.emulator, m.vendor, ", ".join(m.offers), m.notes) for m in MACHINES.values()]
     click.echo(tabulate(rows, headers=("machine", "emulator", "vendor", "offers", "notes")))
 
 

@@ -107,6 +107,9 @@ DUMP_VMCS = (
     "give a paused throw-away domain an HVM context in that APIC mode, press debug key 'v' and read "
     "SecondaryExec in Xen's log"
 )
+NOT_WHOLE = (
+    "Xen's log no longer holds its start (it wrapped or was cleared), so a guest may have written any of it"
+)
 REBOOT_FOR_LOG = "read Xen's log soon after boot (raise conring_size= if it wraps before)"
 
 
@@ -193,7 +196,9 @@ def _feature(row: Feature, evidence: _Evidence) -> Fact:
         _follows,
     )
     if row.technology is not evidence.technology and evidence.technology is not None:
-        return no(f"the processor has {evidence.technology.value}, not {row.technology.value} (physinfo.hw_cap)")
+        return no(
+            f"the processor has {evidence.technology.value}, not {row.technology.value} (physinfo.hw_cap)"
+        )
     for rule in rules:
         fact = rule(row.key, evidence)
         if fact is not None:
@@ -256,7 +261,11 @@ def _follows(key: str, evidence: _Evidence) -> Fact | None:
         return no(f"Xen uses it only together with the TPR shadow ({shadow.source})")
     if key == "secondary_controls" and any(
         _logged(other, evidence)
-        for other in ("virtualize_apic_accesses", "apic_register_virtualization", "virtual_interrupt_delivery")
+        for other in (
+            "virtualize_apic_accesses",
+            "apic_register_virtualization",
+            "virtual_interrupt_delivery",
+        )
     ):
         return yes(f"a secondary control is in use ({LOG})")
     return None
@@ -280,7 +289,9 @@ def _interface(version: Version, physinfo: PhysInfo, probe: int | None) -> Fact:
     if physinfo.arch_capabilities:
         return yes(f"{ARCH_CAPS} = {int(physinfo.arch_capabilities):#x}; only the interface sets it")
     if probe == ENODEV:
-        return yes("a create with an assisted flag was answered ENODEV: the interface is there, the hardware is not")
+        return yes(
+            "a create with an assisted flag was answered ENODEV: the interface is there, the hardware is not"
+        )
     if probe == EINVAL:
         return no("a create with an assisted flag was answered EINVAL: the flag is unknown to this Xen")
     point = version.extra.removeprefix(".").split(".")[0].split("-")[0]
@@ -304,7 +315,9 @@ def _offered(bit: PHYSCAP_X86, interface: Fact, physinfo: PhysInfo) -> Fact:
 def _tboot(log: BootLog) -> Fact:
     if log.says("TBOOT: found shared page"):
         return yes(LOG)
-    return unknown("Xen does not tell whether it was built with CONFIG_TBOOT", "look into its build configuration")
+    return unknown(
+        "Xen does not tell whether it was built with CONFIG_TBOOT", "look into its build configuration"
+    )
 
 
 def _flask(log: BootLog) -> Fact:

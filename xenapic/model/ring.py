@@ -18,7 +18,9 @@ from enum import Enum
 
 __all__ = ["Origin", "RingLine", "ring_lines"]
 
-LINE = re.compile(rb"\((?:(?P<xen>XEN)|d(?P<domid>\d{1,5}))\) (?:\[(?P<stamp>[ 0-9a-f:.\-]+)\] )?(?P<text>.*)", re.DOTALL)
+LINE = re.compile(
+    rb"\((?:(?P<xen>XEN)|d(?P<domid>\d{1,5}))\) (?:\[(?P<stamp>[ 0-9a-f:.\-]+)\] )?(?P<text>.*)", re.DOTALL
+)
 """A prefixed line; the time stamp's form follows ``console_timestamps=``."""
 
 

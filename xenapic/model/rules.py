@@ -350,8 +350,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "vmtrace-size",
         "vmtrace_size",
-        lambda r, s: r.vmtrace_size != 0
-        and (not PAGE_BYTES <= r.vmtrace_size <= VMTRACE_MAX_BYTES or r.vmtrace_size.bit_count() != 1),
+        lambda r, s: (
+            r.vmtrace_size != 0
+            and (not PAGE_BYTES <= r.vmtrace_size <= VMTRACE_MAX_BYTES or r.vmtrace_size.bit_count() != 1)
+        ),
         "the trace buffer must be a power of two from 4 KiB to 64 MiB",
         "Choose such a size.",
         ARCH,
@@ -487,7 +489,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "xsm-label",
         "ssidref",
-        lambda r, s: _hvm(r) and (s.host.flask.answer is Answer.YES or (r.ssidref != 0 and not s.host.flask.known)),
+        lambda r, s: (
+            _hvm(r) and (s.host.flask.answer is Answer.YES or (r.ssidref != 0 and not s.host.flask.known))
+        ),
         "Flask decides late whether it allows this label, and a refusal there takes an Intel host down",
         "Create HVM-type domains with xl on a Flask host, which knows the policy's labels; without Flask leave ssidref 0.",
         "xsm_domain_create, xen/common/domain.c",
@@ -761,5 +765,3 @@ def _assistance_problem(
             "defect of 4.17-rc, seen on a real Xen",
         )
     return None
-
-

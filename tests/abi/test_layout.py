@@ -1,0 +1,177 @@
+"""Every structure, as cffi lays it out, against the recorded layout of each release and the real headers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import build_ffi
+import pytest
+
+from xenapic.abi.releases import RELEASES, Release
+from xenapic.model import flags
+from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
+
+DATA = Path(__file__).parent.parent / "data" / "abi"
+RECORDED = (
+    "xen_domctl_createdomain",
+    "xen_arch_domainconfig",
+    "xen_sysctl_physinfo",
+    "xen_domctl_getdomaininfo",
+    "hvm_save_descriptor",
+    "hvm_hw_lapic",
+    "hvm_hw_lapic_regs",
+)
+FROM_HEADERS = (*RECORDED, "xen_cpupoolinfo", "xc_error")
+HEADER_NAMES = {"xen_cpupoolinfo": "xc_cpupoolinfo_t", "xc_error": "xc_error"}
+
+
+def recorded(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((DATA / f"xen-{name}.json").read_text())
+    return loaded
+
+
+def ffi_of(row: Release) -> Any:
+    return importlib.import_module(f"xenapic._xenctrl.{row.generation}").ffi
+
+
+def layout(ffi: Any, struct: str) -> dict[str, tuple[int, int]]:
+    kind = ffi.typeof(f"struct {struct}")
+    return {name: (field.offset, ffi.sizeof(field.type)) for name, field in kind.fields}
+
+
+def differences(ffi: Any, abi: dict[str, Any]) -> list[str]:
+    found = []
+    for struct in RECORDED:
+        want = abi["structs"][f"struct {struct}"]
+        if ffi.sizeof(f"struct {struct}") != want["size"]:
+            found.append(f"{struct}: size {ffi.sizeof(f'struct {struct}')} != {want['size']}")
+        wanted = {name: (row["offset"], row["size"]) for name, row in want["fields"].items()}
+        if layout(ffi, struct) != wanted:
+            found.append(f"{struct}: {layout(ffi, struct)} != {wanted}")
+    return found
+
+
+@pytest.mark.parametrize("row", RELEASES, ids=str)
+def test_layout_is_the_recorded_one(row: Release) -> None:
+    assert differences(ffi_of(row), recorded(str(row))) == []
+
+
+def test_17rc_shares_the_layout_of_417() -> None:
+    rc = next(row for row in RELEASES if str(row) == "4.17")
+    assert differences(ffi_of(rc), recorded("4.17rc")) == []
+
+
+@pytest.mark.parametrize("row", RELEASES, ids=str)
+def test_one_wrong_offset_is_found(row: Release) -> None:
+    abi = recorded(str(row))
+    abi["structs"]["struct xen_sysctl_physinfo"]["fields"]["free_pages"]["offset"] += 4
+    assert differences(ffi_of(row), abi)
+
+
+@pytest.mark.parametrize("row", RELEASES, ids=str)
+def test_prototypes_are_the_recorded_ones(row: Release) -> None:
+    """Each function that is declared exists in the release, with as many arguments."""
+    ours = build_ffi.declarations(row)
+    for name, prototype in recorded(str(row))["functions"].items():
+        if f" {name}(" not in ours and f"*{name}(" not in ours:
+            continue
+        start = ours.index(f"{name}(")
+        mine = ours[start : ours.index(";", start)]
+        assert mine.count(",") == prototype[prototype.index(name) :].count(","), (mine, prototype)
+
+
+@pytest.mark.parametrize("row", RELEASES, ids=str)
+def test_flags_are_the_recorded_ones(row: Release) -> None:
+    constants = recorded(str(row))["constants"]
+    prefixes = (
+        ("XEN_DOMCTL_CDF_", flags.CDF),
+        ("XEN_DOMCTL_IOMMU_", flags.IOMMU),
+        ("XEN_X86_EMU_", flags.EMU),
+        ("XEN_SYSCTL_PHYSCAP_", flags.PHYSCAP),
+        ("XEN_DOMINF_", flags.DOMINF),
+        ("SHUTDOWN_", flags.Shutdown),
+        ("XEN_DOMCTL_ALTP2M_", flags.ALTP2M),
+    )
+    for prefix, kind in prefixes:
+        known = {name: int(member) for name, member in kind.__members__.items()}
+        seen = {
+            name.removeprefix(prefix): value
+            for name, value in constants.items()
+            if name.startswith(prefix)
+            and not name.endswith(("_MAX", "_ALL", "_mask", "shutdownmask", "shutdownshift"))
+            and "PHYSCAP_X86" not in name
+        }
+        for name, value in seen.items():
+            assert known[name] == value, (prefix, name)
+
+
+@pytest.mark.parametrize("row", XEN_RELEASES, ids=lambda row: row.name)
+def test_releases_know_their_flags(row: Any) -> None:
+    constants = recorded(row.name.replace("-", ""))["constants"]
+    have = sum(v for k, v in constants.items() if k.startswith("XEN_DOMCTL_CDF_") and not k.endswith("MAX"))
+    assert int(row.flags) == have
+    misc = constants["XEN_X86_MISC_FLAGS_MAX"]
+    assert int(row.misc_flags) == misc * 2 - 1
+    assert constants["XEN_X86_EMU_ALL"] == int(row.emulation_flags)
+
+
+def test_fields_since_are_true() -> None:
+    names = {"altp2m": ("altp2m", "altp2m_opts"), "altp2m_nr": ("altp2m",)}
+    for field, since in FIELD_SINCE.items():
+        for row in RELEASES:
+            has = set(layout(ffi_of(row), "xen_domctl_createdomain"))
+            assert bool(has & set(names.get(field, (field,)))) == (row.number >= since), (field, row)
+
+
+def test_generations_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_ffi, "RELEASES", (Release((4, 15), "one"), Release((4, 16), "one")))
+    with pytest.raises(ValueError, match=r"4\.16 differs"):
+        build_ffi.generations()
+
+
+def test_declarations_against_the_installed_headers(tmp_path: Path) -> None:
+    """Compile a program that prints what the real headers say (libxen-dev)."""
+    installed = Path("/usr/include/xenctrl.h")
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not installed.exists() or compiler is None:
+        pytest.fail("libxen-dev and a C compiler are needed: apt-get install libxen-dev gcc libc6-dev")
+    library = next(Path("/usr/lib").glob("*/libxenctrl.so")).resolve().name
+    row = next(row for row in RELEASES if f"libxenctrl.so.{row}" in library)
+    check_headers(row, Path("/usr/include"), tmp_path, compiler)
+
+
+def check_headers(row: Release, include: Path, tmp_path: Path, compiler: str) -> None:
+    ffi = ffi_of(row)
+    lines = []
+    for struct in FROM_HEADERS:
+        c_name = HEADER_NAMES.get(struct, f"struct {struct}")
+        lines.append(f'printf("{struct} size %zu\\n", sizeof({c_name}));')
+        for name in layout(ffi, struct):
+            member = f"(({c_name} *)0)->{name}"
+            lines.append(f'printf("{struct} {name} %zu %zu\\n", offsetof({c_name}, {name}), sizeof({member}));')
+    program = "\n".join(
+        [
+            "#define __XEN_TOOLS__ 1",
+            "#include <stdio.h>",
+            "#include <stddef.h>",
+            "#include <xenctrl.h>",
+            "#include <xen/hvm/save.h>",
+            "int main(void) {",
+            *lines,
+            "return 0; }",
+        ]
+    )
+    source, binary = tmp_path / "layout.c", tmp_path / "layout"
+    source.write_text(program)
+    subprocess.run([compiler, "-I", str(include), str(source), "-o", str(binary)], check=True)
+    printed = subprocess.run([str(binary)], capture_output=True, text=True, check=True).stdout
+    ours = []
+    for struct in FROM_HEADERS:
+        ours.append(f"{struct} size {ffi.sizeof(f'struct {struct}')}")
+        ours += [f"{struct} {name} {at} {size}" for name, (at, size) in layout(ffi, struct).items()]
+    assert printed.splitlines() == ours

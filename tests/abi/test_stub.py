@@ -1,0 +1,48 @@
+"""The stub that mypy reads says the same as the declarations."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import build_ffi
+
+from xenapic.abi.releases import RELEASES
+
+STUB = Path(build_ffi.ROOT) / "stubs" / "libxenctrl.pyi"
+FIELDS = {
+    "CreateDomainStruct": "xen_domctl_createdomain",
+    "PhysInfoStruct": "xen_sysctl_physinfo",
+    "DomainInfoStruct": "xen_domctl_getdomaininfo",
+    "CpuPoolInfoStruct": "xen_cpupoolinfo",
+}
+
+
+def classes() -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in ast.parse(STUB.read_text()).body if isinstance(node, ast.ClassDef)}
+
+
+def test_every_function_is_typed_with_its_arguments() -> None:
+    text = "".join(build_ffi.declarations(row) for row in RELEASES)
+    declared = {
+        name: arguments.count(",") + 1
+        for name, arguments in re.findall(r"[ *](\w+)\(([^()]*)\);", text)
+    }
+    typed = {
+        item.name: len(item.args.posonlyargs) - 1
+        for name in ("LibXenCtrl", "LibXenToolLog", "LibC")
+        for item in classes()[name].body
+        if isinstance(item, ast.FunctionDef)
+    }
+    assert typed == declared
+
+
+def test_every_field_is_typed() -> None:
+    for stub, struct in FIELDS.items():
+        start = build_ffi.DECLARATIONS.index(f"struct {struct} {{")
+        body = build_ffi.DECLARATIONS[start : build_ffi.DECLARATIONS.index("\n};", start)]
+        declared = [re.sub(r"\[.*|;.*|//.*", "", line).split()[-1].lstrip("*") for line in body.splitlines()[1:]]
+        declared = ["altp2m" if "altp2m;" in line else name for name, line in zip(declared, body.splitlines()[1:], strict=True)]
+        typed = [item.target.id for item in classes()[stub].body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
+        assert typed == declared, stub
