@@ -218,7 +218,7 @@ class Console:
         return ring_lines(chunk.data, whole_start=chunk.start == 0)[0]
 
     def follow(self, *, from_start: bool = False, poll_seconds: float = POLL_SECONDS) -> Iterator[RingLine]:
-        """Yield lines as they are written, for ever; what was overwritten unread is said as a line of its own."""
+        """Yield lines as they are written, for ever; what was overwritten unread is said in a line."""
         chunk = self._handle.read_console()
         position, rest = chunk.end, b""
         if from_start:

@@ -153,7 +153,9 @@ def check_headers(row: Release, include: Path, tmp_path: Path, compiler: str) ->
         lines.append(f'printf("{struct} size %zu\\n", sizeof({c_name}));')
         for name in layout(ffi, struct):
             member = f"(({c_name} *)0)->{name}"
-            lines.append(f'printf("{struct} {name} %zu %zu\\n", offsetof({c_name}, {name}), sizeof({member}));')
+            lines.append(
+                f'printf("{struct} {name} %zu %zu\\n", offsetof({c_name}, {name}), sizeof({member}));'
+            )
     program = "\n".join(
         [
             "#define __XEN_TOOLS__ 1",

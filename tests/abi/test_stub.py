@@ -26,8 +26,7 @@ def classes() -> dict[str, ast.ClassDef]:
 def test_every_function_is_typed_with_its_arguments() -> None:
     text = "".join(build_ffi.declarations(row) for row in RELEASES)
     declared = {
-        name: arguments.count(",") + 1
-        for name, arguments in re.findall(r"[ *](\w+)\(([^()]*)\);", text)
+        name: arguments.count(",") + 1 for name, arguments in re.findall(r"[ *](\w+)\(([^()]*)\);", text)
     }
     typed = {
         item.name: len(item.args.posonlyargs) - 1
@@ -42,7 +41,16 @@ def test_every_field_is_typed() -> None:
     for stub, struct in FIELDS.items():
         start = build_ffi.DECLARATIONS.index(f"struct {struct} {{")
         body = build_ffi.DECLARATIONS[start : build_ffi.DECLARATIONS.index("\n};", start)]
-        declared = [re.sub(r"\[.*|;.*|//.*", "", line).split()[-1].lstrip("*") for line in body.splitlines()[1:]]
-        declared = ["altp2m" if "altp2m;" in line else name for name, line in zip(declared, body.splitlines()[1:], strict=True)]
-        typed = [item.target.id for item in classes()[stub].body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
+        declared = [
+            re.sub(r"\[.*|;.*|//.*", "", line).split()[-1].lstrip("*") for line in body.splitlines()[1:]
+        ]
+        declared = [
+            "altp2m" if "altp2m;" in line else name
+            for name, line in zip(declared, body.splitlines()[1:], strict=True)
+        ]
+        typed = [
+            item.target.id
+            for item in classes()[stub].body
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+        ]
         assert typed == declared, stub

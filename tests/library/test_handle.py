@@ -87,7 +87,9 @@ class FakeXen:
         info.hw_cap[3] = 4
         return self._answer("xc_physinfo", 0)
 
-    def xc_readconsolering(self, _xch: Any, buffer: Any, count: Any, _clear: int, incremental: int, index: Any) -> int:
+    def xc_readconsolering(
+        self, _xch: Any, buffer: Any, count: Any, _clear: int, incremental: int, index: Any
+    ) -> int:
         start = index[0] if incremental else 0
         data = self.ring[start : start + count[0]]
         self.ffi.buffer(buffer)[: len(data)] = data

@@ -14,7 +14,9 @@ printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclud
 
 @given(st.lists(printable), st.integers(0, 99999))
 def test_a_guests_lines_stay_the_guests(texts: list[str], domid: int) -> None:
-    data = "".join(f"(d{domid}) {text}\n" for text in [*texts, FORGED, " - APIC TPR shadow"]).encode("latin-1")
+    data = "".join(f"(d{domid}) {text}\n" for text in [*texts, FORGED, " - APIC TPR shadow"]).encode(
+        "latin-1"
+    )
     lines, rest = ring_lines(data, whole_start=True)
     assert rest == b""
     assert {line.origin for line in lines} == {Origin.GUEST}

@@ -128,7 +128,10 @@ def test_limits_come_from_the_command_line() -> None:
 
 def test_since_418_sizes_are_bounded_by_caution() -> None:
     assert codes(DomainConfig.pvh(max_grant_frames=128), host("4.20")) == []
-    assert codes(DomainConfig.pvh(max_grant_frames=1 << 23), host("4.20")) == ["grant-frames-caution", "memory-headroom"]
+    assert codes(DomainConfig.pvh(max_grant_frames=1 << 23), host("4.20")) == [
+        "grant-frames-caution",
+        "memory-headroom",
+    ]
 
 
 def test_nested_virt_on_svm_needs_what_the_log_names() -> None:

@@ -71,7 +71,9 @@ def test_owner_states() -> None:
     assert owner_state(Owner(0, 0, 0)) is OwnerState.RELEASED
     assert owner_state(Owner(me.pid, me.namespace ^ 1, me.digest)) is OwnerState.ELSEWHERE
     assert owner_state(Owner(me.pid, me.namespace, me.digest ^ 1)) is OwnerState.ORPHAN
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
     assert owner_state(Owner(int(done.stdout), me.namespace, me.digest)) is OwnerState.ORPHAN
 
 
@@ -137,7 +139,12 @@ def test_arrows_never_run_up() -> None:
     for path in root.rglob("*.py"):
         module = ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__")
         tree = ast.parse(path.read_text())
-        hidden = {id(sub) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for sub in ast.walk(node)}
+        hidden = {
+            id(sub)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            for sub in ast.walk(node)
+        }
         for node in ast.walk(tree):
             if id(node) in hidden or not isinstance(node, ast.ImportFrom) or not node.module:
                 continue

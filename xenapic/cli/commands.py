@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 import xenapic
@@ -234,7 +236,7 @@ def console(
         raise click.UsageError("--raw, --follow and --json exclude each other")
     with xenapic.open(library) as xen:
         if raw:
-            click.get_binary_stream("stdout").write(xen.console.read())
+            sys.stdout.buffer.write(xen.console.read())
         elif follow:
             _follow(xen, origin)
         else:

@@ -6,6 +6,7 @@ import ctypes
 import lzma
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import FetchFailed
@@ -60,24 +61,49 @@ def _unzstd(payload: bytes) -> bytes:
     return buffer.raw
 
 
-def driver_files(tree: Path, wanted: Iterable[str] = DRIVERS) -> list[tuple[str, bytes]]:
-    """Names and contents of the `wanted` modules and what they need, in loading order."""
+@dataclass(frozen=True)
+class Driver:
+    """A kernel module, unpacked, and the modules it needs."""
+
+    name: str
+    data: bytes
+    needs: tuple[str, ...]
+
+    def dependency_line(self) -> str:
+        """The module's line in modules.dep."""
+        return f"{self.name}.ko:{''.join(f' {name}.ko' for name in self.needs)}\n"
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """Modules for the kernel whose release is `kernel`, in loading order."""
+
+    kernel: str
+    files: tuple[Driver, ...]
+
+
+def driver_files(tree: Path, wanted: Iterable[str] = DRIVERS) -> tuple[Driver, ...]:
+    """The `wanted` modules and what they need, in loading order."""
     files = {_module_name(p): p for p in tree.rglob("*.ko*")}
-    order: dict[str, bytes] = {}
+    order: dict[str, Driver] = {}
     for name in wanted:
         _collect(name.replace("-", "_"), files, order)
-    return [(f"{name}.ko", data) for name, data in order.items()]
+    return tuple(order.values())
 
 
-def _collect(name: str, files: dict[str, Path], order: dict[str, bytes]) -> None:
+def _collect(name: str, files: dict[str, Path], order: dict[str, Driver]) -> tuple[str, ...]:
+    """Put a module after all it needs into `order`; return it and them, nearest first."""
     # A name without a file is built into this kernel.
-    if name in order or name not in files:
-        return
-    path = files[name]
-    data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-    for needed in module_info(data, "depends").split(","):
-        _collect(needed.replace("-", "_"), files, order)
-    order[name] = data
+    if name not in files:
+        return ()
+    if name not in order:
+        path = files[name]
+        data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        needs: list[str] = []
+        for needed in filter(None, module_info(data, "depends").split(",")):
+            needs += _collect(needed.replace("-", "_"), files, order)
+        order[name] = Driver(name, data, tuple(dict.fromkeys(needs)))
+    return (name, *order[name].needs)
 
 
 def module_info(module: bytes, key: str) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,15 @@ from .cache import Entry, cache_root
 from .cpio import CpioWriter
 from .errors import FetchFailed, LabUsageError
 from .frames import SECTOR
-from .kernel import DRIVERS, driver_files, plain_kernel
+from .kernel import DRIVERS, Drivers, driver_files, plain_kernel
 from .programs import need
 
 Progress = Callable[[str], None]
-Driver = tuple[str, bytes]
 
 # Raise when this module makes something else of the same packages.
-FORMAT = 3
+FORMAT = 4
 
-ROOT_MAGIC = b"XENAPIC-ROOT"
+ROOT_MAGIC = b"XENAPIC-ROOT\n"
 
 ROOT_PACKAGES = (
     "python3",
@@ -150,7 +149,7 @@ def _kernel_package(apt: Apt) -> str:
     raise FetchFailed("linux-image-amd64 names no kernel package")
 
 
-def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path) -> list[Driver]:
+def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path) -> Drivers:
     trees = {}
     for package in packages:
         tree = work / package.name
@@ -162,7 +161,7 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
     (into / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
     vmlinuz = one_file(kernel_tree, "boot/vmlinuz-*")
     (into / "vmlinux").write_bytes(plain_kernel(vmlinuz.read_bytes()))
-    return driver_files(kernel_tree)
+    return Drivers(kernel.removeprefix("linux-image-"), driver_files(kernel_tree))
 
 
 def one_file(tree: Path, pattern: str) -> Path:
@@ -173,19 +172,38 @@ def one_file(tree: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _first_archive(drivers: Iterable[Driver], busybox: Path, archive: Path) -> None:
+def _first_archive(drivers: Drivers, busybox: Path, archive: Path) -> None:
     """What dom0 needs before it can see its root: busybox, drivers and empty directories."""
-    order = []
+    home = f"lib/modules/{drivers.kernel}"
     with archive.open("wb") as out:
         writer = CpioWriter(out)
-        for name in ("proc", "dev", "base", "rw", "root", "overlay"):
+        for name in ("proc", "dev", "base", "rw/upper", "rw/work", "root", "overlay"):
             writer.directory(name)
         writer.file("bin/busybox", busybox.read_bytes(), executable=True)
-        for name, data in drivers:
-            writer.file(f"modules/{name}", data)
-            order.append(name)
-        writer.file("modules/order", "\n".join(order).encode())
+        for driver in drivers.files:
+            writer.file(f"{home}/{driver.name}.ko", driver.data)
+        dependencies = "".join(d.dependency_line() for d in drivers.files)
+        writer.file(f"{home}/modules.dep", dependencies.encode())
+        writer.file("etc/drivers", " ".join(d.name for d in drivers.files).encode() + b"\n")
+        writer.file("etc/fstab.first", FSTAB_FIRST.encode())
+        writer.file("etc/fstab.root", FSTAB_ROOT.encode())
         writer.close()
+
+
+FSTAB_FIRST = """\
+proc /proc proc defaults 0 0
+dev /dev devtmpfs defaults 0 0
+"""
+# Upper directory and files of this run lie in the first file system, which is in memory.
+FSTAB_ROOT = """\
+root /root overlay lowerdir=/overlay:/base,upperdir=/rw/upper,workdir=/rw/work 0 0
+/proc /root/proc none move 0 0
+/dev /root/dev none move 0 0
+xen /root/proc/xen xenfs defaults 0 0
+sys /root/sys sysfs defaults 0 0
+tmp /root/tmp tmpfs defaults 0 0
+run /root/run tmpfs defaults 0 0
+"""
 
 
 def _root_image(packages: Sequence[Package], root: Path, image: Path) -> None:

@@ -1,0 +1,40 @@
+# The two commands: `make demo` and `make test`. Both install what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test test-pure lint docs prerequisites wheel clean
+
+prerequisites:
+	@sh tools/prerequisites.sh
+
+$(BIN)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/releases.py | prerequisites
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
+	touch $@
+
+## An emulated Intel machine with APIC virtualisation: report, refusal, create, list, destroy.
+demo: $(BIN)/.installed
+	$(BIN)/xenapic lab run --machine broadwell_ult -- sh tools/demo.sh
+
+## Everything: lint, types, docs, pure, library, and real Xens in emulated machines.
+test: lint docs
+	$(BIN)/python -m pytest
+
+## What needs no emulated machine: seconds.
+test-pure: $(BIN)/.installed
+	$(BIN)/python -m pytest -m "not xen"
+
+lint: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(BIN)/.installed
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+wheel: $(BIN)/.installed
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist docs/_build docs/_generated *.egg-info $(VENV)

@@ -1,0 +1,93 @@
+"""Runs in dom0: random create requests, each compared with what the checker says.
+
+    python3 dom0_random.py SEED COUNT
+
+Prints one JSON object: how many were sent, per outcome, and each disagreement in full.
+A request that could fail late is sent on AMD only, where it just fails.
+"""
+
+import json
+import random
+import sys
+from dataclasses import asdict, replace
+
+from xenapic.apic import Technology
+from xenapic.errors import CallFailed
+from xenapic.model.config import CreateRequest
+from xenapic.model.rules import Situation, check_request
+from xenapic.owners import this_process
+from xenapic.xen import Xen, fill
+
+
+def pick(rng, usual, *others, rare=0.15):
+    return rng.choice(others) if rng.random() < rare else usual
+
+
+def draw(rng, release):
+    kind = rng.random()
+    hvm = kind < 0.7
+    flags = (3 if hvm else 0) ^ pick(rng, 0, 1, 2, 3, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x43)
+    emulation = (1 if kind < 0.4 else 0x3FF) if hvm else 0
+    has = release.has_field
+    return CreateRequest(
+        flags=flags,
+        iommu_opts=pick(rng, 0, 1, 2, rare=0.06),
+        max_vcpus=pick(rng, rng.randint(1, 8), 0, 127, 128, 129, 8192, 8193, 0xFFFFFFFF),
+        max_evtchn_port=pick(rng, 0xFFFFFFFF, 0, 1, 1023, 1 << 20),
+        max_grant_frames=pick(rng, -1, 0, 1, 4, 63, 64, 65, 100, -2, -(1 << 31)),
+        max_maptrack_frames=pick(rng, -1, 0, 1, 1023, 1024, 1025, 2000, -5),
+        grant_opts=pick(rng, 1, 0, 2, 3, 15, 16, 17) if has("grant_opts") else 0,
+        altp2m=pick(rng, 0, 1, 2, 3, 4, 7, rare=0.1) if has("altp2m") else 0,
+        altp2m_nr=pick(rng, 0, 1, 10, 512, 513, rare=0.05) if has("altp2m_nr") else 0,
+        vmtrace_size=pick(rng, 0, 1, 4096, 8192, 5000, 64 << 20, 128 << 20, rare=0.06),
+        cpupool_id=pick(rng, 0, 1, 7, 0xFFFFFFFF, rare=0.06) if has("cpupool_id") else 0,
+        emulation_flags=emulation ^ pick(rng, 0, 1, 2, 0x100, 0x200, 0x400, 0x800, 0x3FF, rare=0.12),
+        misc_flags=pick(rng, 0, 1, 2, 4, 6, 8, 0x80000000),
+        domid=pick(rng, 0, 100, 0x7FEF, rare=0.08),
+    )
+
+
+def main(seed, count):
+    rng = random.Random(seed)
+    tally, disagreements = {}, []
+    with Xen() as xen:
+        host = xen.host()
+        handle, amd = xen._handle, host.technology is Technology.SVM
+        for _ in range(count):
+            request = draw(rng, host.release)
+            pool = None if request.cpupool_id else True
+            there = Situation(replace(host, physinfo=xen.physinfo()), cpupool_exists=pool is not None)
+            problems = check_request(request, there)
+            first = next((p for p in problems if p.errno is not None), None)
+            if any(p.errno is None for p in problems) or (first and first.late and not amd):
+                tally["kept back"] = tally.get("kept back", 0) + 1
+                continue
+            predicted = first.errno if first else 0
+            raw = handle.new_createdomain()
+            fill(raw, request, this_process().to_handle())
+            try:
+                domid = handle.domain_create(request.domid, raw)
+                got = 0
+                handle.domain_destroy(domid)
+            except CallFailed as error:
+                got = error.errno
+            name = first.code if first else "created"
+            tally[name] = tally.get(name, 0) + 1
+            if got != predicted:
+                disagreements.append(
+                    {"request": asdict(request), "predicted": predicted, "got": got, "rule": name}
+                )
+        left = [one.domid for one in xen.domains() if one.domid]
+    print(
+        json.dumps(
+            {
+                "sent": sum(tally.values()) - tally.get("kept back", 0),
+                "tally": tally,
+                "disagreements": disagreements,
+                "left": left,
+            }
+        )
+    )
+
+
+main(int(sys.argv[1]), int(sys.argv[2]))

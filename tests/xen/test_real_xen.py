@@ -1,0 +1,105 @@
+"""What is claimed of Xen, on real ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from xenapic.cli.show import schema_text
+
+pytestmark = pytest.mark.xen
+HERE = Path(__file__).parent
+RELEASES = ("4.17", "4.20")
+POINT = {"4.17": "4.17.7", "4.20": "4.20.3"}
+
+
+def in_dom0(xen_lab: Any, script: str, *args: object, **where: Any) -> dict[str, Any]:
+    done = xen_lab.run(
+        ["python3", f"/{script}", *map(str, args)], files={f"/{script}": HERE / script}, timeout=900, **where
+    )
+    assert done.status == 0, done.stderr.decode()
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.fixture(
+    params=[("epyc", release) for release in RELEASES] + [("broadwell_ult", release) for release in RELEASES],
+    ids=lambda param: "-".join(param),
+    scope="module",
+)
+def basic(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, str, dict[str, Any]]:
+    machine, release = request.param
+    return machine, release, in_dom0(xen_lab, "dom0_basic.py", machine=machine, xen=release)
+
+
+def test_host(basic: tuple[str, str, dict[str, Any]]) -> None:
+    machine, release, found = basic
+    assert found["version"] == POINT[release]
+    assert found["technology"] == ("VMX" if machine == "broadwell_ult" else "SVM")
+    answers = {key: answer for key, (answer, _source) in found["features"].items()}
+    if machine == "broadwell_ult":
+        for key in (
+            "tpr_shadow",
+            "virtualize_apic_accesses",
+            "apic_register_virtualization",
+            "virtual_interrupt_delivery",
+        ):
+            assert answers[key] == "yes"
+        assert answers["posted_interrupts"] == "no"
+        assert answers["virtualize_x2apic_mode"] == "unknown"
+        assert found["unknown after clear"] == "unknown"
+    else:
+        assert set(answers.values()) == {"no"}
+    assert found["interface"] == found["probed"] == "no"
+
+
+def test_domains(basic: tuple[str, str, dict[str, Any]]) -> None:
+    _machine, _release, found = basic
+    assert found["made"] == {
+        "pvh": ["PVH", True, True, True, True],
+        "hvm": ["HVM", True, True, True, True],
+        "pv": ["PV", True, True, True],
+    }
+    assert found["left"] == [0]
+    assert found["not found"] == 3
+    assert found["refused"] == ["vcpus-too-many"]
+
+
+def test_console(basic: tuple[str, str, dict[str, Any]]) -> None:
+    assert basic[2]["console grew"] and basic[2]["cleared"] == 0
+
+
+def test_orphans_and_ctrl_c(basic: tuple[str, str, dict[str, Any]]) -> None:
+    found = basic[2]
+    assert found["held"] == [] and found["orphan"] and found["listed as ours"]
+    assert found["gone"] == [0] and found["after ctrl-c"] == [0]
+
+
+def test_json_follows_its_schema(basic: tuple[str, str, dict[str, Any]]) -> None:
+    documents = basic[2]["documents"]
+    for name, (status, document) in documents.items():
+        jsonschema.validate(document, json.loads(schema_text("create" if name == "refusal" else name)))
+        assert status == (1 if name in ("refusal", "destroy") else 0)
+    assert basic[2]["verbose"] and basic[2]["usage"] == 2
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_2000_random_configs_on_amd(xen_lab: Any, release: str) -> None:
+    agree(in_dom0(xen_lab, "dom0_random.py", 2022, 2400, machine="epyc", xen=release), 2000)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_random_configs_on_intel(xen_lab: Any, release: str) -> None:
+    agree(in_dom0(xen_lab, "dom0_random.py", 412, 300, machine="broadwell_ult", xen=release), 150)
+
+
+def agree(found: dict[str, Any], at_least: int) -> None:
+    print(json.dumps(found["tally"]))
+    assert found["disagreements"] == []
+    assert found["sent"] >= at_least
+    assert found["tally"]["created"] > at_least / 10
+    assert found["left"] == []

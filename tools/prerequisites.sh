@@ -1,0 +1,34 @@
+#!/bin/sh
+# Install what the demo and the tests need from Debian: with apt when root or sudo, else say what to install.
+set -eu
+
+programs="qemu-system-x86_64 bochs xorriso grub-mkrescue mformat gcc python3"
+packages="python3 python3-venv qemu-system-x86 bochs bochsbios vgabios xorriso grub-common grub-pc-bin mtools
+gcc libc6-dev libxen-dev cpio xz-utils zstd debian-archive-keyring"
+
+missing=""
+for program in $programs; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+done
+[ -e /usr/include/xenctrl.h ] || missing="$missing xenctrl.h"
+[ -e /usr/share/vgabios/vgabios-stdvga.bin ] || missing="$missing vgabios"
+[ -e /usr/share/bochs/BIOS-bochs-latest ] || missing="$missing bochsbios"
+python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+[ -n "$missing" ] || exit 0
+
+echo "missing:$missing" >&2
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "this is no Debian; install what these Debian packages hold:" $packages >&2
+    exit 1
+fi
+if [ "$(id -u)" = 0 ]; then
+    root=""
+elif command -v sudo >/dev/null 2>&1; then
+    root="sudo"
+else
+    echo "run as root: apt-get install" $packages >&2
+    exit 1
+fi
+$root apt-get update -qq
+# shellcheck disable=SC2086 (words on purpose)
+DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends $packages >/dev/null
