@@ -91,7 +91,8 @@ class Xen:
 
     def domains(self) -> list[DomainInfo]:
         """Return every domain, as one hypercall saw them."""
-        return [to_domain_info(raw) for raw in self._handle.domain_infos()]
+        infos, count = self._handle.domain_infos()
+        return [to_domain_info(infos[index]) for index in range(count)]
 
     def domain(self, domid: int) -> Domain:
         """Return a domain that exists, not owned; raise `DomainNotFound`."""

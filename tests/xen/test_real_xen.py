@@ -103,3 +103,49 @@ def agree(found: dict[str, Any], at_least: int) -> None:
     assert found["sent"] >= at_least
     assert found["tally"]["created"] > at_least / 10
     assert found["left"] == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_guest_cannot_fake_a_fact(xen_lab: Any, release: str) -> None:
+    found = in_dom0(xen_lab, "dom0_guest.py", 1, machine="epyc", xen=release)
+    assert "(XEN) VMX: Supported advanced features:" in found["guest"]
+    assert found["forged"] == []
+    assert found["after"] == found["before"]
+
+
+def test_a_guest_that_floods_the_ring_makes_facts_unknown_not_false(xen_lab: Any) -> None:
+    found = in_dom0(xen_lab, "dom0_guest.py", 300, machine="epyc", xen="4.17")
+    assert found["lines"] > 200
+    assert found["forged"] == []
+    assert found["after"] == found["before"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_late_refusal_takes_an_intel_host_down_and_is_stopped_here(xen_lab: Any, release: str) -> None:
+    """The reason for the strictness: expected to panic, in the emulated machine alone."""
+    from xenapic.lab import XenPanicked
+
+    script = HERE / "dom0_panic.py"
+    with pytest.raises(XenPanicked) as caught:
+        xen_lab.run(["python3", "/p.py"], files={"/p.py": script}, machine="broadwell_ult", xen=release)
+    assert "Xen BUG at common/domain.c" in caught.value.serial
+    stopped = caught.value.stdout.decode().split()
+    assert stopped[1::2] == ["grant-frames-none", "grant-version", "grant-version", "cpupool-missing"]
+
+
+def test_layout_against_trixies_headers(tmp_path: Path) -> None:
+    """Structures of 4.20 against a compile of the real headers, fetched through apt."""
+    import shutil
+    import subprocess
+
+    from tests.abi.test_layout import check_headers
+    from xenapic.abi.releases import release as known
+    from xenapic.lab.apt import Apt, derive, machine_sources
+
+    apt = Apt(tmp_path / "apt", derive(machine_sources(), "trixie"))
+    apt.update()
+    (package,) = apt.download(["libxen-dev"], closure=False)
+    subprocess.run(["dpkg-deb", "--extract", str(package.path), str(tmp_path / "headers")], check=True)
+    row, compiler = known("4.20"), shutil.which("gcc")
+    assert row is not None and compiler is not None
+    check_headers(row, tmp_path / "headers" / "usr" / "include", tmp_path, compiler)

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,19 +158,19 @@ class Handle:
             end = chunk.end
         return ConsoleChunk(bytes(data), first, end)
 
-    def _read_console_once(self, start: int | None) -> ConsoleChunk:
+    def clear_console(self) -> None:
+        """Empty Xen's console ring, for every reader: Xen forgets what a clearing read returned."""
+        while self._read_console_once(None, clear=True).data:
+            pass
+
+    def _read_console_once(self, start: int | None, clear: bool = False) -> ConsoleChunk:
         buffer = self._ffi.new("char[]", RING_READ_BYTES)
         count = self._ffi.new("unsigned int *", RING_READ_BYTES)
         index = self._ffi.new("uint32_t *", start or 0)
-        self._do("xc_readconsolering", "read Xen's console ring", buffer, count, 0, start is not None, index)
-        data = self._ffi.buffer(buffer, count[0])[:]
+        what = "clear Xen's console ring" if clear else "read Xen's console ring"
+        self._do("xc_readconsolering", what, buffer, count, clear, start is not None, index)
+        data = bytes(self._ffi.buffer(buffer, count[0]))
         return ConsoleChunk(data, (index[0] - len(data)) & 0xFFFFFFFF, index[0])
-
-    def clear_console(self) -> None:
-        """Empty Xen's console ring, for every reader."""
-        count = self._ffi.new("unsigned int *", 0)
-        buffer = self._ffi.new("char[]", 1)
-        self._do("xc_readconsolering", "clear Xen's console ring", buffer, count, 1, 0, self._ffi.NULL)
 
     # -- domains ------------------------------------------------------------------------------
 
@@ -223,14 +224,17 @@ class Handle:
             raise DomainNotFound("xc_domain_getinfolist", errno.ESRCH, asked)
         return info
 
-    def domain_infos(self) -> list[DomainInfoStruct]:
-        """Return ``struct xen_domctl_getdomaininfo`` of every domain, as one hypercall saw them."""
+    def domain_infos(self) -> tuple[Sequence[DomainInfoStruct], int]:
+        """Return an array of ``struct xen_domctl_getdomaininfo`` as one hypercall filled it, and how many.
+
+        Its elements live as long as the array.
+        """
         while True:
             room = self._list_size
             infos = self._ffi.new("struct xen_domctl_getdomaininfo[]", room)
             count = self._do("xc_domain_getinfolist", "list the domains", 0, room, infos)
             if count < room:
-                return [infos[index] for index in range(count)]
+                return infos, count
             self._list_size = room * 2
 
     def hvm_getcontext(self, domid: int) -> bytes:

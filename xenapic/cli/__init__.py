@@ -18,7 +18,5 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("click", "tabulate"):
             raise
-        sys.exit(
-            f"xenapic: the command needs {error.name}: pip install 'xenapic[cli]' (the library itself does not)"
-        )
+        sys.exit(f"xenapic: the command needs {error.name}: pip install 'xenapic[cli]' ")
     app.main(prog_name="xenapic")

@@ -17,6 +17,7 @@ __all__ = ["DEFAULT_FRAMES", "DEFAULT_MAPTRACK_FRAMES", "GrantLimits", "grant_li
 DEFAULT_FRAMES = 64
 DEFAULT_MAPTRACK_FRAMES = 1024
 INT_MAX = (1 << 31) - 1
+GIVEN = "Xen's command line"
 DEFAULTED = "Xen's default (no option given)"
 NUMBER = re.compile(r"0x(?P<hex>[0-9a-fA-F]+)|0(?P<octal>[0-7]*)|(?P<decimal>[1-9][0-9]*)")
 
@@ -45,7 +46,7 @@ def grant_limits(options: CommandLine) -> GrantLimits:
             "Xen tells only a part of its command line; the smaller of what it says and the default",
         )
     given = any(option.startswith("gnttab_max_") for option in options.options)
-    return GrantLimits(frames, maptrack, "Xen's command line" if given else DEFAULTED)
+    return GrantLimits(frames, maptrack, GIVEN if given else DEFAULTED)
 
 
 def _last_valid(values: list[str], default: int) -> int:

@@ -48,7 +48,7 @@ class XenRelease:
     @property
     def flags(self) -> CDF:
         """Every ``XEN_DOMCTL_CDF_*`` the release knows."""
-        unknown = sum(flag for flag, since in FLAG_SINCE.items() if self.number < since)
+        unknown = sum(int(flag) for flag, since in FLAG_SINCE.items() if self.number < since)
         return CDF(known_bits(CDF) & ~unknown)
 
     @property

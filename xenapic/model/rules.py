@@ -141,7 +141,7 @@ def _emulation_ok(r: CreateRequest, pirq_optional: bool) -> bool:
         return r.emulation_flags in (0, EMU.PIT)
     whole = {int(HVM_EMULATION)}
     if pirq_optional:
-        whole.add(int(HVM_EMULATION & ~EMU.USE_PIRQ))
+        whole.add(int(HVM_EMULATION) & ~int(EMU.USE_PIRQ))
     return r.emulation_flags == EMU.LAPIC or r.emulation_flags in whole
 
 
@@ -173,13 +173,13 @@ def _free_pages(s: Situation) -> int:
 
 
 def _unknown_flags(r: CreateRequest, s: Situation) -> bool:
-    return bool(r.flags & ~s.host.release.flags)
+    return bool(r.flags & ~int(s.host.release.flags))
 
 
 def _lacks_assistance(r: CreateRequest, s: Situation) -> bool:
     word = s.host.physinfo.arch_capabilities or PHYSCAP_X86(0)
     wanted = r.misc_flags >> 1 & 3
-    return bool(wanted & ~word)
+    return bool(wanted & ~int(word))
 
 
 SANITISE = "sanitise_domain_config, xen/common/domain.c"
@@ -234,7 +234,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "iommu-opts-unknown",
         "iommu_opts",
-        lambda r, s: _iommu(r) and bool(r.iommu_opts & ~s.host.release.iommu_opts),
+        lambda r, s: _iommu(r) and bool(r.iommu_opts & ~int(s.host.release.iommu_opts)),
         "only no_sharept is known",
         "Leave out the other bits.",
         SANITISE,
@@ -370,7 +370,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "misc-flags-unknown",
         "misc_flags",
-        lambda r, s: bool(r.misc_flags & ~s.host.release.misc_flags),
+        lambda r, s: bool(r.misc_flags & ~int(s.host.release.misc_flags)),
         "this Xen does not know all of these bits (released Xen knows MSR_RELAXED alone)",
         "Leave out the other bits.",
         ARCH,
@@ -451,7 +451,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "emulation-unknown",
         "emulation_flags",
-        lambda r, s: bool(r.emulation_flags & ~s.host.release.emulation_flags),
+        lambda r, s: bool(r.emulation_flags & ~int(s.host.release.emulation_flags)),
         "not all of these bits are emulators that Xen knows",
         "Leave out the unknown bits.",
         ARCH_CREATE,

@@ -1,0 +1,31 @@
+"""Runs in dom0 of a machine that is expected to die: one late-failing create, sent past the checker.
+
+    python3 dom0_panic.py
+
+First shows that the checker refuses it, then sends it all the same.
+"""
+
+import sys
+
+from xenapic import DomainConfig
+from xenapic.model.rules import check, to_request
+from xenapic.owners import this_process
+from xenapic.xen import Xen, fill
+
+LATE = (
+    DomainConfig.pvh(max_grant_frames=0),
+    DomainConfig.pvh(grant_opts=0),
+    DomainConfig.pvh(grant_opts=3),
+    DomainConfig.pvh(cpupool_id=77),
+)
+with Xen() as xen:
+    for config in LATE:
+        problems = xen.check(config)
+        assert problems and all(problem.late for problem in problems), config
+        print("stopped", problems[0].code, flush=True)
+    request = to_request(LATE[0], xen.host())
+    raw = xen._handle.new_createdomain()
+    fill(raw, request, this_process().to_handle())
+    xen._handle.domain_create(0, raw)
+print("survived")
+sys.exit(9)
