@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import build_ffi
-
 from xenapic.abi.releases import RELEASES
 
 STUB = Path(build_ffi.ROOT) / "stubs" / "libxenctrl.pyi"

@@ -28,7 +28,7 @@ def codes(config: DomainConfig, *args: Any, **kw: Any) -> list[str]:
 def test_every_recorded_create_is_predicted(path: Path) -> None:
     recording = json.loads(path.read_text())
     technology = Technology.SVM if "ryzen" in path.name else Technology.VMX
-    there = situation(development(*recording["physinfo"].values(), technology))
+    there = situation(development(**recording["physinfo"], technology=technology))
     wrong = []
     for row in recording["create"]:
         request = CreateRequest(

@@ -8,7 +8,7 @@ First shows that the checker refuses it, then sends it all the same.
 import sys
 
 from xenapic import DomainConfig
-from xenapic.model.rules import check, to_request
+from xenapic.model.rules import to_request
 from xenapic.owners import this_process
 from xenapic.xen import Xen, fill
 

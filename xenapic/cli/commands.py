@@ -135,7 +135,7 @@ def _owner_text(one: DomainInfo) -> str:
     multiple=True,
     metavar="FIELD=VALUE",
     callback=values.assignment,
-    help="Any field of createdomain, flags by name or number: flags=+nested_virt, cpupool_id=1, altp2m=mixed.",
+    help="Any field of createdomain; flags by name or number: flags=+nested_virt, altp2m=mixed.",
 )
 @click.option("--assisted-xapic", type=click.Choice(["yes", "no", "default"]), default="default")
 @click.option("--assisted-x2apic", type=click.Choice(["yes", "no", "default"]), default="default")

@@ -18,7 +18,9 @@ XEN_ARGS = (
 ).split()
 DOM0_ARGS = (
     "console=hvc0 quiet mitigations=off rodata=off swiotlb=512 nopti cryptomgr.notests "
-    "noreplace-paravirt noreplace-smp audit=0"
+    "noreplace-paravirt noreplace-smp audit=0 "
+    # Measured: together 0.4 s of 4 in QEMU, 2 s of 32 in Bochs; dom0 uses none of them.
+    "initcall_blacklist=cubictcp_register,init_kprobe_trace,init_acpi_pm_clocksource"
 ).split()
 
 

@@ -153,7 +153,7 @@ def known_bits(kind: type[Flag]) -> int:
     """Return all bits that have a name."""
     bits = 0
     for member in kind:
-        bits |= member
+        bits |= int(member)
     return bits
 
 

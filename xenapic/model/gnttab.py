@@ -58,7 +58,7 @@ def _last_valid(values: list[str], default: int) -> int:
 
 
 def _strtoul(text: str) -> int | None:
-    """Read a number as ``simple_strtoul`` with base 0 does; the whole text must be one. Nothing reads as 0."""
+    """Read a whole text as ``simple_strtoul`` with base 0 does; an empty one reads as 0."""
     if not text:
         return 0
     match = NUMBER.fullmatch(text)
