@@ -14,7 +14,6 @@ from xenapic.cli.show import schema_text
 pytestmark = pytest.mark.xen
 HERE = Path(__file__).parent
 RELEASES = ("4.17", "4.20")
-POINT = {"4.17": "4.17.7", "4.20": "4.20.3"}
 
 
 def in_dom0(xen_lab: Any, script: str, *args: object, **where: Any) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def basic(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, str, dict[
 
 def test_host(basic: tuple[str, str, dict[str, Any]]) -> None:
     machine, release, found = basic
-    assert found["version"] == POINT[release]
+    assert found["version"].startswith(f"{release}.")
     assert found["technology"] == ("VMX" if machine == "broadwell_ult" else "SVM")
     answers = {key: answer for key, (answer, _source) in found["features"].items()}
     if machine == "broadwell_ult":
