@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import click
@@ -117,18 +118,54 @@ def run(
 
 
 def _pairs(items: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = {}
     for item in items:
-        if "=" not in item:
+        name, equals, value = item.partition("=")
+        if not equals:
             raise click.UsageError(f"{option} takes NAME=VALUE, not {item!r}")
-    return dict(item.split("=", 1) for item in items)  # type: ignore[misc]
+        pairs[name] = value
+    return pairs
 
 
-def _writer(fd: int):  # type: ignore[no-untyped-def]
-    import os
-
+def _writer(fd: int) -> Callable[[bytes], None]:
     def write(data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        while data:
+            data = data[os.write(fd, data) :]
 
     return write
+
+
+@lab.command()
+@click.option("--machine", "-m", default="epyc", show_default=True, metavar="NAME")
+@click.option("--xen", default="4.17", show_default=True, metavar="RELEASE")
+@click.option("--xen-args", default="", help="More options for Xen's command line.")
+def shell(machine: str, xen: str, xen_args: str) -> None:
+    """Open a prompt in dom0 of a real Xen.
+
+    `exit` powers the machine off; Ctrl-C goes to the program inside; Ctrl-] ends it all at once.
+    """
+    from xenapic.lab import shell as lab_shell
+    from xenapic.lab.report import Reporter
+
+    _end_like_interrupt()
+    with _lab_errors(), Reporter() as reporter:
+        args = shlex.split(xen_args)
+        lab_shell.shell(machine=machine, xen=xen, xen_args=args, progress=reporter)
+
+
+@lab.command()
+@click.option("--xen", "releases", multiple=True, metavar="RELEASE", help="Default: all.")
+@click.option("--renew", is_flag=True, help="Fetch again even if the cache has it.")
+@click.option("--verify", is_flag=True, help="Read every cached byte; fetch what is damaged.")
+def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
+    """Fetch Xen releases into the cache, so that later runs need no network."""
+    from xenapic.lab import xens
+    from xenapic.lab.report import Reporter
+
+    _end_like_interrupt()
+    with _lab_errors(), Reporter() as reporter:
+        for name in releases or tuple(xens.RELEASES):
+            release = xens.release(name)
+            damaged = verify and xens.entry(release).problem(deep=True) is not None
+            reporter("image", f"Xen {name}")
+            xens.ensure(release, lambda text: reporter("image", text), renew=renew or damaged)

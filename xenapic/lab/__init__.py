@@ -1,13 +1,49 @@
 """A real, unmodified Xen in an emulated machine.
 
-``run(["xenapic", "verify"], machine="broadwell_ult")`` boots Debian's Xen in an emulator and runs
+``run(["xenapic", "host"], machine="broadwell_ult")`` boots Debian's Xen in an emulator and runs
 the command in dom0. Nothing needs hardware virtualisation, and nothing is installed.
 """
 
 from __future__ import annotations
 
-from .errors import LabError, LabPrerequisite, XenPanicked
-from .machines import MACHINES, Machine
-from .runner import RunResult, run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MACHINES", "LabError", "LabPrerequisite", "Machine", "RunResult", "XenPanicked", "run"]
+if TYPE_CHECKING:
+    from .errors import LabError as LabError
+    from .errors import LabPrerequisite as LabPrerequisite
+    from .errors import StageTimeout as StageTimeout
+    from .errors import XenPanicked as XenPanicked
+    from .machines import MACHINES as MACHINES
+    from .machines import Machine as Machine
+    from .runner import RunResult as RunResult
+    from .runner import run as run
+
+# Looked up when asked for: the pytest plugin is imported by every pytest on the machine.
+_HOMES = {
+    "LabError": "errors",
+    "LabPrerequisite": "errors",
+    "StageTimeout": "errors",
+    "XenPanicked": "errors",
+    "MACHINES": "machines",
+    "Machine": "machines",
+    "RunResult": "runner",
+    "run": "runner",
+}
+
+__all__ = [
+    "MACHINES",
+    "LabError",
+    "LabPrerequisite",
+    "Machine",
+    "RunResult",
+    "StageTimeout",
+    "XenPanicked",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -187,7 +187,8 @@ def _package(path: Path) -> Package:
     return Package(name, version, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-# apt's own download user cannot reach directories only we may read. The machine's own settings (proxy, certificates) still apply; hooks after an update must not run.
+# apt's own download user cannot reach directories only we may read, hence the sandbox setting.
+# The machine's own settings (proxy, certificates) still apply; hooks after an update must not run.
 _CONF = """\
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;

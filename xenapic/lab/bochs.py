@@ -72,9 +72,7 @@ def _version(path: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def configuration(
-    model: str, *, boot: Path, root: Path, channel: Path, serial: str, log: Path
-) -> str:
+def configuration(model: str, *, boot: Path, root: Path, channel: Path, serial: str, log: Path) -> str:
     """The text of a bochsrc; `serial` is a com1 mode and device such as ``mode=file, dev=…``."""
     vgabios = next((path for path in VGABIOS if path.exists()), None)
     if vgabios is None or not BIOS.exists():
@@ -120,9 +118,7 @@ def command(bochsrc: Path, debugger: Path) -> tuple[str, ...]:
     return (found.path, "-q", "-f", str(bochsrc), *extra)
 
 
-def write_boot_disk(
-    out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[tuple[bytes, str]]
-) -> None:
+def write_boot_disk(out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[tuple[bytes, str]]) -> None:
     """Lay out Xen and its modules (contents, command line) as the boot sector reads them."""
     entry, pieces = _xen_pieces(xen)
     at = FIRST_MODULE

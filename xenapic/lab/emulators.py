@@ -10,11 +10,10 @@ from . import bochs
 from .frames import CHANNEL_MAGIC, CHANNEL_SIZE
 from .machines import Machine
 from .programs import need
-from .xens import Release, XenFiles
+from .xens import XenFiles
 
 XEN_ARGS = (
-    "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all bootscrub=0 spec-ctrl=no xpti=no "
-    "cpufreq=none"
+    "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all bootscrub=0 spec-ctrl=no xpti=no cpufreq=none"
 ).split()
 DOM0_ARGS = (
     "console=hvc0 quiet mitigations=off rodata=off swiotlb=512 nopti cryptomgr.notests "
@@ -28,7 +27,6 @@ DOM0_ARGS = (
 class Guest:
     """All that is put into the emulated machine for one run."""
 
-    release: Release
     xen: XenFiles
     overlay: Path
     channel: Path
@@ -70,8 +68,7 @@ QEMU_CPU = "EPYC,-smap,-monitor,-rdtscp"
 
 
 def qemu(guest: Guest, run_dir: Path, serial: str) -> Start:
-    """QEMU with software emulation; `serial` is a chardev such as ``file:PATH``."""
-    need(QEMU, "setpriv")
+    """QEMU with software emulation; `serial` is ``file:PATH`` or a terminal."""
     xen_args = [*XEN_ARGS, "dom0_mem=192M,max:192M", *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *guest.dom0_args]
     modules = f"{_escaped(str(guest.xen.kernel))} {_escaped(' '.join(dom0_args))}"
@@ -127,8 +124,23 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
     return Start(bochs.command(bochsrc, run_dir / "debugger"), BOCHS_LIMITS, {})
 
 
+def check(machine: Machine) -> None:
+    """Raise `LabPrerequisite` if what starts `machine` is not installed."""
+    if machine.emulator == "qemu":
+        need(QEMU, "setpriv")
+    else:
+        bochs.program()
+
+
 def start(machine: Machine, guest: Guest, run_dir: Path, serial: Path) -> Start:
     """The way to start `machine` with its first serial port in the file `serial`."""
     if machine.emulator == "qemu":
         return qemu(guest, run_dir, f"file:{serial}")
     return bochs_start(machine, guest, run_dir, f"mode=file, dev={serial}")
+
+
+def terminal(machine: Machine, guest: Guest, run_dir: Path, device: str) -> Start:
+    """The way to start `machine` with its first serial port on the terminal `device`."""
+    if machine.emulator == "qemu":
+        return qemu(guest, run_dir, device)
+    return bochs_start(machine, guest, run_dir, f"mode=term, dev={device}")

@@ -24,11 +24,18 @@ ENV = {
     "PWD": CHECKOUT,
 }
 
+# Split in the script, so that only its output holds it whole.
+SHELL_READY = b"xenapic-lab-shell-ready"
 SHELL = """\
 #!/bin/sh
+exec </dev/hvc0 >/dev/hvc0 2>&1
 set -a
 . /etc/xenapic-lab/profile
+PS1='dom0:\\w# '
+set +a
 cd "$PWD"
+stty rows "$LINES" cols "$COLUMNS"
+echo xenapic-lab-shell"-ready"
 exec setsid -c sh -i
 """
 
@@ -66,7 +73,11 @@ class _Below:
         self._writer.file(self._top + path, data, executable=executable)
 
     def copy(self, path: str, source: Path) -> None:
-        self.file(path, source.read_bytes(), bool(source.stat().st_mode & 0o100))
+        status = source.stat()
+        executable = bool(status.st_mode & 0o100)
+        data = source.read_bytes()
+        # The time is kept because compiled Python names its source's.
+        self._writer.file(self._top + path, data, executable=executable, mtime=int(status.st_mtime))
 
 
 def _write_job(root: _Below, command: Sequence[str] | None, env: Mapping[str, str]) -> None:
@@ -100,12 +111,16 @@ def _add(root: _Below, path: str, source: Path) -> None:
 
 
 def checkout_files() -> Iterator[tuple[str, Path]]:
-    """Files of the running xenapic, and its tests if they lie beside it, by relative path."""
+    """Files of the running xenapic, and its tests if they lie beside it, by relative path.
+
+    Compiled ones too: if dom0 has the same Python, it need not compile them again.
+    """
     package = Path(xenapic.__file__).parent
     trees = [package]
     if (package.parent / "pyproject.toml").is_file():
         trees.append(package.parent / "tests")
     for tree in trees:
         for path in sorted(tree.rglob("*")):
-            if path.is_file() and not {"__pycache__", ".hypothesis"} & set(path.parts):
+            # Other processes may be writing compiled files at this moment, under such names.
+            if path.suffix not in {".so", ".o"} and ".pyc." not in path.name and path.is_file():
                 yield str(path.relative_to(package.parent)), path

@@ -1,10 +1,10 @@
-"""A pytest plugin: the fixture ``xen_lab`` runs a command on a real Xen, so any tool's tests can.
+"""The fixture ``xen_lab``: a test's way to a real Xen, for any project's own tests.
 
-    def test_my_tool(xen_lab):
-        done = xen_lab.run(["python3", "/t.py"], files={"/t.py": "tool.py"})
-        assert done.status == 0
+::
 
-Options: ``--xen-machine`` and ``--xen-release`` set what tests get that name none.
+    def test_tool(xen_lab):
+        result = xen_lab.run(["mytool", "--check"], files={"/usr/local/bin/mytool": "mytool"})
+        assert result.status == 0
 """
 
 from __future__ import annotations
@@ -16,34 +16,50 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from xenapic.lab import RunResult
+    from xenapic.lab.runner import RunResult
 
 
 @dataclass(frozen=True)
 class XenLab:
-    """The lab, with the machine and release chosen on pytest's command line."""
+    """A choice of machine and Xen release; `run` boots it anew each time."""
 
     machine: str
     xen: str
 
     def run(self, command: Sequence[str], **options: Any) -> RunResult:
-        """Boot and run, as `xenapic.lab.run`; a missing program fails the test, naming what to install."""
-        from xenapic.lab import LabPrerequisite, run
+        """Run `command` in dom0: `xenapic.lab.run` with this machine and release preset."""
+        from xenapic.lab.runner import run
 
-        try:
-            return run(command, **{"machine": self.machine, "xen": self.xen, **options})
-        except LabPrerequisite as error:
-            pytest.fail(str(error), pytrace=False)
+        return run(command, **{"machine": self.machine, "xen": self.xen, **options})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the two options."""
+    """Let the caller choose what `xen_lab` boots."""
     group = parser.getgroup("xen", "a real Xen in an emulated machine (xenapic)")
-    group.addoption("--xen-machine", default="epyc", help="machine of 'xenapic lab list' (default: epyc)")
-    group.addoption("--xen-release", default="4.17", help="Xen release: 4.17 or 4.20 (default: 4.17)")
+    group.addoption("--xen-machine", default="epyc", help="machine to boot (xenapic lab list)")
+    group.addoption("--xen-release", default="4.17", help="Xen release to boot")
+    group.addoption(
+        "--xen-required",
+        action="store_true",
+        help="fail instead of skipping when the lab cannot work on this machine",
+    )
 
 
 @pytest.fixture(scope="session")
-def xen_lab(pytestconfig: pytest.Config) -> XenLab:
-    """Give a test a real Xen to run commands on."""
-    return XenLab(pytestconfig.getoption("--xen-machine"), pytestconfig.getoption("--xen-release"))
+def xen_lab(request: pytest.FixtureRequest) -> XenLab:
+    """A real Xen, or a skip that says what this machine lacks (`--xen-required`: a failure)."""
+    from xenapic.lab import xens
+    from xenapic.lab.emulators import check
+    from xenapic.lab.errors import FetchFailed, LabPrerequisite
+    from xenapic.lab.machines import machine
+
+    config = request.config
+    lab = XenLab(config.getoption("--xen-machine"), config.getoption("--xen-release"))
+    try:
+        check(machine(lab.machine))
+        xens.ensure(xens.release(lab.xen), lambda text: None)
+    except (LabPrerequisite, FetchFailed) as error:
+        if config.getoption("--xen-required"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    return lab

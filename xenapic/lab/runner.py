@@ -140,9 +140,18 @@ def _with_retry(order: _Order) -> RunResult:
 def _once(order: _Order) -> RunResult:
     began = time.monotonic()
     order.progress("image", f"Xen {order.release.version}")
+    emulators.check(order.machine)
     xen = xens.ensure(order.release, lambda text: order.progress("image", text))
     with run_directory() as place:
-        guest = _guest(order, xen, place)
+        guest = put_together(
+            place,
+            xen,
+            order.command,
+            env=order.env,
+            files=order.files,
+            xen_args=order.xen_args,
+            dom0_args=order.dom0_args,
+        )
         serial = place / "serial.log"
         start = emulators.start(order.machine, guest, place, serial)
         image = time.monotonic() - began
@@ -167,14 +176,22 @@ def _result(order: _Order, watch: Watch, image: float) -> RunResult:
     )
 
 
-def _guest(order: _Order, xen: xens.XenFiles, place: Path) -> emulators.Guest:
+def put_together(
+    place: Path,
+    xen: xens.XenFiles,
+    command: Sequence[str] | None,
+    *,
+    env: Mapping[str, str],
+    files: Mapping[str, Path | str],
+    xen_args: tuple[str, ...] = (),
+    dom0_args: tuple[str, ...] = (),
+) -> emulators.Guest:
+    """Make a run's own files in `place`; `command` None asks for a shell."""
     overlay, channel = place / "overlay.cpio", place / "channel"
     with overlay.open("wb") as out:
-        write_overlay(out, order.command, env=order.env, files=order.files)
+        write_overlay(out, command, env=env, files=files)
     emulators.make_channel(channel)
-    return emulators.Guest(
-        order.release, xen, overlay, channel, order.xen_args, order.dom0_args
-    )
+    return emulators.Guest(xen, overlay, channel, xen_args, dom0_args)
 
 
 @contextlib.contextmanager
@@ -194,11 +211,12 @@ def _follow(watch: Watch, child: Child, limits: Mapping[str, float], progress: P
             told = watch.stage
             progress(told, "")
         if watch.status is None and not grown:
-            _check(watch, child, limits)
+            check_boot(watch, child, limits)
             time.sleep(POLL)
 
 
-def _check(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
+def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
+    """Raise if the machine died or its stage takes longer than it may."""
     if watch.xen_died():
         _hear_out(watch)
         raise _failed(XenPanicked, watch, f"Xen died in stage {watch.stage}")
@@ -206,7 +224,8 @@ def _check(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
         _hear_out(watch)
         raise _failed(Dom0Failed, watch, f"dom0 failed in stage {watch.stage}: {reason}")
     if (status := child.status()) is not None and not watch.poll():
-        what = f"the emulator ended (status {status}) in stage {watch.stage}: {child.said()[-1000:]}"
+        said = child.said()[-1000:]
+        what = f"the emulator ended (status {status}) in stage {watch.stage}: {said}"
         raise _failed(EmulatorDied, watch, what)
     limit = limits[watch.stage]
     if watch.in_stage() > limit:

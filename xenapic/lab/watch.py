@@ -109,9 +109,7 @@ class Watch:
     def split(self) -> dict[str, float]:
         """Seconds each stage took, up to now."""
         ends = [*list(self.began.values())[1:], time.monotonic()]
-        return {
-            stage: end - start for (stage, start), end in zip(self.began.items(), ends, strict=True)
-        }
+        return {stage: end - start for (stage, start), end in zip(self.began.items(), ends, strict=True)}
 
     def xen_died(self) -> bool:
         """Whether the log shows that the hypervisor stopped."""

@@ -135,9 +135,7 @@ def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
         "xen": wanted.version,
         "suite": wanted.suite,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "packages": {
-            p.name: {"version": p.version, "sha256": p.sha256} for p in [*boot, *root]
-        },
+        "packages": {p.name: {"version": p.version, "sha256": p.sha256} for p in [*boot, *root]},
     }
 
 
@@ -240,9 +238,7 @@ def _install_applets(root: Path) -> None:
 
 
 def _unpack(package: Path, root: Path) -> None:
-    with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
-    ) as source:
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as source:
         with tarfile.open(fileobj=source.stdout, mode="r|") as archive:
             for member in archive:
                 _unpack_member(archive, member, root)
