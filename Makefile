@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-pure lint docs prerequisites wheel clean
+
+.PHONY: demo test test-pure lint docs bench prerequisites wheel clean
 
 prerequisites:
 	@sh tools/prerequisites.sh
@@ -32,6 +33,10 @@ lint: $(BIN)/.installed
 
 docs: $(BIN)/.installed
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+## What starting costs; recorded, not tested.
+bench: $(BIN)/.installed
+	$(BIN)/python -m pytest benchmarks/bench_start.py -s --benchmark-columns=min,median,max,rounds
 
 wheel: $(BIN)/.installed
 	$(BIN)/python -m build --wheel
