@@ -16,7 +16,7 @@ $(BIN)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/releases.py 
 
 ## An emulated Intel machine with APIC virtualisation: report, refusal, create, list, destroy.
 demo: $(BIN)/.installed
-	$(BIN)/xenapic lab run --machine broadwell_ult -- sh tools/demo.sh
+	$(BIN)/xenapic lab run --machine broadwell_ult --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
 ## Everything: lint, types, docs, pure, library, and real Xens in emulated machines.
 test: lint docs
