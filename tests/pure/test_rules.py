@@ -172,7 +172,7 @@ class TestAssistance:
 
     def test_released_xen_says_what_is_in_force(self) -> None:
         (problem,) = check(DomainConfig.pvh(assisted_xapic=True), situation(host("4.20")))
-        assert "'virtualize apic accesses' is yes" in problem.rule
+        assert "'virtualize APIC accesses' is yes" in problem.rule
 
 
 @given(

@@ -71,11 +71,13 @@ def host(library: str | None, as_json: bool, probe: bool) -> None:
     ]
     show.table(
         ("APIC feature", "used", "known from"),
-        [
-            (name, fact.answer.value, fact.source + (f"; to find out: {fact.how}" if fact.how else ""))
-            for name, fact in facts
-        ],
+        [(name, fact.answer.value, fact.source) for name, fact in facts],
     )
+    ways = dict.fromkeys(fact.how for _name, fact in facts if fact.how)
+    if ways:
+        click.echo("\nTo find out what is unknown:")
+    for way in ways:
+        click.echo(f"  {way}")
 
 
 @click.command("list")

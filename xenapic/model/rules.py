@@ -19,6 +19,7 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from xenapic.apic import feature as apic_feature
 from xenapic.errors import errno_name
 from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
@@ -737,7 +738,7 @@ def _assistance_problem(
         return (
             "apic-choice-missing",
             f"this Xen has no choice per domain; for every HVM-type domain of this host the answer to "
-            f"'{feature.replace('_', ' ')}' is {fact.answer.value} ({fact.source})",
+            f"'{apic_feature(feature).name}' is {fact.answer.value} ({fact.source})",
             f"{inherit}.",
             host.interface.source,
         )
