@@ -9,17 +9,17 @@ _DIRECTORY, _FILE, _LINK = 0o040000, 0o100000, 0o120000
 
 
 class CpioWriter:
-    """Append entries to `out`; parents are made as needed, owned by root."""
+    """Append entries to `out`; parents are made as needed, owned by root, dated 1970."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self._inode = 0
         self._made: set[PurePosixPath] = {PurePosixPath(".")}
 
-    def file(self, path: str, data: bytes, *, executable: bool = False, mtime: int = 0) -> None:
-        """Add a regular file; `mtime` in seconds since 1970."""
+    def file(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        """Add a regular file."""
         self._parents(path)
-        self._entry(path, _FILE | (0o755 if executable else 0o644), data, mtime)
+        self._entry(path, _FILE | (0o755 if executable else 0o644), data)
 
     def directory(self, path: str) -> None:
         """Add a directory unless this writer made it before."""
@@ -41,11 +41,11 @@ class CpioWriter:
                 self._made.add(parent)
                 self._entry(str(parent), _DIRECTORY | 0o755, b"")
 
-    def _entry(self, path: str, mode: int, data: bytes, mtime: int = 0) -> None:
+    def _entry(self, path: str, mode: int, data: bytes) -> None:
         self._inode += 1
         name = path.encode() + b"\0"
         # inode, mode, uid, gid, links, mtime, size, device, special device, name size, checksum
-        fields = (self._inode, mode, 0, 0, 1, mtime, len(data), 0, 0, 0, 0, len(name), 0)
+        fields = (self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
         self._out.write(b"070701" + b"".join(b"%08x" % field for field in fields))
         self._out.write(name)
         self._pad(4)

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import xenapic
 
+from .compiled import compiled, runs_here
 from .cpio import CpioWriter
 from .errors import LabUsageError
 
@@ -20,7 +21,6 @@ ENV = {
     "LANG": "C.UTF-8",
     "TERM": "dumb",
     "PYTHONPATH": CHECKOUT,
-    "PYTHONDONTWRITEBYTECODE": "1",
     "PWD": CHECKOUT,
 }
 
@@ -44,15 +44,20 @@ def write_overlay(
     out: BinaryIO,
     command: Sequence[str] | None,
     *,
+    python: str,
     env: Mapping[str, str],
     files: Mapping[str, Path | str],
 ) -> None:
-    """Write the archive of a run to `out`; `command` None asks for a shell on the console."""
+    """Write the archive of a run to `out`; `command` None asks for a shell on the console.
+
+    `python` is the cache tag of dom0's Python, such as ``cpython-311``.
+    """
     writer = CpioWriter(out)
     writer.file("init", (HERE / "guest/init").read_bytes(), executable=True)
     root = _Below(writer, "overlay")
     for path, source in checkout_files():
         root.copy(f"{CHECKOUT}/{path}", source)
+    _add_compiled(root, python)
     root.file("/usr/local/bin/xenapic", b'#!/bin/sh\nexec python3 -m xenapic "$@"\n', True)
     root.copy("/usr/lib/xenapic-lab/xenapic/lab/frames.py", HERE / "frames.py")
     root.copy("/usr/lib/xenapic-lab/relay.py", HERE / "guest/relay.py")
@@ -73,11 +78,8 @@ class _Below:
         self._writer.file(self._top + path, data, executable=executable)
 
     def copy(self, path: str, source: Path) -> None:
-        status = source.stat()
-        executable = bool(status.st_mode & 0o100)
-        data = source.read_bytes()
-        # The time is kept because compiled Python names its source's.
-        self._writer.file(self._top + path, data, executable=executable, mtime=int(status.st_mtime))
+        executable = bool(source.stat().st_mode & 0o100)
+        self.file(path, source.read_bytes(), executable)
 
 
 def _write_job(root: _Below, command: Sequence[str] | None, env: Mapping[str, str]) -> None:
@@ -111,16 +113,25 @@ def _add(root: _Below, path: str, source: Path) -> None:
 
 
 def checkout_files() -> Iterator[tuple[str, Path]]:
-    """Files of the running xenapic, and its tests if they lie beside it, by relative path.
-
-    Compiled ones too: if dom0 has the same Python, it need not compile them again.
-    """
+    """Files of the running xenapic, and its tests if they lie beside it, by relative path."""
     package = Path(xenapic.__file__).parent
     trees = [package]
     if (package.parent / "pyproject.toml").is_file():
         trees.append(package.parent / "tests")
     for tree in trees:
         for path in sorted(tree.rglob("*")):
-            # Other processes may be writing compiled files at this moment, under such names.
-            if path.suffix not in {".so", ".o"} and ".pyc." not in path.name and path.is_file():
+            skipped = path.suffix in {".so", ".o"} or {"__pycache__", ".hypothesis"} & {*path.parts}
+            if not skipped and path.is_file():
                 yield str(path.relative_to(package.parent)), path
+
+
+def _add_compiled(root: _Below, python: str) -> None:
+    if not runs_here(python):
+        return
+    for path, source in checkout_files():
+        if source.suffix != ".py" or not path.startswith("xenapic/"):
+            continue
+        if (made := compiled(source, f"{CHECKOUT}/{path}")) is not None:
+            parent, name = path.rsplit("/", 1)
+            cached = f"__pycache__/{name.removesuffix('.py')}.{python}.pyc"
+            root.copy(f"{CHECKOUT}/{parent}/{cached}", made)

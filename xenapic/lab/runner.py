@@ -189,7 +189,7 @@ def put_together(
     """Make a run's own files in `place`; `command` None asks for a shell."""
     overlay, channel = place / "overlay.cpio", place / "channel"
     with overlay.open("wb") as out:
-        write_overlay(out, command, env=env, files=files)
+        write_overlay(out, command, python=xen.python, env=env, files=files)
     emulators.make_channel(channel)
     return emulators.Guest(xen, overlay, channel, xen_args, dom0_args)
 

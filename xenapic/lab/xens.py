@@ -27,7 +27,7 @@ from .programs import need
 Progress = Callable[[str], None]
 
 # Raise when this module makes something else of the same packages.
-FORMAT = 4
+FORMAT = 5
 
 ROOT_MAGIC = b"XENAPIC-ROOT\n"
 
@@ -84,12 +84,16 @@ DEFAULT_RELEASE = "4.17"
 
 @dataclass(frozen=True)
 class XenFiles:
-    """What boots: paths of the hypervisor, dom0's kernel, its first files and its root."""
+    """What boots: paths of the hypervisor, dom0's kernel, its first files and its root.
+
+    `python` is the cache tag of the Python in that root.
+    """
 
     hypervisor: Path
     kernel: Path
     first: Path
     root: Path
+    python: str
 
 
 def release(version: str) -> Release:
@@ -110,8 +114,10 @@ def entry(wanted: Release) -> Entry:
 
 def ensure(wanted: Release, progress: Progress, *, renew: bool = False) -> XenFiles:
     """Files of a release, fetched and made unless the cache has them (or `renew`)."""
-    path = entry(wanted).ensure(lambda into: _make(wanted, into, progress), renew=renew)
-    return XenFiles(path / "xen", path / "vmlinux", path / "first.cpio", path / "root.iso")
+    kept = entry(wanted)
+    path = kept.ensure(lambda into: _make(wanted, into, progress), renew=renew)
+    python = str(kept.manifest()["python"])
+    return XenFiles(path / "xen", path / "vmlinux", path / "first.cpio", path / "root.iso", python)
 
 
 def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
@@ -130,10 +136,12 @@ def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
         drivers = _boot_files(boot, kernel_name, work, into)
         progress("making dom0's root")
         _root_image(root, work / "root", into / "root.iso")
+        python = one_file(work / "root", "usr/lib/python3.*/os.py").parent.name
         _first_archive(drivers, work / "root/usr/bin/busybox", into / "first.cpio")
     return {
         "xen": wanted.version,
         "suite": wanted.suite,
+        "python": python.replace("python", "cpython-").replace(".", ""),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "packages": {p.name: {"version": p.version, "sha256": p.sha256} for p in [*boot, *root]},
     }
