@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LibraryNotFound,
         NoPrivilege,
         NoXen,
+        Problem,
         ReleaseMismatch,
         ReleaseUnknown,
         Unavailable,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from xenapic.model.info import DomainInfo, PhysInfo, Version
     from xenapic.model.owner import Owner
     from xenapic.model.ring import Origin, RingLine
-    from xenapic.model.rules import Problem
     from xenapic.xen import Console, Xen, open
 
 __all__ = [
@@ -95,6 +95,7 @@ _HOMES = {
         "LibraryNotFound",
         "NoPrivilege",
         "NoXen",
+        "Problem",
         "ReleaseMismatch",
         "ReleaseUnknown",
         "Unavailable",
@@ -116,7 +117,6 @@ _HOMES = {
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
     "xenapic.model.owner": ("Owner",),
     "xenapic.model.ring": ("Origin", "RingLine"),
-    "xenapic.model.rules": ("Problem",),
     "xenapic.xen": ("Console", "Xen", "open"),
 }
 """Where each name of `__all__` lives; it is imported from there when first used."""

@@ -23,10 +23,8 @@ from __future__ import annotations
 import errno as _errno
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from xenapic.model.rules import Problem
+from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "CallFailed",
@@ -37,6 +35,7 @@ __all__ = [
     "LibraryNotFound",
     "NoPrivilege",
     "NoXen",
+    "Problem",
     "ReleaseMismatch",
     "ReleaseUnknown",
     "Unavailable",
@@ -109,6 +108,29 @@ class ConfigInvalid(XenApicError, ValueError):
     """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
 
     code = "config-invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a domain cannot be created as asked."""
+
+    code: str
+    """Stable, for programs."""
+    field: str
+    value: object
+    rule: str
+    """What Xen, or the fact that stands against it, says."""
+    remedy: str
+    errno: int | None
+    """What Xen would answer; None when the refusal is xenapic's own."""
+    late: bool
+    """Whether Xen would only notice after it is too late (an Intel host would go down)."""
+    source: str
+    """Where in Xen the rule stands, or where the fact is from."""
+
+    def __str__(self) -> str:
+        answer = f", Xen says {errno_name(self.errno)}" if self.errno is not None else ""
+        return f"{self.field}={self.value}: {self.rule}. {self.remedy} [{self.code}{answer}]"
 
 
 class ConfigRefused(XenApicError):

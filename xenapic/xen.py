@@ -13,13 +13,13 @@ from uuid import UUID
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Library, load
 from xenapic.domain import Domain, to_domain_info
-from xenapic.errors import CallFailed, ConfigInvalid, ConfigRefused, DomainNotFound
+from xenapic.errors import CallFailed, ConfigInvalid, ConfigRefused, DomainNotFound, Problem
 from xenapic.host import ask_host, ask_physinfo, ask_version
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.ring import Origin, RingLine, ring_lines
-from xenapic.model.rules import Problem, Situation, check, to_request
+from xenapic.model.rules import Situation, check, to_request
 from xenapic.owners import OwnerState, owner_state, released_mark, this_process
 
 __all__ = ["Console", "Xen", "open"]

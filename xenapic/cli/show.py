@@ -16,10 +16,10 @@ from uuid import UUID
 
 import click
 
+from xenapic.errors import Problem
 from xenapic.model.flags import names
 from xenapic.model.host import Fact, Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
-from xenapic.model.rules import Problem
 from xenapic.owners import owner_state
 
 __all__ = [

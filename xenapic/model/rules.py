@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from xenapic.apic import feature as apic_feature
-from xenapic.errors import errno_name
+from xenapic.errors import Problem
 from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
 from xenapic.model.host import Answer, Host
@@ -28,7 +28,6 @@ from xenapic.model.releases import FIELD_SINCE
 
 __all__ = [
     "RULES",
-    "Problem",
     "Rule",
     "Situation",
     "check",
@@ -55,29 +54,6 @@ LATE_PAGES = 32
 SHADOW_POOL_PAGES = 1024
 """Pages that must be free for a create: Xen takes some 300 early (1100 with shadow paging),
 at most some 20 late plus the grant arrays. Eight MiB is far above both."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One reason why a domain cannot be created as asked."""
-
-    code: str
-    """Stable, for programs."""
-    field: str
-    value: object
-    rule: str
-    """What Xen, or the fact that stands against it, says."""
-    remedy: str
-    errno: int | None
-    """What Xen would answer; None when the refusal is xenapic's own."""
-    late: bool
-    """Whether Xen would only notice after it is too late (an Intel host would go down)."""
-    source: str
-    """Where in Xen the rule stands, or where the fact is from."""
-
-    def __str__(self) -> str:
-        answer = f", Xen says {errno_name(self.errno)}" if self.errno is not None else ""
-        return f"{self.field}={self.value}: {self.rule}. {self.remedy} [{self.code}{answer}]"
 
 
 @dataclass(frozen=True)
