@@ -1,0 +1,128 @@
+"""The lab on real emulators. Each run is used for as much as it can show."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xenapic.lab.errors import StageTimeout, XenPanicked
+from xenapic.lab.pytest_plugin import XenLab
+
+pytestmark = pytest.mark.xen
+
+MIXED = r"""
+import os, signal, sys
+data = bytes(range(256)) * 4096
+for at in range(0, len(data), 65536):
+    sys.stdout.buffer.write(data[at:at + 65536])
+    sys.stdout.flush()
+    os.write(2, b"error %d\n" % at)
+assert open("/proc/xen/capabilities").read().strip() == "control_d"
+assert sys.stdin.read() == ""
+print(os.environ["WORD"], open("/given/file").read(), end="")
+import xenapic
+print(xenapic.__file__)
+sys.stdout.flush()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Every test gets a directory for temporary files, which must be empty afterwards."""
+    with tempfile.TemporaryDirectory(prefix="lab-test-") as name:
+        monkeypatch.setenv("TMPDIR", name)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+        assert list(Path(name).iterdir()) == []
+        assert emulators(Path(name)) == []
+
+
+def emulators(place: Path) -> list[str]:
+    """Command lines of processes that name `place`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(place) in line:
+            found.append(line.decode(errors="replace"))
+    return found
+
+
+def test_output_is_separate_whole_and_exact(xen_lab: XenLab, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_text("text\n")
+    result = xen_lab.run(["python3", "-c", MIXED], env={"WORD": "a b"}, files={"/given/file": given})
+    size = 256 * 4096
+    assert result.stdout[:size] == bytes(range(256)) * 4096
+    assert result.stdout[size:] == b"a b text\n/checkout/xenapic/__init__.py\n"
+    assert result.stderr == b"".join(b"error %d\n" % at for at in range(0, size, 65536))
+    assert result.status == 128 + signal.SIGTERM
+    assert list(result.timings) == ["image", "load", "Xen", "dom0", "command"]
+    assert "(XEN) " in result.serial
+
+
+def test_a_command_that_takes_too_long(xen_lab: XenLab) -> None:
+    with pytest.raises(StageTimeout, match="stage command took more than 1 s") as caught:
+        xen_lab.run(["sh", "-c", "echo begun; sleep 60"], timeout=1)
+    assert caught.value.stdout == b"begun\n"
+    assert caught.value.serial_path is not None
+    assert caught.value.serial_path.read_text() == caught.value.serial
+
+
+def test_a_xen_that_panics_is_noticed_at_once(xen_lab: XenLab) -> None:
+    began = time.monotonic()
+    with pytest.raises(XenPanicked) as caught:
+        xen_lab.run(["true"], xen_args=["dom0_mem=4M,max:4M"])
+    assert time.monotonic() - began < 20
+    assert "Panic on CPU" in caught.value.serial
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_leaves_nothing(
+    xen_lab: XenLab, nothing_left: Path, number: signal.Signals
+) -> None:
+    argv = [sys.executable, "-m", "xenapic", "lab", "run", "-m", xen_lab.machine]
+    with subprocess.Popen(
+        [*argv, "--", "sleep", "60"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        until = time.monotonic() + 60
+        while not emulators(nothing_left) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert emulators(nothing_left)
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    until = time.monotonic() + 5
+    while emulators(nothing_left) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert emulators(nothing_left) == []
+    if number == signal.SIGKILL:
+        # Nobody could clean up: the next run does.
+        (left,) = nothing_left.iterdir()
+        os.utime(left, (0, 0))
+        from xenapic.lab.rundir import sweep
+
+        sweep()
+
+
+def test_bochs_and_the_other_release() -> None:
+    """Intel's VMX, the newer Xen with its own Python, and much output through Bochs's disk."""
+    noise = random.Random(1).randbytes(1 << 20)
+    code = "import random,sys; sys.stdout.buffer.write(random.Random(1).randbytes(1 << 20))"
+    result = XenLab("broadwell_ult", "4.20").run(["python3", "-c", code])
+    assert (result.status, result.stderr) == (0, b"")
+    assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(noise).digest()
+    assert "Xen version 4.20" in result.serial
+    assert "VMX: Supported advanced features" in result.serial
