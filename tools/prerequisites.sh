@@ -2,9 +2,9 @@
 # Install what the demo and the tests need from Debian: with apt when root or sudo, else say what to install.
 set -eu
 
-programs="qemu-system-x86_64 bochs xorriso grub-mkrescue mformat gcc python3"
-packages="python3 python3-venv qemu-system-x86 bochs bochsbios vgabios xorriso grub-common grub-pc-bin mtools
-gcc libc6-dev libxen-dev cpio xz-utils zstd debian-archive-keyring"
+programs="qemu-system-x86_64 bochs xorriso xz gcc python3"
+packages="python3 python3-venv qemu-system-x86 bochs bochsbios vgabios xorriso
+gcc libc6-dev libxen-dev xz-utils debian-archive-keyring"
 
 missing=""
 for program in $programs; do

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.library
 
 @pytest.fixture(scope="module")
 def real() -> Library:
-    return load("4.17")
+    return load()
 
 
 class FakeXen:
@@ -47,7 +47,7 @@ class FakeXen:
         self.ffi = real.ffi
         self.domains: dict[int, bytes] = {}
         self.fail: dict[str, int] = {}
-        self.version = (4 << 16) | 17
+        self.version = real.release.number[0] << 16 | real.release.number[1]
         self.interrupt_create = False
         self.destroyed: list[int] = []
         self.busy = 0
@@ -182,14 +182,14 @@ def test_unknown_release() -> None:
 
 
 def test_environment_names_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = next(Path("/usr/lib").glob("*/libxenctrl.so.4.17"))
+    path = next(Path("/usr/lib").glob("*/libxenctrl.so.4.??"))
     monkeypatch.setenv("XENAPIC_LIBXENCTRL", str(path))
-    assert (load().path, str(load().release)) == (str(path), "4.17")
+    assert (load().path, f"libxenctrl.so.{load().release}") == (str(path), path.name)
 
 
 def test_other_release_of_hypervisor(real: Library, fake: FakeXen) -> None:
-    fake.version = (4 << 16) | 20
-    with pytest.raises(ReleaseMismatch, match=r"libxenmisc4\.20"):
+    fake.version = (4 << 16) | 15
+    with pytest.raises(ReleaseMismatch, match=r"libxenmisc4\.15"):
         Handle(replace(real, xenctrl=fake))
 
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum, IntFlag
-from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +44,8 @@ def emit(name: str, body: dict[str, Any]) -> None:
 
 def schema_text(name: str) -> str:
     """Return a JSON schema's text."""
+    from importlib.resources import files
+
     return files("xenapic.cli").joinpath(f"schemas/{name}.json").read_text()
 
 

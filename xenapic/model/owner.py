@@ -24,7 +24,7 @@ from here, so its domains are never called orphans.
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -55,7 +55,7 @@ class Owner:
         """Return a new handle with this mark; no two are the same."""
         high, low = self.digest >> 8, self.digest & 0xFF
         number = MAGIC << 96 | self.namespace << 80 | 8 << 76 | high << 64
-        number |= 0b10 << 62 | self.pid << 40 | low << 32 | secrets.randbits(32)
+        number |= 0b10 << 62 | self.pid << 40 | low << 32 | int.from_bytes(os.urandom(4), "big")
         return UUID(int=number)
 
     @classmethod
