@@ -94,3 +94,10 @@ def test_one_wheel_serves_all(tmp_path: Path) -> None:
         "xenapic/lab/guest/init",
         "xenapic/lab/guest/loader.bin",
     } <= names
+
+
+def test_lab_list_follows_its_schema() -> None:
+    document = json.loads(run("lab", "list", "--json").stdout)
+    jsonschema.validate(document, json.loads(run("schema", "machines").stdout))
+    names = {machine["name"] for machine in document["machines"]}
+    assert {"epyc", "core2_penryn_t9600", "corei3_cnl", "tigerlake", "ryzen"} <= names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -24,7 +23,7 @@ def _lab_errors() -> Iterator[None]:
     except LabUsageError as error:
         raise click.UsageError(str(error)) from None
     except LabError as error:
-        click.echo(f"error [{error.code}]: {error}", err=True)
+        click.echo(f"xenapic: {error} [{error.code}]", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("lab: interrupted", err=True)
@@ -52,15 +51,14 @@ def list_machines(as_json: bool) -> None:
     """Show the machines and what each offers Xen."""
     from dataclasses import asdict
 
+    from xenapic.cli import show
     from xenapic.lab.machines import MACHINES
 
     if as_json:
-        click.echo(json.dumps([asdict(m) for m in MACHINES.values()], indent=2))
+        show.emit("machines", {"machines": [asdict(m) for m in MACHINES.values()]})
         return
-    from tabulate import tabulate
-
     rows = [(m.name, m.emulator, m.vendor, ", ".join(m.offers), m.notes) for m in MACHINES.values()]
-    click.echo(tabulate(rows, headers=("machine", "emulator", "vendor", "offers", "notes")))
+    show.table(("machine", "emulator", "vendor", "offers", "notes"), rows)
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})

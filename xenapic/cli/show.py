@@ -33,7 +33,7 @@ __all__ = [
     "table",
 ]
 
-SCHEMAS = ("info", "host", "list", "create", "destroy", "console")
+SCHEMAS = ("info", "host", "list", "create", "destroy", "console", "machines")
 VERSION = 1
 
 
