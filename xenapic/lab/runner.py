@@ -128,10 +128,10 @@ def _tee(into: bytearray, sink: Sink | None) -> Sink:
 def _with_retry(order: _Order) -> RunResult:
     try:
         return _once(order)
-    except StageTimeout as error:
+    except (StageTimeout, EmulatorDied, Dom0Failed) as error:
         if error.stage == "command":
             raise
-        order.progress("retry", f"the boot stalled in stage {error.stage}; trying once more")
+        order.progress("retry", f"the boot failed in stage {error.stage} ({error.code}); trying once more")
     result = _once(order)
     result.retries = 1
     return result
