@@ -52,6 +52,7 @@ class FakeXen:
         self.destroyed: list[int] = []
         self.busy = 0
         self.most_busy = 0
+        self.first = 0
         self.ring = b"(XEN) Xen version\n(XEN) SVM: Supported advanced features:\n(XEN)  - none\n"
 
     def __getattr__(self, name: str) -> Any:
@@ -90,7 +91,7 @@ class FakeXen:
     def xc_readconsolering(
         self, _xch: Any, buffer: Any, count: Any, _clear: int, incremental: int, index: Any
     ) -> int:
-        start = index[0] if incremental else 0
+        start = max(index[0] if incremental else 0, self.first)
         data = self.ring[start : start + count[0]]
         self.ffi.buffer(buffer)[: len(data)] = data
         count[0] = len(data)
@@ -224,6 +225,19 @@ def test_unknown_domain(xen: Xen) -> None:
 def test_thousands_of_domains_in_one_snapshot(xen: Xen, fake: FakeXen) -> None:
     fake.domains = {domid: bytes(16) for domid in range(3000)}
     assert [one.domid for one in xen.domains()] == list(range(3000))
+
+
+def test_following_the_console(xen: Xen, fake: FakeXen) -> None:
+    lines = xen.console.follow(from_start=True, poll_seconds=0)
+    assert [next(lines).text for _ in range(3)][0] == "Xen version"
+    fake.ring += b"(d3) half"
+    fake.ring += b" a line\n"
+    line = next(lines)
+    assert (line.origin.value, line.domid, line.text) == ("guest", 3, "half a line")
+    fake.first = len(fake.ring) + 40
+    fake.ring += b"(d3) overwritten before it was read.....(XEN) cut off\n(XEN) whole\n"
+    assert next(lines).origin.value == "lost"
+    assert next(lines).text == "whole"
 
 
 # -- ownership --------------------------------------------------------------------------------------

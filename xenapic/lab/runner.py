@@ -91,7 +91,7 @@ def run(
     it whole. `progress` is told of stages: (stage, text).
 
     Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
-    `LabPrerequisite` if a program is missing. A boot that stalls before the command began is
+    `LabPrerequisite` if a program is missing. A boot that fails before the command began is
     tried once more, and `progress` is told ("retry").
     """
     collected = _Collected()
