@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xenapic.abi.releases import RELEASES, soname
-from xenapic.apic import FEATURES
+from xenapic.apic.features import FEATURES
 from xenapic.errors import XenApicError, errno_name
 from xenapic.lab.machines import MACHINES
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES

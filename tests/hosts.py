@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from xenapic.apic import Technology
+from xenapic.apic.features import Technology
 from xenapic.model.bootlog import BootLog, parse
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe

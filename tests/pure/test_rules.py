@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import SVM, development, host, situation
-from xenapic.apic import Technology
+from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import ALTP2M, CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86

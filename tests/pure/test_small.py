@@ -118,7 +118,7 @@ def test_exports_agree() -> None:
 
 LAYERS = (
     ("xenapic.errors", "xenapic.abi", "xenapic._xenctrl"),
-    ("xenapic.apic",),
+    ("xenapic.apic.features",),
     ("xenapic.model",),
     ("xenapic.owners", "xenapic.domain", "xenapic.host", "xenapic.xen"),
     ("xenapic.cli", "xenapic.lab", "xenapic.__main__"),

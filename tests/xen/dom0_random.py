@@ -11,7 +11,7 @@ import random
 import sys
 from dataclasses import asdict, replace
 
-from xenapic.apic import Technology
+from xenapic.apic.features import Technology
 from xenapic.errors import CallFailed
 from xenapic.model.config import CreateRequest
 from xenapic.model.rules import Situation, check_request

@@ -7,7 +7,7 @@ import sys
 import click
 
 import xenapic
-from xenapic.apic import FEATURES
+from xenapic.apic.features import FEATURES
 from xenapic.cli import show, values
 from xenapic.errors import ConfigRefused, DomainNotFound
 from xenapic.model.flags import names

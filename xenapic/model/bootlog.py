@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from xenapic.apic import Technology
+from xenapic.apic.features import Technology
 from xenapic.model.cmdline import CommandLine
 from xenapic.model.ring import Origin, ring_lines
 

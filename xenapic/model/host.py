@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from errno import EINVAL, ENODEV
 
-from xenapic.apic import FEATURES, Feature, Technology
+from xenapic.apic.features import FEATURES, Feature, Technology
 from xenapic.model.bootlog import BootLog
 from xenapic.model.cmdline import CommandLine
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86

@@ -19,7 +19,7 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from xenapic.apic import feature as apic_feature
+from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
 from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names

@@ -1,0 +1,143 @@
+"""The VM-execution controls that bear on APIC accesses: words, names, and the rules between them.
+
+Sources: Intel SDM volume 3C, "VM-execution control fields" (which bit) and "Checks on
+VMX controls" (which combinations a VM entry takes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xenapic.apic.features import FEATURES, Technology
+
+__all__ = ["CONTROLS", "ENTRY_RULES", "FIELDS", "Controls", "EntryRule", "effective", "violations"]
+
+FIELDS = ("pin_based", "primary", "secondary", "tertiary")
+FIELD_OF = {"pin-based": "pin_based"}
+
+CONTROLS: dict[str, tuple[str, int]] = {
+    row.key: (FIELD_OF.get(row.field, row.field), 1 << row.bit)
+    for row in FEATURES
+    if row.technology is Technology.VMX
+}
+"""Key of each control (`Feature.key`) to the word it is in, as `Controls` calls it, and its bit there."""
+
+MASKS = {field: sum(bit for where, bit in CONTROLS.values() if where == field) for field in FIELDS}
+"""The bits of each word that bear on the APIC; all others are somebody else's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The four words of VM-execution controls, reduced to the bits that bear on APIC accesses."""
+
+    pin_based: int = 0
+    primary: int = 0
+    secondary: int = 0
+    tertiary: int = 0
+
+    @classmethod
+    def from_words(cls, pin_based: int, primary: int, secondary: int, tertiary: int = 0) -> Controls:
+        """Return the controls in words as a VMCS holds them; bits of other business are dropped."""
+        return cls(
+            pin_based & MASKS["pin_based"],
+            primary & MASKS["primary"],
+            secondary & MASKS["secondary"],
+            tertiary & MASKS["tertiary"],
+        )
+
+    @classmethod
+    def of(cls, *keys: str) -> Controls:
+        """Return the controls with these bits set, by `Feature.key`; raise KeyError for an unknown one."""
+        words = dict.fromkeys(FIELDS, 0)
+        for key in keys:
+            field, bit = CONTROLS[key]
+            words[field] |= bit
+        return cls(**words)
+
+    def has(self, key: str) -> bool:
+        """Tell whether a control is 1, by `Feature.key`; raise KeyError for an unknown one."""
+        field, bit = CONTROLS[key]
+        word: int = getattr(self, field)
+        return bool(word & bit)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the controls that are 1, in the order of `FEATURES`."""
+        return tuple(key for key in CONTROLS if self.has(key))
+
+    def __str__(self) -> str:
+        return " ".join(self.keys) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRule:
+    """A rule between controls that VM entry checks: when ``when`` is 1, ``key`` must be ``value``."""
+
+    code: str
+    when: str
+    key: str
+    value: bool
+    text: str
+
+    def broken(self, controls: Controls) -> bool:
+        """Tell whether VM entry fails by this rule."""
+        return controls.has(self.when) and controls.has(self.key) is not self.value
+
+
+def _needs(when: str, key: str, text: str) -> EntryRule:
+    return EntryRule(f"{when}-needs-{key}".replace("_", "-"), when, key, True, text)
+
+
+ENTRY_RULES = (
+    _needs(
+        "virtualize_x2apic_mode", "tpr_shadow", "if 'use TPR shadow' is 0, 'virtualize x2APIC mode' must be 0"
+    ),
+    _needs(
+        "apic_register_virtualization",
+        "tpr_shadow",
+        "if 'use TPR shadow' is 0, 'APIC-register virtualization' must be 0",
+    ),
+    _needs(
+        "virtual_interrupt_delivery",
+        "tpr_shadow",
+        "if 'use TPR shadow' is 0, 'virtual-interrupt delivery' must be 0",
+    ),
+    _needs("ipi_virtualization", "tpr_shadow", "if 'use TPR shadow' is 0, 'IPI virtualization' must be 0"),
+    EntryRule(
+        "virtualize-x2apic-mode-excludes-virtualize-apic-accesses",
+        "virtualize_x2apic_mode",
+        "virtualize_apic_accesses",
+        False,
+        "if 'virtualize x2APIC mode' is 1, 'virtualize APIC accesses' must be 0",
+    ),
+    _needs(
+        "virtual_interrupt_delivery",
+        "external_interrupt_exiting",
+        "if 'virtual-interrupt delivery' is 1, 'external-interrupt exiting' must be 1",
+    ),
+    _needs(
+        "posted_interrupts",
+        "virtual_interrupt_delivery",
+        "if 'process posted interrupts' is 1, 'virtual-interrupt delivery' must be 1",
+    ),
+)
+"""SDM volume 3C, "VM-execution control fields" (checks on VMX controls). 'Process posted interrupts' also
+needs the VM-exit control 'acknowledge interrupt on exit', which every Xen sets. A secondary control counts
+only while 'activate secondary controls' is 1, a tertiary one while 'activate tertiary controls' is 1."""
+
+
+def violations(controls: Controls) -> tuple[EntryRule, ...]:
+    """Return every rule that makes VM entry fail with these controls; empty when entry succeeds."""
+    return tuple(_broken(effective(controls)))
+
+
+def effective(controls: Controls) -> Controls:
+    """Return the controls that count: a word that is not activated counts as 0."""
+    secondary = controls.secondary if controls.has("secondary_controls") else 0
+    tertiary = controls.tertiary if controls.has("tertiary_controls") else 0
+    return Controls(controls.pin_based, controls.primary, secondary, tertiary)
+
+
+def _broken(controls: Controls) -> Iterator[EntryRule]:
+    return (rule for rule in ENTRY_RULES if rule.broken(controls))
