@@ -13,6 +13,7 @@ The tree::
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
+    ├── RecordingInvalid       a file that is no recording of a Xen
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -36,6 +37,7 @@ __all__ = [
     "NoPrivilege",
     "NoXen",
     "Problem",
+    "RecordingInvalid",
     "ReleaseMismatch",
     "ReleaseUnknown",
     "Unavailable",
@@ -108,6 +110,12 @@ class ConfigInvalid(XenApicError, ValueError):
     """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
 
     code = "config-invalid"
+
+
+class RecordingInvalid(XenApicError, ValueError):
+    """A file that should hold a recording of a real Xen does not."""
+
+    code = "recording-invalid"
 
 
 @dataclass(frozen=True, slots=True)

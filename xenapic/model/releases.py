@@ -35,6 +35,8 @@ class XenRelease:
     number: tuple[int, int]
     per_domain_apic: bool = False
     """Whether ``misc_flags`` has ASSISTED_XAPIC and ASSISTED_X2APIC."""
+    tertiary_controls: bool = True
+    """Whether Xen activates the tertiary controls where it can (February 2024; point releases since then)."""
 
     @property
     def number_text(self) -> str:
@@ -44,6 +46,11 @@ class XenRelease:
     def has_field(self, name: str) -> bool:
         """Tell whether createdomain has a field."""
         return self.number >= FIELD_SINCE.get(name, (0, 0))
+
+    @property
+    def has_physinfo_arch_capabilities(self) -> bool:
+        """Tell whether physinfo has the field ``arch_capabilities``."""
+        return self.number >= (4, 17)
 
     @property
     def flags(self) -> CDF:
@@ -70,7 +77,7 @@ class XenRelease:
 XEN_RELEASES = (
     XenRelease("4.15", (4, 15)),
     XenRelease("4.16", (4, 16)),
-    XenRelease("4.17-rc", (4, 17), per_domain_apic=True),
+    XenRelease("4.17-rc", (4, 17), per_domain_apic=True, tertiary_controls=False),
     XenRelease("4.17", (4, 17)),
     XenRelease("4.18", (4, 18)),
     XenRelease("4.19", (4, 19)),

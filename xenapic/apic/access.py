@@ -1,0 +1,406 @@
+"""What becomes of one access of a guest to its local APIC: stays in the guest, leaves it, or misses the APIC.
+
+Three ways lead to the APIC, and hardware looks at other controls for each: the page
+(`access_page`), the MSRs 800H to 8FFH (`access_msr`) and CR8 (`access_cr8`). `access` picks
+by the APIC's mode. The tables below are the SDM's; nothing else in this package decides.
+
+Sources: Intel SDM volume 3C, "Virtualizing CR8-based TPR accesses", "Virtualizing
+memory-mapped APIC accesses" (reads, writes, APIC-write emulation, APIC-write VM exits),
+"Virtualizing MSR-based APIC accesses"; AMD APM volume 2, "Nested paging", "MSR intercepts".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from xenapic.apic.controls import Controls
+from xenapic.apic.registers import MSR_X2APIC_FIRST, SLOTS, msr_of, offset_of
+from xenapic.apic.state import ApicState
+
+__all__ = [
+    "Backing",
+    "Completion",
+    "Kind",
+    "MsrBitmap",
+    "Operation",
+    "Outcome",
+    "SvmControls",
+    "SvmExit",
+    "VmxExit",
+    "access",
+    "access_cr8",
+    "access_msr",
+    "access_page",
+    "virtualized_reads",
+    "virtualized_writes",
+]
+
+
+class Operation(Enum):
+    """What the guest does."""
+
+    READ = "read"
+    WRITE = "write"
+    FETCH = "fetch"
+
+
+class Kind(Enum):
+    """What becomes of an access."""
+
+    STAYS = "stays"
+    """Completed by the processor; the guest goes on."""
+    EXITS_BEFORE = "exits before"
+    """Fault-like VM exit: the hypervisor does the access."""
+    EXITS_AFTER = "exits after"
+    """Trap-like VM exit: the write has reached the virtual-APIC page, the hypervisor completes it."""
+    DEPENDS = "depends"
+    """On the value written, which was not given: stays or exits after."""
+    FAULTS = "faults"
+    """The guest gets #GP(0) without a VM exit."""
+    MEMORY = "memory"
+    """Reads or writes plain memory: no APIC is behind it."""
+    PHYSICAL = "physical"
+    """Reaches the processor's own APIC: the hypervisor must never let this happen."""
+    UNKNOWN = "unknown"
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the guest is left."""
+        return self in (Kind.EXITS_BEFORE, Kind.EXITS_AFTER)
+
+
+class Completion(Enum):
+    """What the processor does to complete an access that stays (SDM: the virtualization of that name)."""
+
+    READ = "read of the virtual-APIC page"
+    TPR = "TPR virtualization"
+    EOI = "EOI virtualization"
+    SELF_IPI = "self-IPI virtualization"
+    IPI = "IPI virtualization"
+    ICR_HIGH = "write of the virtual-APIC page, bytes 2:0 cleared"
+
+
+class VmxExit(IntEnum):
+    """Basic exit reasons that APIC accesses end in (SDM volume 3D, "VMX basic exit reasons")."""
+
+    CR_ACCESS = 28
+    RDMSR = 31
+    WRMSR = 32
+    TPR_BELOW_THRESHOLD = 43
+    APIC_ACCESS = 44
+    VIRTUALIZED_EOI = 45
+    EPT_VIOLATION = 48
+    APIC_WRITE = 56
+
+
+class SvmExit(IntEnum):
+    """#VMEXIT codes that APIC accesses end in (APM volume 2, appendix C)."""
+
+    CR8_READ = 0x08
+    CR8_WRITE = 0x18
+    MSR = 0x7C
+    NPF = 0x400
+
+
+class Backing(Enum):
+    """What lies behind the APIC page where VMX takes no notice of it: EPT decides."""
+
+    MEMORY = "memory"
+    """A page of memory is mapped there."""
+    ABSENT = "absent"
+    """Nothing is mapped: the access ends in an EPT violation (a nested page fault on AMD)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of an access, and by what."""
+
+    kind: Kind
+    completion: Completion | None = None
+    reason: VmxExit | SvmExit | None = None
+    """Why the guest is left; for `Kind.DEPENDS` why it would be."""
+    may_exit: tuple[VmxExit, ...] = ()
+    """Exits that the completion can end in: TPR below threshold, virtualized EOI."""
+    note: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.kind.value]
+        if self.completion is not None:
+            parts.append(self.completion.value)
+        if self.reason is not None:
+            parts.append(f"{self.reason.name} ({exit_number(self.reason)})")
+        if self.may_exit:
+            parts.append("may end in " + ", ".join(f"{one.name} ({one.value})" for one in self.may_exit))
+        return "; ".join(filter(None, [*parts, self.note]))
+
+
+def exit_number(reason: VmxExit | SvmExit) -> str:
+    """Return an exit reason's number as its manual writes it: decimal for VMX, hexadecimal for SVM."""
+    return str(reason.value) if isinstance(reason, VmxExit) else f"{reason.value:#x}"
+
+
+ALL = (1 << len(SLOTS)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MsrBitmap:
+    """Which x2APIC MSRs are intercepted: bit n of a word stands for MSR 800H + n."""
+
+    read: int = ALL
+    write: int = ALL
+
+    def intercepts(self, msr: int, operation: Operation) -> bool:
+        """Tell whether an access to an MSR exits by the bitmap."""
+        word = self.read if operation is Operation.READ else self.write
+        return bool(word >> (msr - MSR_X2APIC_FIRST) & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SvmControls:
+    """AMD's part: which of the two is switched on in the VMCB."""
+
+    avic: bool = False
+    x2avic: bool = False
+
+
+# -- the page (xAPIC) ------------------------------------------------------------------------------
+
+TASKPRI, EOI, ICR, ICR2, SELF_IPI = 0x080, 0x0B0, 0x300, 0x310, 0x3F0
+
+READS_WITHOUT_REGISTERS = {False: frozenset({TASKPRI}), True: frozenset({TASKPRI, EOI, ICR})}
+"""Without register virtualization, by virtual-interrupt delivery; the same for writes."""
+LVT = range(0x320, 0x380, 0x10)
+WRITES_WITH_REGISTERS = frozenset(
+    {0x020, TASKPRI, EOI, 0x0D0, 0x0E0, 0x0F0, 0x280, ICR, ICR2, *LVT, 0x380, 0x3E0}
+)
+READS_WITH_REGISTERS = WRITES_WITH_REGISTERS | {0x030, *range(0x100, 0x280, 0x10)}
+
+WIDEST_BITS = 32
+
+
+def virtualized_reads(controls: Controls) -> frozenset[int]:
+    """Return the offsets of the APIC-access page whose reads the processor virtualizes."""
+    if not controls.has("tpr_shadow"):
+        return frozenset()
+    if controls.has("apic_register_virtualization"):
+        return READS_WITH_REGISTERS
+    return READS_WITHOUT_REGISTERS[controls.has("virtual_interrupt_delivery")]
+
+
+def virtualized_writes(controls: Controls) -> frozenset[int]:
+    """Return the offsets of the APIC-access page whose writes the processor virtualizes."""
+    if not controls.has("tpr_shadow"):
+        return frozenset()
+    if controls.has("apic_register_virtualization"):
+        return WRITES_WITH_REGISTERS
+    return READS_WITHOUT_REGISTERS[controls.has("virtual_interrupt_delivery")]
+
+
+def access_page(
+    controls: Controls,
+    address: int,
+    operation: Operation,
+    *,
+    width: int = WIDEST_BITS,
+    value: int | None = None,
+    backing: Backing = Backing.ABSENT,
+) -> Outcome:
+    """Return what becomes of an access to the APIC page.
+
+    ``address`` is the byte offset in the page, ``width`` is in bits, ``value`` what is
+    written (None: not given), ``backing`` counts where the page is not virtualized.
+    """
+    if not controls.has("virtualize_apic_accesses"):
+        return _beside_vmx(backing)
+    exits = Outcome(Kind.EXITS_BEFORE, reason=VmxExit.APIC_ACCESS)
+    last_byte = address % 16 + width // 8 - 1
+    if operation is Operation.FETCH or width > WIDEST_BITS or last_byte >= WIDEST_BITS // 8:
+        return exits
+    offset, at_start = address & ~0xF, address % 16 == 0
+    if not at_start and not controls.has("apic_register_virtualization"):
+        return exits
+    if operation is Operation.READ:
+        stays = offset in virtualized_reads(controls)
+        return Outcome(Kind.STAYS, Completion.READ) if stays else exits
+    return _page_write(controls, offset, value) if offset in virtualized_writes(controls) else exits
+
+
+def _beside_vmx(backing: Backing) -> Outcome:
+    if backing is Backing.MEMORY:
+        return Outcome(Kind.MEMORY)
+    return Outcome(Kind.EXITS_BEFORE, reason=VmxExit.EPT_VIOLATION)
+
+
+def _page_write(controls: Controls, offset: int, value: int | None) -> Outcome:
+    """APIC-write emulation: what follows a write that has reached the virtual-APIC page."""
+    if offset == TASKPRI:
+        return _tpr_write(controls)
+    if offset == EOI and controls.has("virtual_interrupt_delivery"):
+        return EOI_STAYS
+    if offset == ICR and controls.has("virtual_interrupt_delivery"):
+        return _icr_write(value)
+    if offset == ICR2:
+        return Outcome(Kind.STAYS, Completion.ICR_HIGH)
+    return Outcome(Kind.EXITS_AFTER, reason=VmxExit.APIC_WRITE)
+
+
+EOI_STAYS = Outcome(Kind.STAYS, Completion.EOI, may_exit=(VmxExit.VIRTUALIZED_EOI,))
+
+
+def _tpr_write(controls: Controls) -> Outcome:
+    """TPR virtualization: with virtual-interrupt delivery the threshold is not looked at."""
+    threshold = () if controls.has("virtual_interrupt_delivery") else (VmxExit.TPR_BELOW_THRESHOLD,)
+    return Outcome(Kind.STAYS, Completion.TPR, may_exit=threshold)
+
+
+ICR_MUST_BE_ZERO = 0xFFF3B700
+"""Bits 31:20, 17:16, 13 (reserved), 15 (level), 12 (pending), 10:8 (delivery mode: fixed)."""
+ICR_SHORTHAND, ICR_SELF = 0xC0000, 0x40000
+FIRST_VALID_VECTOR = 16
+
+
+def is_self_ipi(icr: int) -> bool:
+    """Tell whether a value of ICR is what the processor does by itself: a fixed, edge-triggered self-IPI."""
+    valid = icr & 0xFF >= FIRST_VALID_VECTOR
+    return valid and icr & ICR_MUST_BE_ZERO == 0 and icr & ICR_SHORTHAND == ICR_SELF
+
+
+def _icr_write(value: int | None) -> Outcome:
+    if value is None:
+        return Outcome(
+            Kind.DEPENDS, Completion.SELF_IPI, VmxExit.APIC_WRITE, note="stays for a fixed self-IPI only"
+        )
+    if is_self_ipi(value):
+        return Outcome(Kind.STAYS, Completion.SELF_IPI)
+    return Outcome(Kind.EXITS_AFTER, reason=VmxExit.APIC_WRITE)
+
+
+# -- the MSRs (x2APIC) -----------------------------------------------------------------------------
+
+
+def access_msr(
+    controls: Controls, bitmap: MsrBitmap, msr: int, operation: Operation, *, value: int | None = None
+) -> Outcome:
+    """Return what becomes of RDMSR or WRMSR of 800H to 8FFH; ``value`` is EDX:EAX, None if not given.
+
+    Raises ValueError for another MSR, and for `Operation.FETCH`.
+    """
+    offset = offset_of(msr)
+    if operation is Operation.FETCH:
+        raise ValueError("nothing is fetched from an MSR")
+    if not controls.has("msr_bitmaps") or bitmap.intercepts(msr, operation):
+        reason = VmxExit.RDMSR if operation is Operation.READ else VmxExit.WRMSR
+        return Outcome(Kind.EXITS_BEFORE, reason=reason)
+    if controls.has("virtualize_x2apic_mode"):
+        found = (
+            _msr_read(controls, offset)
+            if operation is Operation.READ
+            else _msr_write(controls, offset, value)
+        )
+        if found is not None:
+            return found
+    return Outcome(Kind.PHYSICAL, note="not intercepted and not virtualized")
+
+
+def _msr_read(controls: Controls, offset: int) -> Outcome | None:
+    """With register virtualization every MSR of the range is read, also those that do not exist."""
+    if offset == TASKPRI or controls.has("apic_register_virtualization"):
+        return Outcome(Kind.STAYS, Completion.READ)
+    return None
+
+
+FAULT = Outcome(Kind.FAULTS, note="#GP(0): reserved bits are set")
+
+
+def _msr_write(controls: Controls, offset: int, value: int | None) -> Outcome | None:
+    delivery = controls.has("virtual_interrupt_delivery")
+    if offset == TASKPRI:
+        return FAULT if (value or 0) >> 8 else _tpr_write(controls)
+    if offset == EOI and delivery:
+        return FAULT if value else EOI_STAYS
+    if offset == SELF_IPI and delivery:
+        return _self_ipi_write(value)
+    if offset == ICR and controls.has("ipi_virtualization"):
+        return Outcome(
+            Kind.DEPENDS, Completion.IPI, VmxExit.APIC_WRITE, note="no Xen switches IPI virtualization on"
+        )
+    return None
+
+
+def _self_ipi_write(value: int | None) -> Outcome:
+    if value is None:
+        return Outcome(
+            Kind.DEPENDS, Completion.SELF_IPI, VmxExit.APIC_WRITE, note="exits for vectors 0 to 15"
+        )
+    if value >> 8:
+        return FAULT
+    if value < FIRST_VALID_VECTOR:
+        return Outcome(Kind.EXITS_AFTER, reason=VmxExit.APIC_WRITE)
+    return Outcome(Kind.STAYS, Completion.SELF_IPI)
+
+
+# -- CR8, and the choice between the ways -------------------------------------------------------------
+
+
+def access_cr8(controls: Controls | SvmControls, operation: Operation) -> Outcome:
+    """Return what becomes of MOV from (read) or to (write) CR8.
+
+    On AMD it goes to V_TPR of the VMCB: no Xen intercepts it (``construct_vmcb``).
+    """
+    if isinstance(controls, SvmControls):
+        return Outcome(Kind.STAYS, note="V_TPR in the VMCB")
+    exiting = "cr8_store_exiting" if operation is Operation.READ else "cr8_load_exiting"
+    if controls.has(exiting):
+        return Outcome(Kind.EXITS_BEFORE, reason=VmxExit.CR_ACCESS)
+    if not controls.has("tpr_shadow"):
+        return Outcome(Kind.PHYSICAL, note="neither intercepted nor shadowed")
+    return Outcome(Kind.STAYS, Completion.READ) if operation is Operation.READ else _tpr_write(controls)
+
+
+NOT_MODELLED = Outcome(Kind.UNKNOWN, note="AVIC is on, which no released Xen does; see APM volume 2, 15.29")
+
+
+def access(
+    controls: Controls | SvmControls,
+    state: ApicState,
+    bitmap: MsrBitmap,
+    offset: int,
+    operation: Operation,
+    *,
+    width: int = WIDEST_BITS,
+    value: int | None = None,
+    backing: Backing = Backing.ABSENT,
+) -> Outcome:
+    """Return what becomes of an access the way a guest in that state makes it: by MSR in x2APIC mode.
+
+    ``offset`` is the register's byte offset in the page in both modes. In the state
+    *relocated* the access goes to the relocated page, in *disabled* to the default one.
+    """
+    if isinstance(controls, SvmControls):
+        return _access_svm(controls, state, bitmap, offset, operation, backing)
+    if state is ApicState.X2APIC:
+        return access_msr(controls, bitmap, msr_of(offset), operation, value=value)
+    if state is ApicState.RELOCATED:
+        return _beside_vmx(backing)  # the APIC-access page is not at this address
+    return access_page(controls, offset, operation, width=width, value=value, backing=backing)
+
+
+def _access_svm(
+    controls: SvmControls,
+    state: ApicState,
+    bitmap: MsrBitmap,
+    offset: int,
+    operation: Operation,
+    backing: Backing,
+) -> Outcome:
+    x2apic = state is ApicState.X2APIC
+    if controls.x2avic if x2apic else controls.avic:
+        return NOT_MODELLED
+    if x2apic:
+        if bitmap.intercepts(msr_of(offset), operation):
+            return Outcome(Kind.EXITS_BEFORE, reason=SvmExit.MSR)
+        return Outcome(Kind.PHYSICAL, note="not intercepted")
+    if backing is Backing.MEMORY:
+        return Outcome(Kind.MEMORY)
+    return Outcome(Kind.EXITS_BEFORE, reason=SvmExit.NPF)

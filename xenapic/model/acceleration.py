@@ -1,0 +1,213 @@
+"""What Xen makes of the processor's APIC controls: for the host, for a domain, for a vCPU.
+
+Xen decides three times, and each is one function here: at boot for all domains
+(`host_controls`), at create for a domain (`domain_choice`; only 4.17-rc has a choice), and
+whenever a guest's APIC_BASE changes for a vCPU (`vcpu_apic`). What a guest and a toolstack are
+told follows from these (`cpuid_bits`, `arch_capabilities`, `viridian_hints`).
+
+Sources, in Xen: ``vmx_init_vmcs_config``, ``construct_vmcs`` (``xen/arch/x86/hvm/vmx/vmcs.c``),
+``vmx_vlapic_msr_changed``, ``vmx_alloc_vlapic_mapping`` (``xen/arch/x86/hvm/vmx/vmx.c``),
+``cpuid_hypervisor_leaves`` (``xen/arch/x86/traps.c``, later ``cpuid.c``), ``arch_do_physinfo``
+(``xen/arch/x86/sysctl.c``). The same in 4.15 to 4.22 but for what 4.17-rc has of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from functools import lru_cache
+
+from xenapic.apic.access import Backing, MsrBitmap, SvmControls
+from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.state import ApicState
+from xenapic.model.flags import MISC, PHYSCAP_X86
+from xenapic.model.releases import XenRelease
+
+__all__ = [
+    "INTERCEPT_ALL",
+    "SVM",
+    "DomainChoice",
+    "HvmLeaf",
+    "VcpuApic",
+    "ViridianHints",
+    "arch_capabilities",
+    "cpuid_bits",
+    "domain_choice",
+    "host_controls",
+    "vcpu_apic",
+    "viridian_hints",
+]
+
+SVM = SvmControls()
+"""What every Xen sets on AMD: neither AVIC nor x2AVIC."""
+
+
+VAA = CONTROLS["virtualize_apic_accesses"][1]
+X2APIC_MODE = CONTROLS["virtualize_x2apic_mode"][1]
+REGISTERS = CONTROLS["apic_register_virtualization"][1]
+DELIVERY = CONTROLS["virtual_interrupt_delivery"][1]
+TPR_SHADOW = CONTROLS["tpr_shadow"][1]
+CR8_EXITING = CONTROLS["cr8_load_exiting"][1] | CONTROLS["cr8_store_exiting"][1]
+MSR_BITMAPS = CONTROLS["msr_bitmaps"][1]
+SECONDARY = CONTROLS["secondary_controls"][1]
+TERTIARY = CONTROLS["tertiary_controls"][1]
+EXTERNAL = CONTROLS["external_interrupt_exiting"][1]
+POSTED = CONTROLS["posted_interrupts"][1]
+
+
+# -- the host ----------------------------------------------------------------------------------------
+
+
+def host_controls(release: XenRelease, allowed: Controls, *, apicv: bool = True) -> Controls:
+    """Return the controls that Xen takes at boot, for every domain.
+
+    ``allowed`` has the bits that the processor lets be 1 (the capability MSRs'
+    allowed-1 half), ``apicv`` is Xen's boot option.
+    """
+    optional = MSR_BITMAPS | TPR_SHADOW | SECONDARY | (TERTIARY if release.tertiary_controls else 0)
+    primary = CR8_EXITING | allowed.primary & optional
+    shadow = bool(primary & TPR_SHADOW)
+    if shadow:
+        primary &= ~CR8_EXITING
+    wanted = VAA | (X2APIC_MODE | REGISTERS | DELIVERY if shadow and apicv else 0)
+    secondary = allowed.secondary & wanted if primary & SECONDARY else 0
+    posted = allowed.pin_based & POSTED if secondary & DELIVERY else 0
+    return Controls(EXTERNAL | posted, primary, secondary, 0)
+
+
+# -- a domain ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DomainChoice:
+    """Which assistance a domain gets; what `vcpu_apic` goes by."""
+
+    xapic: bool
+    """APIC accesses are virtualized while the APIC is in xAPIC mode."""
+    x2apic: bool
+    """x2APIC mode is virtualized while the APIC is in it."""
+
+
+def x2apic_assistance(host: Controls) -> bool:
+    """Tell whether Xen uses x2APIC mode at all: it wants one of the two that make it worth while."""
+    return bool(host.secondary & X2APIC_MODE and host.secondary & (REGISTERS | DELIVERY))
+
+
+def domain_choice(release: XenRelease, host: Controls, misc_flags: int) -> DomainChoice:
+    """Return what a domain gets; ``misc_flags`` counts on 4.17-rc alone."""
+    if release.per_domain_apic:
+        return DomainChoice(bool(misc_flags & MISC.ASSISTED_XAPIC), bool(misc_flags & MISC.ASSISTED_X2APIC))
+    return DomainChoice(bool(host.secondary & VAA), x2apic_assistance(host))
+
+
+# -- a vCPU ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VcpuApic:
+    """What the processor is told for a vCPU whose APIC is in one state."""
+
+    state: ApicState
+    controls: Controls | SvmControls
+    bitmap: MsrBitmap
+    backing: Backing
+    """What lies behind the APIC's page where the processor does not virtualize it."""
+
+
+INTERCEPT_ALL = MsrBitmap()
+READ_INTERCEPTED = 1 << 0x0A | 1 << 0x38 | 1 << 0x39
+"""PPR (80A), TMICT (838) and TMCCT (839): Xen computes them."""
+WRITE_OPEN = 1 << 0x08 | 1 << 0x0B | 1 << 0x3F
+"""TPR (808), EOI (80B) and SELF_IPI (83F): the processor completes them."""
+
+
+def _x2apic_bitmap(secondary: int) -> MsrBitmap:
+    everything = INTERCEPT_ALL.read
+    return MsrBitmap(
+        READ_INTERCEPTED if secondary & REGISTERS else everything,
+        everything & ~WRITE_OPEN if secondary & DELIVERY else everything,
+    )
+
+
+@lru_cache(maxsize=4096)
+def vcpu_apic(host: Controls, choice: DomainChoice, state: ApicState) -> VcpuApic:
+    """Return the controls, the MSR bitmap and what is behind the page, for an APIC in a state.
+
+    The page at the default base is mapped in every domain of a host that can virtualize
+    APIC accesses; only the control makes it an APIC.
+    """
+    secondary = host.secondary & ~(X2APIC_MODE | VAA)
+    bitmap = INTERCEPT_ALL
+    if state is ApicState.X2APIC and choice.x2apic:
+        secondary |= X2APIC_MODE
+        bitmap = _x2apic_bitmap(secondary)
+    elif state in (ApicState.XAPIC, ApicState.X2APIC) and choice.xapic:
+        secondary |= VAA
+    mapped = host.secondary & VAA and state is not ApicState.RELOCATED
+    return VcpuApic(
+        state,
+        Controls(host.pin_based, host.primary, secondary, host.tertiary),
+        bitmap,
+        Backing.MEMORY if mapped else Backing.ABSENT,
+    )
+
+
+def vcpu_apic_svm(state: ApicState) -> VcpuApic:
+    """Return what Xen sets on AMD: everything is intercepted, nothing is mapped."""
+    return VcpuApic(state, SVM, INTERCEPT_ALL, Backing.ABSENT)
+
+
+# -- what others are told ----------------------------------------------------------------------------
+
+
+class HvmLeaf(IntFlag):
+    """``XEN_HVM_CPUID_*``: bits of EAX of the hypervisor leaf base + 4 (``arch-x86/cpuid.h``)."""
+
+    APIC_ACCESS_VIRT = 1 << 0
+    X2APIC_VIRT = 1 << 1
+
+
+def cpuid_bits(release: XenRelease, host: Controls, choice: DomainChoice) -> HvmLeaf:
+    """Return the two bits that a guest sees of its APIC in EAX of leaf base + 4.
+
+    The base is 0x40000000, 0x40000100 with Viridian.
+    """
+    registers, delivery = host.secondary & REGISTERS, host.secondary & DELIVERY
+    xapic = choice.xapic if release.per_domain_apic else True
+    x2apic = choice.x2apic if release.per_domain_apic else bool(host.secondary & X2APIC_MODE)
+    bits = HvmLeaf(0)
+    if registers and xapic:
+        bits |= HvmLeaf.APIC_ACCESS_VIRT
+    if registers and delivery and x2apic:
+        bits |= HvmLeaf.X2APIC_VIRT
+    return bits
+
+
+@dataclass(frozen=True, slots=True)
+class ViridianHints:
+    """What Viridian's leaves tell a Windows guest of its APIC (``hvm/viridian/viridian.c``).
+
+    Always host-wide: 4.17-rc's choice per domain never reached them.
+    """
+
+    msr_based_apic: bool
+    """``CPUID4A_MSR_BASED_APIC``, leaf 0x40000004 EAX bit 3: better use Viridian's MSRs for EOI, ICR, TPR."""
+    apic_overlay: bool
+    """``CPUID6A_APIC_OVERLAY``, leaf 0x40000006 EAX bit 0: APIC accesses are virtualized."""
+
+
+def viridian_hints(host: Controls) -> ViridianHints:
+    """Return the hints about the APIC that a Windows guest gets."""
+    return ViridianHints(not host.secondary & REGISTERS, bool(host.secondary & VAA))
+
+
+def arch_capabilities(release: XenRelease, host: Controls) -> PHYSCAP_X86 | None:
+    """Return ``physinfo.arch_capabilities``; None where the release has no such field."""
+    if not release.has_physinfo_arch_capabilities:
+        return None
+    word = PHYSCAP_X86(0)
+    if release.per_domain_apic and host.secondary & VAA:
+        word |= PHYSCAP_X86.ASSISTED_XAPIC
+    if release.per_domain_apic and x2apic_assistance(host):
+        word |= PHYSCAP_X86.ASSISTED_X2APIC
+    return word
