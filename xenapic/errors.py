@@ -13,6 +13,8 @@ The tree::
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
+    ├── PolicyInvalid          a policy in terms that there are not
+    ├── ReportInvalid          a file that is no report of a host
     ├── RecordingInvalid       a file that is no recording of a Xen
     └── HandleClosed
 
@@ -37,7 +39,9 @@ __all__ = [
     "NoPrivilege",
     "NoXen",
     "Problem",
+    "PolicyInvalid",
     "RecordingInvalid",
+    "ReportInvalid",
     "ReleaseMismatch",
     "ReleaseUnknown",
     "Unavailable",
@@ -110,6 +114,18 @@ class ConfigInvalid(XenApicError, ValueError):
     """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
 
     code = "config-invalid"
+
+
+class PolicyInvalid(XenApicError, ValueError):
+    """A policy says what cannot be understood: no such aspect, effect, value or file format."""
+
+    code = "policy-invalid"
+
+
+class ReportInvalid(XenApicError, ValueError):
+    """A file that should hold a host's report (``xenapic host --json``) does not."""
+
+    code = "report-invalid"
 
 
 class RecordingInvalid(XenApicError, ValueError):

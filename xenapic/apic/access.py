@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from xenapic.apic.controls import Controls
+from xenapic.apic.controls import Controls, effective
 from xenapic.apic.registers import MSR_X2APIC_FIRST, SLOTS, msr_of, offset_of
 from xenapic.apic.state import ApicState
 
@@ -211,6 +211,7 @@ def access_page(
     ``address`` is the byte offset in the page, ``width`` is in bits, ``value`` what is
     written (None: not given), ``backing`` counts where the page is not virtualized.
     """
+    controls = effective(controls)
     if not controls.has("virtualize_apic_accesses"):
         return _beside_vmx(backing)
     exits = Outcome(Kind.EXITS_BEFORE, reason=VmxExit.APIC_ACCESS)
@@ -292,6 +293,7 @@ def access_msr(
     if not controls.has("msr_bitmaps") or bitmap.intercepts(msr, operation):
         reason = VmxExit.RDMSR if operation is Operation.READ else VmxExit.WRMSR
         return Outcome(Kind.EXITS_BEFORE, reason=reason)
+    controls = effective(controls)
     if controls.has("virtualize_x2apic_mode"):
         found = (
             _msr_read(controls, offset)

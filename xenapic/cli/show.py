@@ -33,7 +33,18 @@ __all__ = [
     "table",
 ]
 
-SCHEMAS = ("info", "host", "list", "create", "destroy", "console", "machines")
+SCHEMAS = (
+    "info",
+    "host",
+    "plan",
+    "access",
+    "spec-check",
+    "list",
+    "create",
+    "destroy",
+    "console",
+    "machines",
+)
 VERSION = 1
 
 

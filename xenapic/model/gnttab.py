@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xenapic.model.cmdline import CommandLine
 
-__all__ = ["DEFAULT_FRAMES", "DEFAULT_MAPTRACK_FRAMES", "GrantLimits", "grant_limits"]
+__all__ = ["DEFAULT_FRAMES", "DEFAULT_MAPTRACK_FRAMES", "GrantLimits", "grant_limits", "strtoul"]
 
 DEFAULT_FRAMES = 64
 DEFAULT_MAPTRACK_FRAMES = 1024
@@ -51,14 +51,14 @@ def grant_limits(options: CommandLine) -> GrantLimits:
 
 def _last_valid(values: list[str], default: int) -> int:
     for text in reversed(values):
-        number = _strtoul(text)
+        number = strtoul(text)
         if number is not None and number <= INT_MAX:
             return number
     return default
 
 
-def _strtoul(text: str) -> int | None:
-    """Read a whole text as ``simple_strtoul`` with base 0 does; an empty one reads as 0."""
+def strtoul(text: str) -> int | None:
+    """Read a whole text as ``simplestrtoul`` with base 0 does; an empty one reads as 0."""
     if not text:
         return 0
     match = NUMBER.fullmatch(text)

@@ -140,14 +140,13 @@ def describe(version: Version, physinfo: PhysInfo, log: BootLog, probe: int | No
 
 # -- which extension ------------------------------------------------------------------------------
 
-HW_CAP_VMX = (1, 5)
-HW_CAP_SVM = (3, 2)
+HW_CAP = {Technology.VMX: (1, 5), Technology.SVM: (3, 2)}
 """Word and bit in ``physinfo.hw_cap``: CPUID 1 ECX[5] and 80000001 ECX[2]
 (``xen/include/public/arch-x86/cpufeatureset.h``, words 1 and 3)."""
 
 
 def _technology(physinfo: PhysInfo) -> Technology | None:
-    for technology, (word, bit) in ((Technology.VMX, HW_CAP_VMX), (Technology.SVM, HW_CAP_SVM)):
+    for technology, (word, bit) in HW_CAP.items():
         if physinfo.hw_cap[word] >> bit & 1:
             return technology
     return None
@@ -229,8 +228,8 @@ def _arch_capabilities(key: str, evidence: _Evidence) -> Fact | None:
         return None
     if key == "virtualize_apic_accesses":
         return (yes if PHYSCAP_X86.ASSISTED_XAPIC in word else no)(ARCH_CAPS)
-    if key == "virtualize_x2apic_mode" and PHYSCAP_X86.ASSISTED_X2APIC in word:
-        return yes(ARCH_CAPS)
+    if key == "virtualize_x2apic_mode":
+        return (yes if PHYSCAP_X86.ASSISTED_X2APIC in word else no)(ARCH_CAPS)
     return None
 
 

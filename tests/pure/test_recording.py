@@ -1,0 +1,143 @@
+"""``spec check``: what it finds, and that it finds what is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from xenapic.apic import access
+from xenapic.cli.app import app
+from xenapic.cli.show import schema_text
+from xenapic.errors import RecordingInvalid
+from xenapic.model import acceleration
+from xenapic.verify.recording import Verdict, check_file, check_recording
+
+OBSERVED = sorted((Path(__file__).parent.parent / "data" / "observed").glob("*.json"))
+BROADWELL = next(path for path in OBSERVED if path.stem.endswith("broadwell_ult"))
+
+
+@pytest.fixture
+def broadwell() -> Any:
+    return json.loads(BROADWELL.read_text())
+
+
+def values(recording: dict[str, Any]) -> int:
+    """How many recorded values the model must speak of."""
+    words = 3 * len(recording["vmcs"])
+    guests = recording["guest"]
+    per_guest = sum(len(one["accesses"]) + 2 + bool(recording["vmcs"]) for one in guests)
+    version_registers = len(guests)
+    return len(recording["create"]) + words + per_guest + version_registers
+
+
+@pytest.mark.parametrize("path", OBSERVED, ids=lambda path: path.stem)
+def test_every_recorded_value_agrees_and_none_is_skipped(path: Path) -> None:
+    report = check_file(path)
+    assert report.ok, "\n".join(map(str, report.of(Verdict.DISAGREES)))
+    recording = json.loads(path.read_text())
+    logged = 6 if recording["vmcs"] else 0
+    assert report.compared == values(recording) + logged + 1
+    whys = {one.why for one in report.of(Verdict.NOT_COVERED)}
+    assert whys <= {
+        "not of the APIC",
+        "bits not of the APIC",
+        "the toolstack decides what the guest sees here",
+        "taken from the recording: what create answers rests on it",
+    }
+
+
+def wrong(recording: Any) -> list[str]:
+    return [str(one) for one in check_recording(recording, "changed").of(Verdict.DISAGREES)]
+
+
+def test_every_kind_of_change_to_a_recording_is_found(broadwell: Any) -> None:
+    def changed(*path: Any, value: Any) -> list[str]:
+        other = copy.deepcopy(broadwell)
+        at = other
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+        return wrong(other)
+
+    assert "arch_capabilities" in changed("physinfo", "arch_capabilities", value=1)[0]
+    assert "create" in changed("create", 0, "errno", value=22)[0]
+    assert "secondary" in changed("vmcs", 0, "secondary", value="000017cb")[0]
+    assert "pin_based" in changed("vmcs", 0, "pin_based", value="000000bf")[0]
+    assert "cpu_based" in changed("vmcs", 0, "cpu_based", value="b68065fe")[0]
+    assert "base+4" in changed("guest", 0, "cpuid_40000004_eax", value=93)[0]
+    assert "APIC_BASE" in changed("guest", 0, "apic_base", value=0xFED00900)[0]
+    assert "ticks" in changed("guest", 0, "accesses", 0, "ticks_per_access", value=5000)[0]
+    assert "value" in changed("guest", 0, "accesses", 1, "value", value=0x50014)[0]
+    assert "boot log" in changed("features", value=broadwell["features"][1:])[0]
+
+
+def test_a_model_made_wrong_is_found(broadwell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "READS_WITH_REGISTERS", access.READS_WITH_REGISTERS - {0x280})
+    assert any("read 280" in line for line in wrong(broadwell))
+    monkeypatch.undo()
+    acceleration.vcpu_apic.cache_clear()
+    monkeypatch.setattr(acceleration, "WRITE_OPEN", 1 << 0x08)
+    found = wrong(broadwell)
+    acceleration.vcpu_apic.cache_clear()
+    assert {line.split(", ")[1] for line in found} == {"x2apic"}
+    assert any("write 0b0" in line for line in found) and any("write 3f0" in line for line in found)
+
+
+def test_an_unknown_processor_is_read_from_its_log(broadwell: Any) -> None:
+    broadwell["processor"] = "a_new_one"
+    report = check_recording(broadwell, "x")
+    assert report.ok and "no row 'a_new_one'" in report.processor
+    broadwell["xen"] = "4.20.3"  # there nothing tells of x2APIC mode
+    hazy = check_recording(broadwell, "x")
+    assert any(one.why == "the processor is not wholly known" for one in hazy.of(Verdict.NOT_COVERED))
+
+
+def test_a_cost_that_tells_nothing_is_not_counted(broadwell: Any) -> None:
+    broadwell["guest"][0]["accesses"][0]["ticks_per_access"] = 200
+    report = check_recording(broadwell, "x")
+    assert report.ok and any(one.why == "the cost does not tell" for one in report.of(Verdict.NOT_COVERED))
+    broadwell["guest"][0]["calibration"] = {"stays_below": 150, "leaves_above": 180}
+    assert wrong(broadwell)
+
+
+def test_faults(broadwell: Any) -> None:
+    x2apic = next(one for one in broadwell["guest"] if one["apic_mode"] == "x2apic" and not one["misc_flags"])
+    read = {"offset": 0x0B0, "op": "read", "ticks_per_access": 900, "value": 0, "fault": True}
+    x2apic["accesses"] = [read, {**read, "offset": 0x0E0}, {**read, "offset": 0x090}]
+    assert check_recording(broadwell, "x").ok
+    x2apic["accesses"] = [{**read, "offset": 0x020}]
+    assert "#GP(0)" in wrong(broadwell)[0]
+
+
+@pytest.mark.parametrize("broken", [{}, [], None, {"xen": "4.17-rc"}, {"xen": "9.9"}])
+def test_what_is_no_recording(broken: Any, tmp_path: Path) -> None:
+    with pytest.raises(RecordingInvalid):
+        check_recording(broken, "broken")
+    path = tmp_path / "broken.json"
+    path.write_text("{")
+    with pytest.raises(RecordingInvalid, match="not JSON"):
+        check_file(path)
+
+
+def test_the_command(tmp_path: Path, broadwell: Any) -> None:
+    done = CliRunner().invoke(app, ["spec", "check", *map(str, OBSERVED)])
+    assert done.exit_code == 0, done.output
+    assert done.output.count(" agree (") == len(OBSERVED) and "DISAGREES" not in done.output
+    broadwell["vmcs"][0]["secondary"] = "000017cb"
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(broadwell))
+    done = CliRunner().invoke(app, ["spec", "check", str(bad), str(OBSERVED[0])])
+    assert done.exit_code == 1 and done.output.count("DISAGREES") == 1
+    done = CliRunner().invoke(app, ["spec", "check", "--json", str(bad)])
+    document = json.loads(done.output)
+    jsonschema.validate(document, json.loads(schema_text("spec-check")))
+    assert [one["verdict"] for one in document["files"][0]["checks"]].count("disagrees") == 1
+    (tmp_path / "none.json").write_text("{}")
+    done = CliRunner().invoke(app, ["spec", "check", str(tmp_path / "none.json")])
+    assert done.exit_code == 1 and "recording-invalid" in done.output

@@ -1,0 +1,95 @@
+"""A host that is only named: what `describe` would say of a processor of the table under a Xen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from errno import EINVAL, ENODEV
+
+from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.features import Technology
+from xenapic.apic.processors import Processor
+from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
+from xenapic.model.bootlog import BootLog
+from xenapic.model.cmdline import CommandLine
+from xenapic.model.flags import PHYSCAP
+from xenapic.model.host import HW_CAP, Fact, Host, describe, no, unknown, yes
+from xenapic.model.info import PhysInfo, Version
+from xenapic.model.releases import XenRelease
+
+__all__ = ["blank_physinfo", "named_host"]
+
+USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
+MEASURE = "run xenapic host --measure on such a host"
+
+
+def named_host(processor: Processor, release: XenRelease, options: str = "") -> Host:
+    """Return what is known of a host by its processor, its release of Xen and Xen's boot options."""
+    low, high = _used(processor, release, options)
+    source = f"processor {processor.name} ({processor.source}) under Xen {release.name}"
+    physinfo = blank_physinfo(processor.technology, USUAL)
+    physinfo = replace(physinfo, arch_capabilities=arch_capabilities(release, low))
+    host = describe(
+        version_of(release, options),
+        physinfo,
+        BootLog(True, True, None),
+        probe=ENODEV if release.per_domain_apic else EINVAL,
+    )
+    if processor.technology is not Technology.VMX:
+        return host
+    features = {**host.features}
+    for key in CONTROLS:
+        features[key] = _fact(key, low, high, source)
+    return replace(host, features=features)
+
+
+def _used(processor: Processor, release: XenRelease, options: str) -> tuple[Controls, Controls]:
+    """Return what Xen surely uses, and what it uses at the most."""
+    apicv = CommandLine(options).boolean("apicv") is not False
+    if processor.technology is not Technology.VMX:
+        return Controls(), Controls()
+    surely = Controls.of(*processor.offers)
+    at_most = Controls.of(*processor.offers, *processor.unknown)
+    return host_controls(release, surely, apicv=apicv), host_controls(release, at_most, apicv=apicv)
+
+
+def _fact(key: str, low: Controls, high: Controls, source: str) -> Fact:
+    answers = {_uses(key, low), _uses(key, high)}
+    if len(answers) > 1:
+        return unknown(f"not known of {source}", MEASURE)
+    return yes(source) if answers.pop() else no(source)
+
+
+def _uses(key: str, host: Controls) -> bool:
+    """Tell whether Xen makes use of a control that it has: x2APIC mode alone is of no use to it."""
+    return x2apic_assistance(host) if key == "virtualize_x2apic_mode" else host.has(key)
+
+
+def version_of(release: XenRelease, options: str) -> Version:
+    """Return the version that a release would tell."""
+    major, minor = release.number
+    return Version(major, minor, ".0-rc" if release.per_domain_apic else "", (), "", options)
+
+
+def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> PhysInfo:
+    """Return a physinfo of which only the capabilities are known; memory enough for any create."""
+    words = [0] * 8
+    if technology is not None:
+        word, bit = HW_CAP[technology]
+        words[word] = 1 << bit
+    return PhysInfo(
+        threads_per_core=1,
+        cores_per_socket=1,
+        nr_cpus=1,
+        max_cpu_id=0,
+        nr_nodes=1,
+        max_node_id=0,
+        cpu_khz=0,
+        capabilities=capabilities,
+        arch_capabilities=None,
+        total_pages=1 << 20,
+        free_pages=1 << 19,
+        scrub_pages=0,
+        outstanding_pages=0,
+        max_mfn=1 << 20,
+        hw_cap=tuple(words),
+    )

@@ -1,0 +1,1 @@
+"""What is asked of APIC acceleration, turned into a plan or a reasoned refusal. Pure: Xen is never called."""

@@ -1,0 +1,134 @@
+"""What a plan means for the guest: controls per APIC state, what each access does, what CPUID tells.
+
+Worked out when asked for, because most callers want the plan alone. Where a fact of the
+host is unknown, every possibility is gone through: what all of them agree on is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, combinations
+
+from xenapic.apic.access import Kind, Operation, Outcome, access
+from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.features import Technology
+from xenapic.apic.registers import REGISTERS, SLOTS, Register, register
+from xenapic.apic.state import ApicState
+from xenapic.model.acceleration import (
+    DomainChoice,
+    HvmLeaf,
+    VcpuApic,
+    cpuid_bits,
+    domain_choice,
+    vcpu_apic,
+    vcpu_apic_svm,
+)
+from xenapic.model.host import Answer, Host
+from xenapic.policy.plan import Plan
+
+__all__ = ["AccessRow", "access_rows", "hvm_leaf", "possible_hosts", "vcpus"]
+
+SELF_IPI_VALUE = 0x400F1
+OTHER_IPI_VALUE = 0x840F1
+"""ICR: a fixed interrupt to oneself; the same to all including oneself."""
+VALUES: dict[tuple[ApicState, int], tuple[tuple[str, int], ...]] = {
+    (ApicState.XAPIC, 0x300): (("fixed self-IPI", SELF_IPI_VALUE), ("any other", OTHER_IPI_VALUE)),
+    (ApicState.X2APIC, 0x3F0): (("vector 16 or above", 0xF2), ("vector below 16", 0x02)),
+}
+"""Writes whose outcome hangs on the value: in words, and one such value."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRow:
+    """One access and what becomes of it."""
+
+    register: Register
+    operation: Operation
+    value: str
+    """Which values, where the outcome hangs on that; else empty."""
+    outcome: Outcome
+
+
+def possible_hosts(host: Host) -> tuple[Controls, ...]:
+    """Return what Xen may have taken at boot: one when every fact is known, else each possibility."""
+    facts = {key: host.features[key].answer for key in CONTROLS}
+    sure = [key for key, answer in facts.items() if answer is Answer.YES]
+    open_ = [key for key, answer in facts.items() if answer is Answer.UNKNOWN and key in BEARING]
+    subsets = chain.from_iterable(combinations(open_, size) for size in range(len(open_) + 1))
+    return tuple(Controls.of(*sure, *subset) for subset in subsets)
+
+
+BEARING = (
+    "tpr_shadow",
+    "virtualize_apic_accesses",
+    "virtualize_x2apic_mode",
+    "apic_register_virtualization",
+    "virtual_interrupt_delivery",
+    "posted_interrupts",
+    "msr_bitmaps",
+)
+"""Controls whose being unknown makes a difference to accesses or to what is told of them."""
+
+
+def _choice(plan: Plan, host: Controls) -> DomainChoice:
+    return domain_choice(plan.release, host, plan.misc_flags)
+
+
+def vcpus(plan: Plan, state: ApicState) -> tuple[VcpuApic, ...]:
+    """Return what the processor is told for a vCPU in a state: one when all is known, else each possibility.
+
+    Raises ValueError for a state that the guest cannot be in (a PV guest has none).
+    """
+    if not plan.states or (state is ApicState.X2APIC and state not in plan.states):
+        raise ValueError(f"a {plan.guest_type.value} guest of this plan never is in state {state.value}")
+    if plan.host.technology is not Technology.VMX:
+        return (vcpu_apic_svm(state),)
+    found = [vcpu_apic(host, _choice(plan, host), state) for host in possible_hosts(plan.host)]
+    return tuple(dict.fromkeys(found))
+
+
+def access_rows(plan: Plan, state: ApicState, *, everything: bool = False) -> Iterator[AccessRow]:
+    """Yield what becomes of each access in a state: reads, then writes, by register.
+
+    With ``everything`` the reserved slots too: the whole page, or every MSR of 800H to 8FFH.
+    """
+    return rows(vcpus(plan, state), everything=everything)
+
+
+def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterator[AccessRow]:
+    """Yield the rows for a vCPU that is in one of these situations."""
+    state = possible[0].state
+    offsets = SLOTS if everything else [offset for offset in REGISTERS if _has(register(offset), state)]
+    for operation in (Operation.READ, Operation.WRITE):
+        for offset in offsets:
+            variants = VALUES.get((state, offset), NO_VARIANT) if operation is Operation.WRITE else NO_VARIANT
+            for words, value in variants:
+                outcome = _agreed(possible, offset, operation, value)
+                yield AccessRow(register(offset), operation, words, outcome)
+
+
+NO_VARIANT: tuple[tuple[str, int | None], ...] = (("", None),)
+
+
+def _has(one: Register, state: ApicState) -> bool:
+    return bool(one.x2apic if state is ApicState.X2APIC else one.xapic)
+
+
+def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, value: int | None) -> Outcome:
+    outcomes = {
+        access(one.controls, one.state, one.bitmap, offset, operation, value=value, backing=one.backing)
+        for one in possible
+    }
+    if len(outcomes) == 1:
+        return outcomes.pop()
+    kinds = sorted({one.kind.value for one in outcomes})
+    return Outcome(Kind.UNKNOWN, note=f"hangs on what is unknown of the host: {' or '.join(kinds)}")
+
+
+def hvm_leaf(plan: Plan) -> HvmLeaf | None:
+    """Return the APIC bits of the hypervisor's CPUID leaf base + 4; None when they are not known."""
+    if plan.host.technology is not Technology.VMX:
+        return HvmLeaf(0)
+    found = {cpuid_bits(plan.release, host, _choice(plan, host)) for host in possible_hosts(plan.host)}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,139 @@
+"""What would make a refused policy possible: told to people, and applied by `apply` to see that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from xenapic.model.flags import PHYSCAP
+from xenapic.model.host import BY_APICV, Fact, Host, no, unknown, yes
+from xenapic.policy.terms import EFFECTS, Aspect, GuestType, Policy, Want
+
+__all__ = ["Case", "Remedy", "RemedyKind", "apply"]
+
+
+class RemedyKind(Enum):
+    """What is to be changed; stable, for programs."""
+
+    PREFER = "prefer it"
+    ASK_NOTHING = "host default"
+    ACCEPT = "accept the defect"
+    HIDE_X2APIC = "hide x2APIC from the guest"
+    SHOW_X2APIC = "show x2APIC to the guest"
+    GUEST_TYPE = "another guest type"
+    APICV_OFF = "boot Xen with apicv=0"
+    APICV_ON = "boot Xen without apicv=0"
+    RELEASE = "another release"
+    HOST_WITH = "another host, which uses it"
+    HOST_WITHOUT = "another host, which does not use it"
+    HOST_HVM = "another host, which runs such guests"
+    MEASURE = "measure"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One way out."""
+
+    kind: RemedyKind
+    aspect: Aspect | None
+    text: str
+    value: str = ""
+    """The guest type to take, the defect to accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What `plan` was asked."""
+
+    policy: Policy
+    host: Host
+    guest_type: GuestType
+
+
+def apply(remedy: Remedy, case: Case, *, measured: bool = True) -> Case:
+    """Return the case as it is once the remedy was applied; ``measured`` is what a measurement finds."""
+    return _APPLY[remedy.kind](remedy, case, measured)
+
+
+def _ask(policy: Policy, aspect: Aspect | None, want: Want) -> Policy:
+    """Ask one thing of an aspect, however it was said before; an effect is spelt out in its aspects."""
+    assert aspect is not None
+    aspects = {a: w for row in EFFECTS if row.name in policy.effects for a, w in row.wants}
+    aspects.update(policy.aspects)
+    aspects[aspect] = want
+    return replace(
+        policy,
+        aspects=aspects,
+        effects=(),
+        assisted_xapic=None if aspect is Aspect.APIC_ACCESSES else policy.assisted_xapic,
+        assisted_x2apic=None if aspect is Aspect.X2APIC_MODE else policy.assisted_x2apic,
+    )
+
+
+def _with_features(host: Host, facts: dict[str, Fact]) -> Host:
+    """Return a host with other features; where there is a choice per domain, what is used is offered."""
+    features = {**host.features, **facts}
+    if not host.interface:
+        return replace(host, features=features)
+    return replace(
+        host,
+        features=features,
+        assisted_xapic=features[Aspect.APIC_ACCESSES.value],
+        assisted_x2apic=features[Aspect.X2APIC_MODE.value],
+    )
+
+
+OTHER_HOST = "another host"
+
+
+def _policy(change: Callable[[Remedy, Policy], Policy]) -> _Apply:
+    return lambda remedy, case, _measured: replace(case, policy=change(remedy, case.policy))
+
+
+def _host(change: Callable[[Remedy, Host, bool], Host]) -> _Apply:
+    return lambda remedy, case, measured: replace(case, host=change(remedy, case.host, measured))
+
+
+def _apicv(host: Host, on: bool) -> Host:
+    text = host.version.commandline + f" apicv={int(on)}"
+    fact = (
+        unknown("Xen was not booted so yet", "xenapic host")
+        if on
+        else no("option apicv= on Xen's command line")
+    )
+    changed = replace(host, version=replace(host.version, commandline=text))
+    return _with_features(changed, dict.fromkeys(BY_APICV, fact))
+
+
+def _one(remedy: Remedy, fact: Fact) -> dict[str, Fact]:
+    assert remedy.aspect is not None
+    return {remedy.aspect.value: fact}
+
+
+def _runs_hvm(host: Host) -> Host:
+    physinfo = replace(host.physinfo, capabilities=host.physinfo.capabilities | PHYSCAP.hvm)
+    return replace(host, physinfo=physinfo)
+
+
+def _development(host: Host) -> Host:
+    chosen = replace(host, interface=yes("4.17-rc"))
+    return _with_features(chosen, {})
+
+
+_Apply = Callable[[Remedy, Case, bool], Case]
+_APPLY: dict[RemedyKind, _Apply] = {
+    RemedyKind.PREFER: _policy(lambda r, p: _ask(p, r.aspect, Want.PREFER)),
+    RemedyKind.ASK_NOTHING: _policy(lambda r, p: _ask(p, r.aspect, Want.DEFAULT)),
+    RemedyKind.ACCEPT: _policy(lambda r, p: replace(p, accept=p.accept | {r.value})),
+    RemedyKind.HIDE_X2APIC: _policy(lambda r, p: replace(p, guest_x2apic=False)),
+    RemedyKind.SHOW_X2APIC: _policy(lambda r, p: replace(p, guest_x2apic=True)),
+    RemedyKind.GUEST_TYPE: lambda r, case, _m: replace(case, guest_type=GuestType(r.value)),
+    RemedyKind.APICV_OFF: _host(lambda r, h, m: _apicv(h, on=False)),
+    RemedyKind.APICV_ON: _host(lambda r, h, m: _apicv(h, on=True)),
+    RemedyKind.RELEASE: _host(lambda r, h, m: _development(h)),
+    RemedyKind.HOST_WITH: _host(lambda r, h, m: _with_features(h, _one(r, yes(OTHER_HOST)))),
+    RemedyKind.HOST_WITHOUT: _host(lambda r, h, m: _with_features(h, _one(r, no(OTHER_HOST)))),
+    RemedyKind.HOST_HVM: _host(lambda r, h, m: _runs_hvm(h)),
+    RemedyKind.MEASURE: _host(lambda r, h, m: _with_features(h, _one(r, (yes if m else no)("measured")))),
+}

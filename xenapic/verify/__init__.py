@@ -1,0 +1,1 @@
+"""Compare what the model says with what a real Xen does."""
