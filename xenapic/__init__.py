@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xenapic.apic.state import ApicState
     from xenapic.domain import Domain, HvmRecord, hvm_records
     from xenapic.errors import (
         CallFailed,
@@ -29,9 +30,13 @@ if TYPE_CHECKING:
         LibraryNotFound,
         NoPrivilege,
         NoXen,
+        PolicyInvalid,
+        PolicyRefused,
         Problem,
+        RecordingInvalid,
         ReleaseMismatch,
         ReleaseUnknown,
+        ReportInvalid,
         Unavailable,
         XenApicError,
     )
@@ -39,13 +44,20 @@ if TYPE_CHECKING:
     from xenapic.model.flags import ALTP2M, CDF, DOMINF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
     from xenapic.model.host import Answer, Fact, Host
     from xenapic.model.info import DomainInfo, PhysInfo, Version
+    from xenapic.model.named import named_host
     from xenapic.model.owner import Owner
+    from xenapic.model.report import host_from_report
     from xenapic.model.ring import Origin, RingLine
+    from xenapic.policy.plan import Plan, Reason, Refusal, plan
+    from xenapic.policy.pool import PoolPlan, plan_pool
+    from xenapic.policy.terms import Aspect, GuestType, Policy, Want
     from xenapic.xen import Console, Xen, open
 
 __all__ = [
     "ALTP2M",
     "Answer",
+    "ApicState",
+    "Aspect",
     "CallFailed",
     "CDF",
     "ConfigInvalid",
@@ -58,13 +70,16 @@ __all__ = [
     "DOMINF",
     "EMU",
     "Fact",
+    "GuestType",
     "HandleClosed",
     "Host",
+    "host_from_report",
     "hvm_records",
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
     "MISC",
+    "named_host",
     "NoPrivilege",
     "NoXen",
     "open",
@@ -73,18 +88,31 @@ __all__ = [
     "PHYSCAP",
     "PHYSCAP_X86",
     "PhysInfo",
+    "Plan",
+    "plan",
+    "plan_pool",
+    "Policy",
+    "PolicyInvalid",
+    "PolicyRefused",
+    "PoolPlan",
     "Problem",
+    "Reason",
+    "RecordingInvalid",
+    "Refusal",
     "ReleaseMismatch",
     "ReleaseUnknown",
+    "ReportInvalid",
     "RingLine",
     "Shutdown",
     "Unavailable",
     "Version",
+    "Want",
     "Xen",
     "XenApicError",
 ]
 
 _HOMES = {
+    "xenapic.apic.state": ("ApicState",),
     "xenapic.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
@@ -95,9 +123,13 @@ _HOMES = {
         "LibraryNotFound",
         "NoPrivilege",
         "NoXen",
+        "PolicyInvalid",
+        "PolicyRefused",
         "Problem",
+        "RecordingInvalid",
         "ReleaseMismatch",
         "ReleaseUnknown",
+        "ReportInvalid",
         "Unavailable",
         "XenApicError",
     ),
@@ -115,8 +147,13 @@ _HOMES = {
     ),
     "xenapic.model.host": ("Answer", "Fact", "Host"),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
+    "xenapic.model.named": ("named_host",),
     "xenapic.model.owner": ("Owner",),
+    "xenapic.model.report": ("host_from_report",),
     "xenapic.model.ring": ("Origin", "RingLine"),
+    "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),
+    "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
+    "xenapic.policy.terms": ("Aspect", "GuestType", "Policy", "Want"),
     "xenapic.xen": ("Console", "Xen", "open"),
 }
 """Where each name of `__all__` lives; it is imported from there when first used."""

@@ -23,11 +23,13 @@ from xenapic.model.flags import (
     Shutdown,
 )
 from xenapic.model.info import DomainInfo
+from xenapic.remembered import forget, rename
 
 if TYPE_CHECKING:
     from libxenctrl import DomainInfoStruct
 
     from xenapic.abi.handle import Handle
+    from xenapic.policy.terms import Policy
 
 __all__ = ["Domain", "HvmRecord", "hvm_records", "to_domain_info"]
 
@@ -68,20 +70,35 @@ class Domain:
         """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
         return to_domain_info(self._handle.domain_info(self.domid))
 
+    def policy(self) -> Policy | None:
+        """Return the policy the domain was created for; None when it has none, or none is remembered."""
+        from xenapic.remembered import recall
+
+        return recall(self.domid, self.info().handle)
+
+    def remember(self, policy: Policy) -> bool:
+        """Keep a policy for `policy`; return whether it could be kept."""
+        from xenapic.remembered import remember
+
+        return remember(self.domid, self._mark or self.info().handle, policy)
+
     def destroy(self) -> None:
         """Destroy the domain and free all it has; raise `DomainNotFound` when it is gone."""
         if self._guard is None or self._mark is None or not self._guard.alive:
+            forget(self.domid, self.info().handle)
             self._handle.domain_destroy(self.domid)
             return
         destroy_marked(self._handle, self.domid, self._mark)
+        forget(self.domid, self._mark)
         self._guard.detach()
 
     def release(self) -> None:
         """Hand the domain over: it lives on when this program ends, under its own handle."""
         if not self.owned:
             return
-        assert self._guard is not None and self._final_handle is not None
+        assert self._guard is not None and self._mark is not None and self._final_handle is not None
         self._handle.domain_sethandle(self.domid, self._final_handle.bytes)
+        rename(self.domid, self._mark, self._final_handle)
         self._guard.detach()
 
     def pause(self) -> None:

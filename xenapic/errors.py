@@ -12,6 +12,7 @@ The tree::
     ├── CallFailed             libxenctrl or Xen answered with an errno
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
+    ├── PolicyRefused          no plan for the policy; refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
     ├── PolicyInvalid          a policy in terms that there are not
     ├── ReportInvalid          a file that is no report of a host
@@ -27,7 +28,7 @@ import errno as _errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "CallFailed",
@@ -40,6 +41,7 @@ __all__ = [
     "NoXen",
     "Problem",
     "PolicyInvalid",
+    "PolicyRefused",
     "RecordingInvalid",
     "ReportInvalid",
     "ReleaseMismatch",
@@ -165,6 +167,16 @@ class ConfigRefused(XenApicError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PolicyRefused(XenApicError):
+    """A policy cannot be kept on this host; ``reasons`` holds every one (`xenapic.policy.plan.Reason`)."""
+
+    code = "policy-refused"
+
+    def __init__(self, reasons: Sequence[Any]) -> None:
+        self.reasons: tuple[Any, ...] = tuple(reasons)
+        super().__init__("\n".join(map(str, self.reasons)))
 
 
 class CallFailed(XenApicError):

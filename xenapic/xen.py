@@ -8,21 +8,34 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Library, load
 from xenapic.domain import Domain, to_domain_info
-from xenapic.errors import CallFailed, ConfigInvalid, ConfigRefused, DomainNotFound, Problem
+from xenapic.errors import (
+    CallFailed,
+    ConfigInvalid,
+    ConfigRefused,
+    DomainNotFound,
+    PolicyRefused,
+    Problem,
+)
 from xenapic.host import ask_host, ask_physinfo, ask_version
 from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.flags import EMU, MISC
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.ring import Origin, RingLine, ring_lines
 from xenapic.model.rules import Situation, check, to_request
 from xenapic.owners import OwnerState, owner_state, released_mark, this_process
 
-__all__ = ["Console", "Xen", "open"]
+if TYPE_CHECKING:
+    from xenapic.policy.plan import Plan, Refusal
+    from xenapic.policy.terms import GuestType, Policy
+
+__all__ = ["Console", "Xen", "guest_type_of", "open"]
 
 
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
@@ -107,23 +120,60 @@ class Xen:
             if info.owner is not None and owner_state(info.owner) is OwnerState.ORPHAN
         ]
 
-    def check(self, config: DomainConfig) -> tuple[Problem, ...]:
-        """Return every reason why this Xen would not create the domain; nothing is created."""
-        return check(config, self._situation(config))
+    def check(self, config: DomainConfig, policy: Policy | None = None) -> tuple[Problem, ...]:
+        """Return every reason why this Xen would not create the domain; nothing is created.
 
-    def create_domain(self, config: DomainConfig) -> Domain:
+        With a policy, the config is checked with the flags of its plan; raises
+        `PolicyRefused` when there is none.
+        """
+        if policy is None:
+            return check(config, self._situation(config))
+        config = self._planned(config, policy)
+        found = check(config, self._situation(config))
+        return tuple(one for one in found if one.code not in policy.accept)
+
+    def plan(self, policy: Policy, guest_type: GuestType | None = None) -> Plan | Refusal:
+        """Return a plan for the policy on this host, or every reason against it; nothing is created.
+
+        The guest is PVH when no type is given.
+        """
+        from xenapic.policy.plan import plan
+        from xenapic.policy.terms import GuestType
+
+        return plan(policy, self._host or self.host(), guest_type or GuestType.PVH)
+
+    def create_domain(self, config: DomainConfig, policy: Policy | None = None) -> Domain:
         """Create a domain; use it in a ``with`` block, or `Domain.release` it.
 
-        Raises `ConfigRefused` with every reason, before Xen is called, and
-        `CallFailed` when Xen refuses all the same.
+        With a policy, its plan sets the assisted flags, and the domain remembers it
+        (`Domain.policy`). Raises `PolicyRefused` or `ConfigRefused` with every reason,
+        before Xen is called, and `CallFailed` when Xen refuses all the same.
         """
-        situation = self._situation(config)
-        problems = check(config, situation)
+        problems = self.check(config, policy)
         if problems:
             raise ConfigRefused(problems)
+        if policy is not None:
+            config = self._planned(config, policy)
         mark = this_process().to_handle()
         final = config.handle or released_mark().to_handle()
-        return self._create(to_request(config, situation.host), mark, final)
+        domain = self._create(to_request(config, self._host or self.host()), mark, final)
+        if policy is not None:
+            domain.remember(policy)
+        return domain
+
+    def _planned(self, config: DomainConfig, policy: Policy) -> DomainConfig:
+        """Return the config with the flags that the policy's plan chose, where there is a choice."""
+        from xenapic.policy.plan import Refusal
+
+        found = self.plan(policy, guest_type_of(config))
+        if isinstance(found, Refusal):
+            raise PolicyRefused(found.reasons)
+        if not found.host.interface or not config.is_hvm:
+            return config
+        return config.replace(
+            assisted_xapic=MISC.ASSISTED_XAPIC in found.misc_flags,
+            assisted_x2apic=MISC.ASSISTED_X2APIC in found.misc_flags,
+        )
 
     def debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys; what they print goes into the console ring."""
@@ -169,6 +219,15 @@ class Xen:
         except DomainNotFound:
             return False
         return True
+
+
+def guest_type_of(config: DomainConfig) -> GuestType:
+    """Return the kind of guest that a config makes."""
+    from xenapic.policy.terms import GuestType
+
+    if not config.is_hvm:
+        return GuestType.PV
+    return GuestType.PVH if config.emulation_flags == EMU.LAPIC else GuestType.HVM
 
 
 ALIKE = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xenapic.errors import ConfigRefused, Unavailable, XenApicError
+from xenapic.errors import ConfigRefused, PolicyRefused, Unavailable, XenApicError
 
 __all__ = ["app"]
 
@@ -71,6 +71,12 @@ def _say(error: XenApicError) -> None:
         click.echo("refused, and Xen was not called:", err=True)
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
+        return
+    if isinstance(error, PolicyRefused):
+        from xenapic.cli.spec import show_reasons
+
+        click.echo("refused, and Xen was not called:", err=True)
+        show_reasons(error.reasons, "  ", err=True)
         return
     click.echo(f"xenapic: {error} [{error.code}]", err=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +16,9 @@ from xenapic.model.flags import names
 from xenapic.model.info import DomainInfo
 from xenapic.model.ring import Origin, RingLine
 from xenapic.owners import OwnerState, owner_state
+
+if TYPE_CHECKING:
+    from xenapic.policy.terms import Policy
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 
@@ -126,7 +131,18 @@ def _owner_text(one: DomainInfo) -> str:
 
 
 @click.command()
-@click.option("--type", "preset", type=click.Choice(list(values.PRESETS)), default="pvh", show_default=True)
+@click.option(
+    "--type",
+    "preset",
+    type=click.Choice(list(values.PRESETS)),
+    help="Kind of guest.  [default: the policy's, else pvh]",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Keep to a policy: TOML, or an xl.cfg. See 'xenapic plan'.",
+)
 @click.option(
     "--vcpus", type=int, default=1, show_default=True, help="Number of vCPUs; they are allocated too."
 )
@@ -146,7 +162,8 @@ def _owner_text(one: DomainInfo) -> str:
 @click.pass_obj
 def create(
     library: str | None,
-    preset: str,
+    preset: str | None,
+    policy_file: str | None,
     vcpus: int,
     memory: int | None,
     fields: dict[str, object],
@@ -167,12 +184,13 @@ def create(
     chosen["assisted_x2apic"] = (
         values.CHOICE[assisted_x2apic] if assisted_x2apic != "default" else fields.get("assisted_x2apic")
     )
-    config = values.set_fields(preset, chosen)
+    policy, kind = _policy(policy_file)
+    config = values.set_fields(preset or kind or "pvh", chosen)
     with xenapic.open(library) as xen:
-        problems = xen.check(config)
+        problems = xen.check(config, policy)
         domid = None
         if not problems and not dry_run:
-            with xen.create_domain(config) as domain:
+            with xen.create_domain(config, policy) as domain:
                 domain.set_max_vcpus(config.max_vcpus)
                 if memory is not None:
                     domain.set_max_mem(memory * 1024)
@@ -186,6 +204,16 @@ def create(
         raise ConfigRefused(problems)
     else:
         click.echo("Xen would be asked: no rule stands against it" if dry_run else domid)
+
+
+def _policy(file: str | None) -> tuple[Policy | None, str | None]:
+    """Read a policy file; return it and the type of guest it names."""
+    if file is None:
+        return None, None
+    from xenapic.policy.read import from_file
+
+    policy, kind = from_file(Path(file))
+    return policy, kind.value if kind else None
 
 
 @click.command()

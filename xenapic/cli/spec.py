@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,13 @@ def _show_one(found: dict[str, Plan | Refusal], kind: GuestType) -> None:
         click.echo(f"\n{warning}")
 
 
-def show_reasons(reasons: tuple[Reason, ...], indent: str) -> None:
+def show_reasons(reasons: Sequence[Reason], indent: str, err: bool = False) -> None:
     """Print each reason with what would make it possible."""
     for reason in reasons:
-        click.echo(f"{indent}{reason.asked}: {reason.fact} [{reason.code.value}]")
-        click.echo(f"{indent}  known from: {reason.source}")
+        click.echo(f"{indent}{reason.asked}: {reason.fact} [{reason.code.value}]", err=err)
+        click.echo(f"{indent}  known from: {reason.source}", err=err)
         for remedy in reason.remedies:
-            click.echo(f"{indent}  - {remedy.text}")
+            click.echo(f"{indent}  - {remedy.text}", err=err)
 
 
 def _show_states(one: Plan) -> None:
@@ -105,7 +106,8 @@ def _show_states(one: Plan) -> None:
         controls = str(situation[0].controls) if len(situation) == 1 else "not all known"
         if one.host.technology is not None and one.host.technology.value == "SVM":
             controls = "AVIC off"
-        rows.append((state.value, *(_share(found, operation) for operation in REPORTED), controls))
+        shares = (_share(found, state, operation) for operation in REPORTED)
+        rows.append((state.value, *shares, controls))
     show.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
     leaf = hvm_leaf(one)
     told = "unknown" if leaf is None else "|".join(names(leaf)) or "neither"
@@ -115,8 +117,13 @@ def _show_states(one: Plan) -> None:
 REPORTED = (Operation.READ, Operation.WRITE)
 
 
-def _share(found: list[AccessRow], operation: Operation) -> str:
-    mine = [row.outcome.kind for row in found if row.operation is operation]
+def _share(found: list[AccessRow], state: ApicState, operation: Operation) -> str:
+    """Return how many of the accesses that the architecture allows stay in the guest."""
+    mine = [
+        row.outcome.kind
+        for row in found
+        if row.operation is operation and operation.value[0] in row.register.rights(state)
+    ]
     if Kind.MEMORY in mine:
         return "plain memory"
     unknown = f", {mine.count(Kind.UNKNOWN)} unknown" if Kind.UNKNOWN in mine else ""

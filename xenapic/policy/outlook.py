@@ -99,7 +99,7 @@ def access_rows(plan: Plan, state: ApicState, *, everything: bool = False) -> It
 def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterator[AccessRow]:
     """Yield the rows for a vCPU that is in one of these situations."""
     state = possible[0].state
-    offsets = SLOTS if everything else [offset for offset in REGISTERS if _has(register(offset), state)]
+    offsets = SLOTS if everything else [offset for offset, row in REGISTERS.items() if row.rights(state)]
     for operation in (Operation.READ, Operation.WRITE):
         for offset in offsets:
             variants = VALUES.get((state, offset), NO_VARIANT) if operation is Operation.WRITE else NO_VARIANT
@@ -109,10 +109,6 @@ def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterato
 
 
 NO_VARIANT: tuple[tuple[str, int | None], ...] = (("", None),)
-
-
-def _has(one: Register, state: ApicState) -> bool:
-    return bool(one.x2apic if state is ApicState.X2APIC else one.xapic)
 
 
 def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, value: int | None) -> Outcome:
