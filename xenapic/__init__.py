@@ -19,6 +19,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xenapic.apic.controls import Controls
+    from xenapic.apic.state import ApicState
     from xenapic.domain import Domain, HvmRecord, hvm_records
     from xenapic.errors import (
         CallFailed,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         DomainNotFound,
         HandleClosed,
         LibraryNotFound,
+        MeasureFailed,
         NoPrivilege,
         NoXen,
         Problem,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from xenapic.model.flags import ALTP2M, CDF, DOMINF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
     from xenapic.model.host import Answer, Fact, Host
     from xenapic.model.info import DomainInfo, PhysInfo, Version
+    from xenapic.model.measured import ControlWords, Measurement, VcpuControls
     from xenapic.model.owner import Owner
     from xenapic.model.ring import Origin, RingLine
     from xenapic.xen import Console, Xen, open
@@ -46,11 +50,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ALTP2M",
     "Answer",
+    "ApicState",
     "CallFailed",
     "CDF",
     "ConfigInvalid",
     "ConfigRefused",
     "Console",
+    "Controls",
+    "ControlWords",
     "Domain",
     "DomainConfig",
     "DomainInfo",
@@ -64,6 +71,8 @@ __all__ = [
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
+    "MeasureFailed",
+    "Measurement",
     "MISC",
     "NoPrivilege",
     "NoXen",
@@ -79,12 +88,15 @@ __all__ = [
     "RingLine",
     "Shutdown",
     "Unavailable",
+    "VcpuControls",
     "Version",
     "Xen",
     "XenApicError",
 ]
 
 _HOMES = {
+    "xenapic.apic.controls": ("Controls",),
+    "xenapic.apic.state": ("ApicState",),
     "xenapic.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
@@ -93,6 +105,7 @@ _HOMES = {
         "DomainNotFound",
         "HandleClosed",
         "LibraryNotFound",
+        "MeasureFailed",
         "NoPrivilege",
         "NoXen",
         "Problem",
@@ -115,6 +128,7 @@ _HOMES = {
     ),
     "xenapic.model.host": ("Answer", "Fact", "Host"),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
+    "xenapic.model.measured": ("ControlWords", "Measurement", "VcpuControls"),
     "xenapic.model.owner": ("Owner",),
     "xenapic.model.ring": ("Origin", "RingLine"),
     "xenapic.xen": ("Console", "Xen", "open"),

@@ -13,6 +13,7 @@ The tree::
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
+    ├── MeasureFailed          the controls in force could not be read
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -33,6 +34,7 @@ __all__ = [
     "DomainNotFound",
     "HandleClosed",
     "LibraryNotFound",
+    "MeasureFailed",
     "NoPrivilege",
     "NoXen",
     "Problem",
@@ -102,6 +104,20 @@ class HandleClosed(XenApicError):
     """The handle was closed, or is used in a child of the process that opened it."""
 
     code = "handle-closed"
+
+
+class MeasureFailed(XenApicError):
+    """The controls in force could not be read, or not beyond doubt; ``seen`` says what was read instead."""
+
+    code = "measure-failed"
+
+    def __init__(self, message: str, seen: Sequence[str] = ()) -> None:
+        self.message = message
+        self.seen = tuple(seen)
+        super().__init__(f"{message}; seen: {', '.join(self.seen)}" if self.seen else message)
+
+    def __reduce__(self) -> tuple[type[MeasureFailed], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.message, self.seen)
 
 
 class ConfigInvalid(XenApicError, ValueError):
