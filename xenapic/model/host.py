@@ -325,11 +325,14 @@ def _follows(key: str, evidence: _Evidence) -> Fact | None:
 
 
 def _not_known(key: str, evidence: _Evidence) -> Fact:
+    how = MEASURE
+    if evidence.measured and evidence.measured.why_not:
+        how = f"it cannot be measured on this host: {evidence.measured.why_not}"
     if not evidence.log.trusted:
-        return unknown("dom0 can write into Xen's log (console_to_ring), so it is not believed", MEASURE)
+        return unknown("dom0 can write into Xen's log (console_to_ring), so it is not believed", how)
     if key != "virtualize_x2apic_mode" and not evidence.log.whole:
-        return unknown(NOT_WHOLE, f"{MEASURE}; or {REBOOT_FOR_LOG}")
-    return unknown("Xen neither logs nor reports it", MEASURE)
+        return unknown(NOT_WHOLE, f"{how}; {REBOOT_FOR_LOG}")
+    return unknown("Xen neither logs nor reports it", how)
 
 
 # -- the per-domain interface -------------------------------------------------------------------------
