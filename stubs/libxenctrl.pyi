@@ -68,6 +68,13 @@ class DomainInfoStruct:
     pad2: Any  # since 4.16
     arch_config: ArchDomainConfigStruct
 
+class HvmLapicStruct:
+    apic_base_msr: int
+    disabled: int
+    timer_divisor: int
+    tdt_msr: int
+    pending_esr: int  # since 4.18
+
 class CpuPoolInfoStruct:
     cpupool_id: int
     sched_id: int
@@ -109,6 +116,9 @@ class LibXenCtrl(Protocol):
         self, xch: XcInterface, domid: int, info: DomainInfoStruct, /
     ) -> int: ...  # since 4.18
     def xc_domain_hvm_getcontext(self, xch: XcInterface, domid: int, ctxt_buf: Any, size: int, /) -> int: ...
+    def xc_domain_hvm_getcontext_partial(
+        self, xch: XcInterface, domid: int, typecode: int, instance: int, ctxt_buf: Any, size: int, /
+    ) -> int: ...
     def xc_domain_hvm_setcontext(self, xch: XcInterface, domid: int, hvm_ctxt: Any, size: int, /) -> int: ...
 
 class LibXenToolLog(Protocol):

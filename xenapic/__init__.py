@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xenapic.apic.controls import Controls
     from xenapic.apic.state import ApicState
     from xenapic.domain import Domain, HvmRecord, hvm_records
     from xenapic.errors import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         DomainNotFound,
         HandleClosed,
         LibraryNotFound,
+        MeasureFailed,
         NoPrivilege,
         NoXen,
         PolicyInvalid,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from xenapic.model.flags import ALTP2M, CDF, DOMINF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
     from xenapic.model.host import Answer, Fact, Host
     from xenapic.model.info import DomainInfo, PhysInfo, Version
+    from xenapic.model.measured import ControlWords, Measurement, VcpuControls
     from xenapic.model.named import named_host
     from xenapic.model.owner import Owner
     from xenapic.model.report import host_from_report
@@ -63,6 +66,8 @@ __all__ = [
     "ConfigInvalid",
     "ConfigRefused",
     "Console",
+    "Controls",
+    "ControlWords",
     "Domain",
     "DomainConfig",
     "DomainInfo",
@@ -78,6 +83,8 @@ __all__ = [
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
+    "MeasureFailed",
+    "Measurement",
     "MISC",
     "named_host",
     "NoPrivilege",
@@ -105,6 +112,7 @@ __all__ = [
     "RingLine",
     "Shutdown",
     "Unavailable",
+    "VcpuControls",
     "Version",
     "Want",
     "Xen",
@@ -112,6 +120,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "xenapic.apic.controls": ("Controls",),
     "xenapic.apic.state": ("ApicState",),
     "xenapic.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
@@ -121,6 +130,7 @@ _HOMES = {
         "DomainNotFound",
         "HandleClosed",
         "LibraryNotFound",
+        "MeasureFailed",
         "NoPrivilege",
         "NoXen",
         "PolicyInvalid",
@@ -148,6 +158,7 @@ _HOMES = {
     "xenapic.model.host": ("Answer", "Fact", "Host"),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
     "xenapic.model.named": ("named_host",),
+    "xenapic.model.measured": ("ControlWords", "Measurement", "VcpuControls"),
     "xenapic.model.owner": ("Owner",),
     "xenapic.model.report": ("host_from_report",),
     "xenapic.model.ring": ("Origin", "RingLine"),

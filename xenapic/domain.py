@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from libxenctrl import DomainInfoStruct
 
     from xenapic.abi.handle import Handle
+    from xenapic.model.measured import VcpuControls
     from xenapic.policy.terms import Policy
 
 __all__ = ["Domain", "HvmRecord", "hvm_records", "to_domain_info"]
@@ -126,6 +127,18 @@ class Domain:
     def set_hvm_context(self, context: bytes) -> None:
         """Load the state of an HVM-type domain, in Xen's save format."""
         self._handle.hvm_setcontext(self.domid, context)
+
+    def controls(self) -> tuple[VcpuControls, ...]:
+        """Return what is in force on each vCPU of an HVM-type domain, running or not.
+
+        Read with debug key 'v' from Xen's console ring, which is left as it is; the vCPUs' local APICs
+        from their LAPIC records. On AMD there are no such controls: ``words`` is None. Raises
+        `MeasureFailed`, with what was seen instead, when the dump cannot be had beyond doubt, and
+        for a PV domain.
+        """
+        from xenapic.vmcs import read_controls
+
+        return read_controls(self._handle, self.domid)
 
     def __enter__(self) -> Domain:
         return self

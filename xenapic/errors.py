@@ -17,6 +17,7 @@ The tree::
     ├── PolicyInvalid          a policy in terms that there are not
     ├── ReportInvalid          a file that is no report of a host
     ├── RecordingInvalid       a file that is no recording of a Xen
+    ├── MeasureFailed          the controls in force could not be read
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -37,6 +38,7 @@ __all__ = [
     "DomainNotFound",
     "HandleClosed",
     "LibraryNotFound",
+    "MeasureFailed",
     "NoPrivilege",
     "NoXen",
     "Problem",
@@ -110,6 +112,20 @@ class HandleClosed(XenApicError):
     """The handle was closed, or is used in a child of the process that opened it."""
 
     code = "handle-closed"
+
+
+class MeasureFailed(XenApicError):
+    """The controls in force could not be read, or not beyond doubt; ``seen`` says what was read instead."""
+
+    code = "measure-failed"
+
+    def __init__(self, message: str, seen: Sequence[str] = ()) -> None:
+        self.message = message
+        self.seen = tuple(seen)
+        super().__init__(f"{message}; seen: {', '.join(self.seen)}" if self.seen else message)
+
+    def __reduce__(self) -> tuple[type[MeasureFailed], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.message, self.seen)
 
 
 class ConfigInvalid(XenApicError, ValueError):

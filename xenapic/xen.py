@@ -27,6 +27,7 @@ from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import EMU, MISC
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
+from xenapic.model.measured import Measurement
 from xenapic.model.ring import Origin, RingLine, ring_lines
 from xenapic.model.rules import Situation, check, to_request
 from xenapic.owners import OwnerState, owner_state, released_mark, this_process
@@ -59,6 +60,7 @@ class Xen:
         self._handle = Handle(library if isinstance(library, Library) else load(library))
         self._version: Version | None = None
         self._host: Host | None = None
+        self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
         self.console = Console(self._handle)
 
@@ -97,10 +99,25 @@ class Xen:
         """Return what is known of APIC acceleration on this host, each fact with its source.
 
         ``probe`` settles whether the per-domain interface exists where nothing else
-        tells, with one create that cannot succeed (`xenapic.host.probe_interface`).
+        tells, with one create that cannot succeed (`xenapic.host.probe_interface`). After
+        `measure` the VMX controls are answered from what was measured.
         """
-        self._host = ask_host(self._handle, probe)
+        self._host = ask_host(self._handle, probe, self._measurement)
         return self._host
+
+    def measure(self) -> Measurement:
+        """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
+
+        A domain without memory is created, never run, and destroyed. Debug key 'v' is pressed a few
+        times; each makes Xen print about 3 KiB for each vCPU of every HVM-type domain of the host. From
+        then on `host` answers from the measurement. Raises `MeasureFailed` when the console ring does
+        not yield it, and `ConfigRefused` or `CallFailed` when the domain cannot be created.
+        """
+        from xenapic.measure import measure
+
+        self._measurement = measure(self._handle, self.host(), self.create_domain)
+        self._host = None
+        return self._measurement
 
     def domains(self) -> list[DomainInfo]:
         """Return every domain, as one hypercall saw them."""

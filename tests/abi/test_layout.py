@@ -23,10 +23,13 @@ RECORDED = (
     "xen_sysctl_physinfo",
     "xen_domctl_getdomaininfo",
     "hvm_save_descriptor",
+    "hvm_hw_cpu",
     "hvm_hw_lapic",
     "hvm_hw_lapic_regs",
 )
 FROM_HEADERS = (*RECORDED, "xen_cpupoolinfo", "xc_error")
+IN_A_UNION = {"pending_event"}
+"""Members of unnamed unions, which the recordings leave out; the real headers do tell of them."""
 HEADER_NAMES = {"xen_cpupoolinfo": "xc_cpupoolinfo_t", "xc_error": "xc_error"}
 
 
@@ -51,8 +54,9 @@ def differences(ffi: Any, abi: dict[str, Any]) -> list[str]:
         if ffi.sizeof(f"struct {struct}") != want["size"]:
             found.append(f"{struct}: size {ffi.sizeof(f'struct {struct}')} != {want['size']}")
         wanted = {name: (row["offset"], row["size"]) for name, row in want["fields"].items()}
-        if layout(ffi, struct) != wanted:
-            found.append(f"{struct}: {layout(ffi, struct)} != {wanted}")
+        ours = {name: place for name, place in layout(ffi, struct).items() if name not in IN_A_UNION}
+        if ours != wanted:
+            found.append(f"{struct}: {ours} != {wanted}")
     return found
 
 

@@ -14,6 +14,7 @@ FIELDS = {
     "CreateDomainStruct": "xen_domctl_createdomain",
     "PhysInfoStruct": "xen_sysctl_physinfo",
     "DomainInfoStruct": "xen_domctl_getdomaininfo",
+    "HvmLapicStruct": "hvm_hw_lapic",
     "CpuPoolInfoStruct": "xen_cpupoolinfo",
 }
 

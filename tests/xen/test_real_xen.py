@@ -16,10 +16,11 @@ HERE = Path(__file__).parent
 RELEASES = ("4.17", "4.20")
 
 
-def in_dom0(xen_lab: Any, script: str, *args: object, **where: Any) -> dict[str, Any]:
-    done = xen_lab.run(
-        ["python3", f"/{script}", *map(str, args)], files={f"/{script}": HERE / script}, timeout=900, **where
-    )
+def in_dom0(
+    xen_lab: Any, script: str, *args: object, needs: tuple[str, ...] = (), **where: Any
+) -> dict[str, Any]:
+    files = {f"/{name}": HERE / name for name in (script, *needs)}
+    done = xen_lab.run(["python3", f"/{script}", *map(str, args)], files=files, timeout=900, **where)
     assert done.status == 0, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -148,3 +149,72 @@ def test_layout_against_trixies_headers(tmp_path: Path) -> None:
     row, compiler = known("4.20"), shutil.which("gcc")
     assert row is not None and compiler is not None
     check_headers(row, tmp_path / "headers" / "usr" / "include", tmp_path, compiler)
+
+
+BROADWELL = {
+    "disabled": [0x3F, 0xB6A065FE, 0x17CA, 0],
+    "xapic": [0x3F, 0xB6A065FE, 0x17CB, 0],
+    "x2apic": [0x3F, 0xB6A065FE, 0x17DA, 0],
+    "xapic-relocated": [0x3F, 0xB6A065FE, 0x17CA, 0],
+}
+
+
+def in_dom0_measured(xen_lab: Any, **where: Any) -> dict[str, Any]:
+    found = in_dom0(xen_lab, "dom0_measure.py", needs=("dom0_guest.py",), **where)
+    jsonschema.validate(found["document"], json.loads(schema_text("host")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def intel(xen_lab: Any) -> dict[str, Any]:
+    return in_dom0_measured(
+        xen_lab, machine="broadwell_ult", xen="4.17", xen_args=["console_timestamps=datems"]
+    )
+
+
+def test_measuring_an_intel_host(intel: dict[str, Any]) -> None:
+    assert intel["words"] == BROADWELL
+    assert intel["before"]["virtualize_x2apic_mode"] == intel["before"]["tertiary_controls"] == "unknown"
+    after = {key: answer for key, (answer, _source) in intel["features"].items()}
+    assert "unknown" not in after.values()
+    assert {**intel["before"], "virtualize_x2apic_mode": "yes", "tertiary_controls": "no"} == after
+    assert intel["document"]["measurement"]["states"]["x2apic"]["secondary"] == 0x17DA
+    assert intel["left"] == intel["left at last"] == [0]
+
+
+def test_controls_of_domains(intel: dict[str, Any]) -> None:
+    never = "the vCPU is not initialised: no state was ever loaded into it"
+    assert intel["controls"] == [
+        ["x2apic", 0x17DA, ""],
+        ["xapic-relocated", 0x17CA, ""],
+        ["disabled", 0x17CA, ""],
+        ["xapic", 0x17CB, ""],
+        ["xapic", None, never],
+    ]
+    assert "is PV" in intel["pv"]
+
+
+def test_more_vcpus_than_the_ring_has_room_for(intel: dict[str, Any]) -> None:
+    assert intel["crowded"] == BROADWELL
+    assert "conring_size" in intel["first of many"][0]
+
+
+def test_two_measure_while_a_guest_floods_and_others_press_keys(intel: dict[str, Any]) -> None:
+    assert intel["flooded here"] == BROADWELL
+    assert intel["flooded there"] == [BROADWELL, BROADWELL]
+    assert intel["flooding guest"] == [["xapic", 0x17CB, ""]]
+    assert intel["guest used"] > 0 and intel["forged lines"] > 0
+
+
+def test_measuring_cut_short_leaves_nothing(intel: dict[str, Any]) -> None:
+    assert intel["interrupted"] == [0]
+    assert len(intel["killed"]) == 2  # what destroy --orphans then removed
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_measuring_an_amd_host(xen_lab: Any, release: str) -> None:
+    found = in_dom0_measured(xen_lab, machine="epyc", xen=release)
+    assert found["words"] == {} and "SVM" in found["why_not"]
+    ((state, words, why_not),) = found["controls"]
+    assert (state, words) == ("x2apic", None) and "SVM" in why_not
+    assert found["left"] == found["left at last"] == [0]

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +28,7 @@ from xenapic.errors import (
 )
 
 if TYPE_CHECKING:
-    from libxenctrl import CreateDomainStruct, DomainInfoStruct, PhysInfoStruct, XcInterface
+    from libxenctrl import CreateDomainStruct, DomainInfoStruct, HvmLapicStruct, PhysInfoStruct, XcInterface
 
 __all__ = ["ConsoleChunk", "Handle"]
 
@@ -41,6 +41,9 @@ XENVER_extraversion = 1
 XENVER_capabilities = 3
 XENVER_changeset = 4
 XENVER_commandline = 9
+
+HVM_SAVE_LAPIC = 5
+"""``HVM_SAVE_CODE(LAPIC)`` (``xen/include/public/arch-x86/hvm/save.h``)."""
 
 DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
@@ -149,7 +152,8 @@ class Handle:
         """Read Xen's console ring from a position on (None: all that is there); the ring is left as it is."""
         chunk = self._read_console_once(start)
         data, first, end = bytearray(chunk.data), chunk.start, chunk.end
-        while chunk.data:
+        # A read that is not full has caught up with the writer; asking until nothing is left may never end.
+        while len(chunk.data) == RING_READ_BYTES:
             chunk = self._read_console_once(end)
             if chunk.data and chunk.start != end:  # overtaken by the writer: what we hold is not contiguous
                 data.clear()
@@ -158,14 +162,20 @@ class Handle:
             end = chunk.end
         return ConsoleChunk(bytes(data), first, end)
 
+    def oldest_in_console(self) -> int:
+        """Return the position of the oldest byte that Xen's console ring holds."""
+        return self._read_console_once(None, room=1).start
+
     def clear_console(self) -> None:
         """Empty Xen's console ring, for every reader: Xen forgets what a clearing read returned."""
         while self._read_console_once(None, clear=True).data:
             pass
 
-    def _read_console_once(self, start: int | None, clear: bool = False) -> ConsoleChunk:
-        buffer = self._ffi.new("char[]", RING_READ_BYTES)
-        count = self._ffi.new("unsigned int *", RING_READ_BYTES)
+    def _read_console_once(
+        self, start: int | None, clear: bool = False, room: int = RING_READ_BYTES
+    ) -> ConsoleChunk:
+        buffer = self._ffi.new("char[]", room)
+        count = self._ffi.new("unsigned int *", room)
         index = self._ffi.new("uint32_t *", start or 0)
         what = "clear Xen's console ring" if clear else "read Xen's console ring"
         self._do("xc_readconsolering", what, buffer, count, clear, start is not None, index)
@@ -251,6 +261,28 @@ class Handle:
         self._do(
             "xc_domain_hvm_setcontext", f"set the HVM context of domain {domid}", domid, buffer, len(context)
         )
+
+    def hvm_lapic(self, domid: int, vcpu: int) -> HvmLapicStruct:
+        """Return ``struct hvm_hw_lapic`` of one vCPU; only that vCPU is paused meanwhile, by Xen."""
+        lapic: HvmLapicStruct = self._ffi.new("struct hvm_hw_lapic *")
+        self._do(
+            "xc_domain_hvm_getcontext_partial",
+            f"get the local APIC of vCPU {vcpu} of domain {domid}",
+            domid,
+            HVM_SAVE_LAPIC,
+            vcpu,
+            lapic,
+            self._ffi.sizeof("struct hvm_hw_lapic"),
+        )
+        return lapic
+
+    def hvm_cpu_data(self, values: Mapping[str, int]) -> bytes:
+        """Return the data of a CPU record: ``struct hvm_hw_cpu`` with these fields, all others 0."""
+        return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_cpu *", dict(values))))
+
+    def hvm_lapic_data(self, values: Mapping[str, int]) -> bytes:
+        """Return the data of a LAPIC record: ``struct hvm_hw_lapic`` with these fields, all others 0."""
+        return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_lapic *", dict(values))))
 
     # -- the one place where C is called --------------------------------------------------------
 

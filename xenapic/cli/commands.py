@@ -14,6 +14,7 @@ from xenapic.cli import show, values
 from xenapic.errors import ConfigRefused, DomainNotFound
 from xenapic.model.flags import names
 from xenapic.model.info import DomainInfo
+from xenapic.model.measured import Measurement
 from xenapic.model.ring import Origin, RingLine
 from xenapic.owners import OwnerState, owner_state
 
@@ -54,13 +55,18 @@ def info(library: str | None, as_json: bool) -> None:
 @click.option(
     "--probe", is_flag=True, help="Settle the per-domain interface with one create that cannot succeed."
 )
+@click.option(
+    "--measure", is_flag=True, help="Read the controls from the VMCS of a throw-away domain, per APIC state."
+)
 @click.pass_obj
-def host(library: str | None, as_json: bool, probe: bool) -> None:
+def host(library: str | None, as_json: bool, probe: bool, measure: bool) -> None:
     """Show what Xen uses of the processor's APIC acceleration, and where each fact is from.
 
     An answer is yes, no or unknown; unknown says how to find out.
     """
     with xenapic.open(library) as xen:
+        if measure:
+            xen.measure()
         report = xen.host(probe=probe)
     if as_json:
         show.emit("host", show.host_json(report))
@@ -78,11 +84,33 @@ def host(library: str | None, as_json: bool, probe: bool) -> None:
         ("APIC feature", "used", "known from"),
         [(name, fact.answer.value, fact.source) for name, fact in facts],
     )
+    if report.measured is not None:
+        _show_measured(report.measured)
     ways = dict.fromkeys(fact.how for _name, fact in facts if fact.how)
     if ways:
         click.echo("\nTo find out what is unknown:")
     for way in ways:
         click.echo(f"  {way}")
+
+
+def _show_measured(measured: Measurement) -> None:
+    if not measured.done:
+        click.echo(f"\nNot measured: {measured.why_not}.")
+        return
+    click.echo(f"\nMeasured with {measured.how}:\n")
+    show.table(
+        ("local APIC", "PinBased", "CPUBased", "SecondaryExec", "TertiaryExec"),
+        [
+            (
+                state.value,
+                f"{words.pin_based:08x}",
+                f"{words.cpu_based:08x}",
+                f"{words.secondary:08x}",
+                f"{words.tertiary:016x}",
+            )
+            for state, words in measured.states.items()
+        ],
+    )
 
 
 @click.command("list")
