@@ -13,6 +13,7 @@ The tree::
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
+    ├── ProbeFailed            the probe guest gave no answer that can be used
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -35,6 +36,7 @@ __all__ = [
     "LibraryNotFound",
     "NoPrivilege",
     "NoXen",
+    "ProbeFailed",
     "Problem",
     "ReleaseMismatch",
     "ReleaseUnknown",
@@ -108,6 +110,12 @@ class ConfigInvalid(XenApicError, ValueError):
     """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
 
     code = "config-invalid"
+
+
+class ProbeFailed(XenApicError):
+    """The probe guest broke, died, did not answer in time, or could not tell an exit from none."""
+
+    code = "probe-failed"
 
 
 @dataclass(frozen=True, slots=True)
