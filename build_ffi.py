@@ -6,8 +6,8 @@ longer has it), or both. Which releases share a generation is a table in
 ``xenapic/abi/releases.py``; it is checked here.
 
 Sources: Xen's ``xen/include/public/{domctl,sysctl,version}.h``,
-``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xentoollog}.h`` of each
-release. ``tests/abi`` holds the result against the real headers.
+``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xentoollog,xenforeignmemory}.h``
+of each release. ``tests/abi`` holds the result against the real headers.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ PACKAGE = "xenapic._xenctrl"
 DECLARATIONS = """
 typedef uint16_t domid_t;
 typedef uint8_t xen_domain_handle_t[16];
+typedef unsigned long xen_pfn_t;
 
 struct xen_arch_domainconfig {
     uint32_t emulation_flags;
@@ -168,6 +169,8 @@ int xc_domain_pause(xc_interface *xch, uint32_t domid);
 int xc_domain_unpause(xc_interface *xch, uint32_t domid);
 int xc_domain_max_vcpus(xc_interface *xch, uint32_t domid, unsigned int max);
 int xc_domain_setmaxmem(xc_interface *xch, uint32_t domid, uint64_t max_memkb);
+int xc_domain_set_tsc_info(xc_interface *xch, uint32_t domid, uint32_t tsc_mode, uint64_t elapsed_nsec,
+                           uint32_t gtsc_khz, uint32_t incarnation);
 int xc_domain_sethandle(xc_interface *xch, uint32_t domid, xen_domain_handle_t handle);
 int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsigned int max_domains,
                           struct xen_domctl_getdomaininfo *info);
@@ -176,10 +179,20 @@ int xc_domain_hvm_getcontext(xc_interface *xch, uint32_t domid, uint8_t *ctxt_bu
 int xc_domain_hvm_getcontext_partial(xc_interface *xch, uint32_t domid, uint16_t typecode, uint16_t instance,
                                      void *ctxt_buf, uint32_t size);
 int xc_domain_hvm_setcontext(xc_interface *xch, uint32_t domid, uint8_t *hvm_ctxt, uint32_t size);
+int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
+                                     unsigned int extent_order, unsigned int mem_flags, xen_pfn_t *extent_start);
 
 /* libxentoollog.so.1: stable */
 xentoollog_logger *xtl_createlogger_stdiostream(void *f, int min_level, unsigned flags);
 void xtl_logger_destroy(xentoollog_logger *logger);
+
+/* libxenforeignmemory.so.1: stable */
+typedef struct xenforeignmemory_handle xenforeignmemory_handle;
+xenforeignmemory_handle *xenforeignmemory_open(xentoollog_logger *logger, unsigned open_flags);
+int xenforeignmemory_close(xenforeignmemory_handle *fmem);
+void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
+                           const xen_pfn_t *arr, int *err);
+int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr, size_t pages);
 
 /* the C library */
 void *fdopen(int fd, const char *mode);

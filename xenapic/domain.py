@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
+from xenapic.memory import GuestMemory
 from xenapic.model.flags import (
     DOMINF,
     EMU,
@@ -50,6 +51,7 @@ class Domain:
     def __init__(self, handle: Handle, domid: int) -> None:
         self._handle = handle
         self.domid = domid
+        self.memory = GuestMemory(handle, domid)
         self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
         self._mark: UUID | None = None
         self._final_handle: UUID | None = None
@@ -119,6 +121,10 @@ class Domain:
         if not 0 <= kib < 1 << 63:
             raise ConfigInvalid(f"{kib} KiB is no amount of memory")
         self._handle.domain_setmaxmem(self.domid, kib)
+
+    def set_native_tsc(self) -> None:
+        """Let the domain, before it runs, read the processor's own TSC: RDTSC no longer leaves the guest."""
+        self._handle.domain_set_native_tsc(self.domid)
 
     def hvm_context(self) -> bytes:
         """Return the state of an HVM-type domain, in Xen's save format; see `hvm_records`."""

@@ -18,6 +18,7 @@ The tree::
     ├── ReportInvalid          a file that is no report of a host
     ├── RecordingInvalid       a file that is no recording of a Xen
     ├── MeasureFailed          the controls in force could not be read
+    ├── ProbeFailed            the probe guest gave no answer that can be used
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -41,6 +42,7 @@ __all__ = [
     "MeasureFailed",
     "NoPrivilege",
     "NoXen",
+    "ProbeFailed",
     "Problem",
     "PolicyInvalid",
     "PolicyRefused",
@@ -150,6 +152,12 @@ class RecordingInvalid(XenApicError, ValueError):
     """A file that should hold a recording of a real Xen does not."""
 
     code = "recording-invalid"
+
+
+class ProbeFailed(XenApicError):
+    """The probe guest broke, died, did not answer in time, or could not tell an exit from none."""
+
+    code = "probe-failed"
 
 
 @dataclass(frozen=True, slots=True)

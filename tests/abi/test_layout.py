@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -147,6 +148,25 @@ def test_declarations_against_the_installed_headers(tmp_path: Path) -> None:
     library = next(Path("/usr/lib").glob("*/libxenctrl.so")).resolve().name
     row = next(row for row in RELEASES if f"libxenctrl.so.{row}" in library)
     check_headers(row, Path("/usr/include"), tmp_path, compiler)
+
+
+def test_prototypes_against_the_installed_headers(tmp_path: Path) -> None:
+    """Declare every function a second time, after the real headers: a compiler takes only what agrees."""
+    library = next(Path("/usr/lib").glob("*/libxenctrl.so")).resolve().name
+    row = next(row for row in RELEASES if f"libxenctrl.so.{row}" in library)
+    functions = [
+        text
+        for text in re.findall(
+            r"^[\w ]+[ *](?:xc|xenforeignmemory)_\w+\([^()]*\);", build_ffi.declarations(row), re.M
+        )
+        if "struct xen_cpupoolinfo" not in text  # which the header knows by another name
+    ]
+    assert len(functions) > 25
+    source = tmp_path / "prototypes.c"
+    source.write_text("\n".join(["#include <xenctrl.h>", "#include <xenforeignmemory.h>", *functions]))
+    command = ["gcc", "-Werror", "-fsyntax-only", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def check_headers(row: Release, include: Path, tmp_path: Path, compiler: str) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import mmap
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +31,14 @@ from xenapic.errors import (
 )
 
 if TYPE_CHECKING:
-    from libxenctrl import CreateDomainStruct, DomainInfoStruct, HvmLapicStruct, PhysInfoStruct, XcInterface
+    from libxenctrl import (
+        CreateDomainStruct,
+        DomainInfoStruct,
+        HvmLapicStruct,
+        PhysInfoStruct,
+        XcInterface,
+        XenForeignMemory,
+    )
 
 __all__ = ["ConsoleChunk", "Handle"]
 
@@ -44,6 +54,10 @@ XENVER_commandline = 9
 
 HVM_SAVE_LAPIC = 5
 """``HVM_SAVE_CODE(LAPIC)`` (``xen/include/public/arch-x86/hvm/save.h``)."""
+
+XEN_CPUID_TSC_MODE_NEVER_EMULATE = 2
+"""``XEN_CPUID_TSC_MODE_NEVER_EMULATE`` (``xen/include/public/arch-x86/cpuid.h``); older ones know it as
+``TSC_MODE_NEVER_EMULATE``."""
 
 DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
@@ -72,6 +86,7 @@ class Handle:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._xch: XcInterface | None = None
+        self._foreign: XenForeignMemory | None = None
         self._log = ToolLog(self.library)
         try:
             self._xch = self._open()
@@ -85,8 +100,11 @@ class Handle:
         """Close the handle; a second call does nothing. In a forked child it leaves the parent's alone."""
         with self._lock:
             xch, self._xch = self._xch, None
+            foreign, self._foreign = self._foreign, None
             if self._pid != os.getpid():
                 return
+            if foreign is not None:
+                self.library.foreign.xenforeignmemory_close(foreign)
             if xch is not None:
                 self.library.xenctrl.xc_interface_close(xch)
             self._log.close()
@@ -217,6 +235,11 @@ class Handle:
         """Limit a domain's memory, in KiB."""
         self._do("xc_domain_setmaxmem", f"limit domain {domid} to {kib} KiB", domid, kib)
 
+    def domain_set_native_tsc(self, domid: int) -> None:
+        """Let a domain that has not run read the processor's own TSC."""
+        asked = f"give domain {domid} the native TSC"
+        self._do("xc_domain_set_tsc_info", asked, domid, XEN_CPUID_TSC_MODE_NEVER_EMULATE, 0, 0, 0)
+
     def domain_sethandle(self, domid: int, handle: bytes) -> None:
         """Set a domain's handle (16 bytes)."""
         self._do("xc_domain_sethandle", f"set the handle of domain {domid}", domid, handle)
@@ -284,6 +307,55 @@ class Handle:
         """Return the data of a LAPIC record: ``struct hvm_hw_lapic`` with these fields, all others 0."""
         return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_lapic *", dict(values))))
 
+    # -- guests' memory -------------------------------------------------------------------------
+
+    def populate_physmap(self, domid: int, frames: Sequence[int]) -> None:
+        """Give a domain a page of memory at each of these frame numbers."""
+        extents = self._ffi.new("xen_pfn_t[]", frames)
+        asked = f"give domain {domid} {len(frames)} pages of memory"
+        self._do("xc_domain_populate_physmap_exact", asked, domid, len(frames), 0, 0, extents)
+
+    def foreign_read(self, domid: int, frames: Sequence[int], offset: int, size: int) -> bytes:
+        """Return ``size`` bytes of a domain's memory, ``offset`` bytes from the start of these frames."""
+        with self._mapped(domid, frames, mmap.PROT_READ, f"read memory of domain {domid}") as at:
+            return bytes(self._ffi.buffer(at + offset, size))
+
+    def foreign_write(self, domid: int, frames: Sequence[int], offset: int, data: bytes) -> None:
+        """Write into a domain's memory, ``offset`` bytes from the start of these frames."""
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        with self._mapped(domid, frames, protection, f"write memory of domain {domid}") as at:
+            self._ffi.memmove(at + offset, data, len(data))
+
+    @contextmanager
+    def _mapped(self, domid: int, frames: Sequence[int], protection: int, asked: str) -> Iterator[Any]:
+        """Map frames of a domain as ``char *``, under the lock, for as long as the block lasts."""
+        foreign = self.library.foreign
+        found: list[Any] = []
+        arguments = (domid, protection, len(frames), self._ffi.new("xen_pfn_t[]", frames), self._ffi.NULL)
+        with self._lock:
+            self._usable()
+            fmem = self._open_foreign(asked)
+            try:
+                # In one go, so that Ctrl-C cannot strike while nobody holds the address.
+                found.extend(starmap(foreign.xenforeignmemory_map, [(fmem, *arguments)]))
+                number = self._ffi.errno
+                if found[0] != self._ffi.NULL:
+                    yield self._ffi.cast("char *", found[0])
+            finally:
+                said = self._log.drain()
+                if found and found[0] != self._ffi.NULL:
+                    foreign.xenforeignmemory_unmap(fmem, found[0], len(frames))
+        if found[0] == self._ffi.NULL:
+            raise self._failure("xenforeignmemory_map", number, asked, said)
+
+    def _open_foreign(self, asked: str) -> XenForeignMemory:
+        if self._foreign is None:
+            fmem = self.library.foreign.xenforeignmemory_open(self._log.logger, 0)
+            if fmem == self._ffi.NULL:
+                raise self._failure("xenforeignmemory_open", self._ffi.errno, asked, self._log.drain())
+            self._foreign = fmem
+        return self._foreign
+
     # -- the one place where C is called --------------------------------------------------------
 
     def _do(self, name: str, asked: str, *args: Any) -> int:
@@ -321,7 +393,8 @@ class Handle:
         return f"{kind}: {detail}" if detail else kind
 
     def _failure(self, name: str, number: int, asked: str, said: str) -> Exception:
-        if number == errno.ESRCH and name.startswith("xc_domain_") and name != "xc_domain_create":
+        of_domain = name.startswith(("xc_domain_", "xenforeignmemory_map")) and name != "xc_domain_create"
+        if number == errno.ESRCH and of_domain:
             return DomainNotFound(name, number, asked, said)
         if number == errno.EPERM:
             return NoPrivilege(

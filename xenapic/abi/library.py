@@ -24,13 +24,15 @@ from xenapic.abi.releases import RELEASES, Release, release, soname
 from xenapic.errors import LibraryNotFound, ReleaseUnknown
 
 if TYPE_CHECKING:
-    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenToolLog
+    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenForeignMemory, LibXenToolLog
 
 __all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
 
 ENVIRONMENT = "XENAPIC_LIBXENCTRL"
 SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
 TOOLLOG_SONAME = "libxentoollog.so.1"
+FOREIGN_SONAME = "libxenforeignmemory.so.1"
+"""Stable; libxenctrl itself needs it, so it is there."""
 SYSFS_VERSION = Path("/sys/hypervisor/version")
 SEARCHED_BY_HAND = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
@@ -44,6 +46,7 @@ class Library:
     """What the dynamic linker was given."""
     ffi: FFI
     xenctrl: LibXenCtrl
+    foreign: LibXenForeignMemory
     toollog: LibXenToolLog
     libc: LibC
 
@@ -116,6 +119,7 @@ def _load(row: Release, path: str) -> Library:
         path=path,
         ffi=ffi,
         xenctrl=ffi.dlopen(path),
+        foreign=ffi.dlopen(FOREIGN_SONAME),
         toollog=ffi.dlopen(TOOLLOG_SONAME),
         libc=ffi.dlopen(None),
     )
