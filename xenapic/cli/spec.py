@@ -364,7 +364,8 @@ def check(files: tuple[str, ...], verbose: bool, as_json: bool) -> None:
 
     Exit status 1 when anything disagrees, or nothing could be compared.
     """
-    from xenapic.verify.recording import Verdict, check_file
+    from xenapic.verify.check import Verdict
+    from xenapic.verify.recording import check_file
 
     reports = [check_file(Path(file)) for file in files]
     if as_json:

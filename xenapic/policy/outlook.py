@@ -16,10 +16,11 @@ from xenapic.apic.features import Technology
 from xenapic.apic.registers import REGISTERS, SLOTS, Register, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (
+    APIC_BITS,
     DomainChoice,
     HvmLeaf,
     VcpuApic,
-    cpuid_bits,
+    cpuid_leaf,
     domain_choice,
     vcpu_apic,
     vcpu_apic_svm,
@@ -124,7 +125,7 @@ def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, v
 
 def hvm_leaf(plan: Plan) -> HvmLeaf | None:
     """Return the APIC bits of the hypervisor's CPUID leaf base + 4; None when they are not known."""
-    if plan.host.technology is not Technology.VMX:
-        return HvmLeaf(0)
-    found = {cpuid_bits(plan.release, host, _choice(plan, host)) for host in possible_hosts(plan.host)}
+    vmx = plan.host.technology is Technology.VMX
+    hosts = possible_hosts(plan.host) if vmx else (Controls(),)
+    found = {cpuid_leaf(plan.release, host, _choice(plan, host)) & APIC_BITS for host in hosts}
     return found.pop() if len(found) == 1 else None

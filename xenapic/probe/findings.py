@@ -180,16 +180,45 @@ class Findings:
             "cpuid_40000004_eax": self.cpuid_apic,
             "cpuid_1_ecx": self.cpuid_1_ecx,
             "apic_base": self.apic_base & 0xFFFFFFFF,
-            "accesses": [
-                {
-                    "offset": one.offset,
-                    "op": one.op.value,
-                    "ticks_per_access": round(self.cost(one)),
-                    "value": one.value,
-                }
-                for one in self.accesses
-            ],
+            "calibration": self._calibration(),
+            **{name: [self._recorded(one) for one in getattr(self, name)] for name in ACCESS_LISTS},
+            "deliveries": self._deliveries(),
+            "move": {
+                "asked": self.move.asked,
+                "fault": self.move.fault,
+                "apic_base": self.move.apic_base,
+            },
         }
+
+    def _recorded(self, access: Access) -> dict[str, Any]:
+        return {
+            "offset": access.offset,
+            "op": access.op.value,
+            "ticks_per_access": round(self.cost(access)),
+            "ticks_min": access.ticks_min,
+            "value": access.value,
+            "fault": access.fault,
+        }
+
+    def _calibration(self) -> dict[str, int]:
+        return {
+            "overhead": self.calibration.overhead,
+            "memory": self.calibration.memory,
+            "exit": self.calibration.exit,
+            "threshold": self.calibration.threshold,
+        }
+
+    def _deliveries(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": one.kind.value,
+                "vector": one.vector,
+                "arrivals": one.arrivals,
+                "ticks": one.ticks,
+                "fault": one.fault,
+            }
+            for one in self.deliveries
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything in types that JSON has, with the outcome of each access."""
@@ -201,23 +230,9 @@ class Findings:
             "apic_base": self.apic_base,
             "version": self.version,
             "page_is_memory": self.page_is_memory,
-            "calibration": {
-                "overhead": self.calibration.overhead,
-                "memory": self.calibration.memory,
-                "exit": self.calibration.exit,
-                "threshold": self.calibration.threshold,
-            },
+            "calibration": self._calibration(),
             **{name: [self._access(one) for one in getattr(self, name)] for name in ACCESS_LISTS},
-            "deliveries": [
-                {
-                    "kind": one.kind.value,
-                    "vector": one.vector,
-                    "arrivals": one.arrivals,
-                    "ticks": one.ticks,
-                    "fault": one.fault,
-                }
-                for one in self.deliveries
-            ],
+            "deliveries": self._deliveries(),
             "move": {
                 "asked": self.move.asked,
                 "fault": self.move.fault,
