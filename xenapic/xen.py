@@ -105,16 +105,19 @@ class Xen:
         self._host = ask_host(self._handle, probe, self._measurement)
         return self._host
 
-    def measure(self) -> Measurement:
+    def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
 
         A domain without memory is created, never run, and destroyed. Debug key 'v' is pressed a few
         times; each makes Xen print about 3 KiB for each vCPU of every HVM-type domain of the host. From
-        then on `host` answers from the measurement. Raises `MeasureFailed` when the console ring does
-        not yield it, and `ConfigRefused` or `CallFailed` when the domain cannot be created.
+        then on `host` answers from the measurement, unless it was made for a policy. Raises
+        `MeasureFailed` when the console ring does not yield it, and `ConfigRefused`, `PolicyRefused`
+        or `CallFailed` when the domain cannot be created.
         """
         from xenapic.measure import measure
 
+        if policy is not None:
+            return measure(self._handle, self.host(), lambda config: self.create_domain(config, policy))
         self._measurement = measure(self._handle, self.host(), self.create_domain)
         self._host = None
         return self._measurement
@@ -210,10 +213,11 @@ class Xen:
             raise
         except BaseException:
             # Ctrl-C may strike between Xen's answer and the line that keeps it: look for the mark.
-            self._destroy_by_mark(mark)
+            self.destroy_by_mark(mark)
             raise
 
-    def _destroy_by_mark(self, mark: UUID) -> None:
+    def destroy_by_mark(self, mark: UUID) -> None:
+        """Destroy the domain that bears a mark, if there is one: for a create that was interrupted."""
         for info in self.domains():
             if info.handle == mark:
                 self._handle.domain_destroy(info.domid)

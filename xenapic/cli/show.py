@@ -41,6 +41,7 @@ SCHEMAS = (
     "plan",
     "access",
     "spec-check",
+    "verify",
     "list",
     "create",
     "destroy",

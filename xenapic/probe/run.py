@@ -13,6 +13,7 @@ from xenapic.errors import ConfigInvalid, ProbeFailed
 from xenapic.memory import PAGE
 from xenapic.model.config import DomainConfig
 from xenapic.model.flags import DOMINF, EMU
+from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
 from xenapic.probe.mailbox import HEAD_BYTES, Head, State, decode, encode
 from xenapic.probe.plan import SCRATCH, Plan
@@ -47,16 +48,22 @@ REGISTERS: Mapping[str, int] = {
 }
 
 
-def run_probe(xen: Xen, config: DomainConfig, state: ApicState, timeout: float = TIMEOUT) -> Findings:
+def run_probe(
+    xen: Xen,
+    config: DomainConfig,
+    state: ApicState,
+    timeout: float = TIMEOUT,
+    policy: Policy | None = None,
+) -> Findings:
     """Create a domain, run the probe guest in it with its APIC in ``state``, destroy the domain.
 
-    ``config`` is of an HVM type with a local APIC. ``timeout`` is in seconds. Raises
+    ``config`` is of an HVM type with a local APIC, created for ``policy``. ``timeout`` is in seconds. Raises
     what `Xen.create_domain` raises, `CallFailed`, and `ProbeFailed` when the guest
     gives no answer that can be used.
     """
     if not config.is_hvm or EMU.LAPIC not in config.emulation_flags:
         raise ConfigInvalid("the probe guest needs an HVM-type domain with a local APIC")
-    with xen.create_domain(config) as domain:
+    with xen.create_domain(config, policy) as domain:
         domain.set_max_vcpus(config.max_vcpus)
         return probe_domain(domain, state, timeout)
 

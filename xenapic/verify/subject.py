@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from errno import EINVAL, ENODEV
 from itertools import chain, combinations
@@ -22,6 +22,7 @@ from xenapic.model.acceleration import (
     host_controls,
     vcpu_apic,
     vcpu_apic_svm,
+    x2apic_assistance,
 )
 from xenapic.model.bootlog import BootLog
 from xenapic.model.cmdline import CommandLine
@@ -56,7 +57,14 @@ class Subject:
         hosts = dict.fromkeys(host_controls(release, one, apicv=apicv) for one in offers)
         found = [cls(release, technology, host, report, source) for host in hosts]
         word = data["physinfo"].get("arch_capabilities")
-        return tuple([one for one in found if one.arch_capabilities == word] or found)
+        fits = [one for one in found if one.arch_capabilities == word and one._uses_x2apic(data.get("used"))]
+        return tuple(fits or found)
+
+    def _uses_x2apic(self, used: Sequence[str] | None) -> bool:
+        """Tell whether what a recording found in use fits; where nothing was looked at, all does."""
+        if not used or self.technology is not Technology.VMX:
+            return True
+        return x2apic_assistance(self.host) is ("virtualize_x2apic_mode" in used)
 
     @property
     def arch_capabilities(self) -> PHYSCAP_X86 | None:
@@ -98,7 +106,8 @@ def _processor(data: Mapping[str, Any]) -> tuple[Technology | None, list[Control
     try:
         row = emulated(data["processor"], _emulator_release(data.get("emulator", "")))
     except KeyError:
-        missing = f"no row {data['processor']!r} in the table of processors"
+        name = data["processor"]
+        missing = f"no row {name!r} in the table of processors" if name else "no processor is named"
         technology, offered = _offered_by_log(data)
         unknown = {"virtualize_x2apic_mode"} if technology is Technology.VMX else set()
         return technology, _possible(offered, unknown), f"the recording's own feature list: {missing}"
