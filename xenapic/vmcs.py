@@ -60,10 +60,10 @@ def read_vcpus(
     deadline = time.monotonic() + limits.seconds
     seen: Counter[Problem] = Counter()
     before: tuple[VcpuDump, ...] | None = None
-    presses = 0
+    presses, sizes = 0, ""
     while presses < limits.presses and (presses == 0 or time.monotonic() < deadline):
         presses += 1
-        reading = _press(handle, domid, tag, limits.settle_seconds)
+        reading, window = _press(handle, domid, tag, limits.settle_seconds)
         if reading.problem is None and (tag is not None or reading.vcpus == before):
             return reading.vcpus
         if reading.problem is None:
@@ -74,17 +74,20 @@ def read_vcpus(
         before = None
         if reading.problem is Problem.VMCB:
             break
+        if reading.problem is Problem.LOST:
+            sizes = f". Last time {window.printed} bytes were printed, and the ring holds {window.held}"
         if reading.problem is Problem.ABSENT:
             handle.domain_info(domid)  # raises when it is gone
         # Whoever disturbed us is at work: step aside a little longer each time.
         time.sleep(min(0.01 * 2**presses, 0.5))
     raise MeasureFailed(
-        f"the controls of domain {domid} could not be read: debug key '{KEY}' was pressed {presses} times",
+        f"the controls of domain {domid} could not be read: debug key '{KEY}' was pressed {presses} times"
+        + sizes,
         tuple(f"{count} x {problem.value}" for problem, count in seen.most_common() if count),
     )
 
 
-def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -> Reading:
+def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -> tuple[Reading, _Window]:
     window = _Window(handle)
     handle.send_debug_keys(KEY)
     until = time.monotonic() + settle_seconds
@@ -92,7 +95,7 @@ def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -
         window.read()
         reading = read_dump(window.data, window.whole_start, domid, tag)
         if reading.problem not in (Problem.NOTHING, Problem.CUT) or time.monotonic() >= until:
-            return reading
+            return reading, window
         time.sleep(0.02)
 
 
@@ -102,9 +105,20 @@ class _Window:
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         held = handle.read_console()
-        self._start = self._end = held.end
+        self._opened = self._start = self._end = held.end
+        self._oldest = held.start
         self.whole_start = held.data.endswith(b"\n")
         self.data = b""
+
+    @property
+    def printed(self) -> int:
+        """Bytes that were written since now, whether they are still there or not."""
+        return (self._end - self._opened) & 0xFFFFFFFF
+
+    @property
+    def held(self) -> int:
+        """Bytes that the ring held when it was read last: all it can, when something was overwritten."""
+        return (self._end - self._oldest) & 0xFFFFFFFF
 
     def read(self) -> None:
         """Read what came since."""
@@ -118,7 +132,8 @@ class _Window:
 
     def _drop_overwritten(self) -> None:
         """Xen copies the ring without its lock: what it overwrote meanwhile may mix old and new."""
-        ahead = (self._handle.oldest_in_console() + MARGIN - self._start) & 0xFFFFFFFF
+        self._oldest = self._handle.oldest_in_console()
+        ahead = (self._oldest + MARGIN - self._start) & 0xFFFFFFFF
         if 0 < ahead < 1 << 31:
             self.data, self.whole_start = self.data[ahead:], False
             self._start = (self._start + ahead) & 0xFFFFFFFF

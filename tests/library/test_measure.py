@@ -244,8 +244,11 @@ def test_a_dump_larger_than_the_ring(xen: Xen, fake: MeasuredXen) -> None:
     fake.size = 8192
     assert len(fake.dumped()) > 4 * fake.size
     measured(xen)
-    with pytest.raises(MeasureFailed, match="5 x the domain's part was overwritten .* conring_size="):
+    with pytest.raises(
+        MeasureFailed, match="the ring holds 8192; seen: 5 x the domain's .* conring_size="
+    ) as caught:
         xen.domain(3).controls()
+    assert f"Last time {len(fake.dumped())} bytes were printed" in str(caught.value)
 
 
 def test_a_flood_that_wraps_the_ring_is_survived(xen: Xen, fake: MeasuredXen) -> None:
