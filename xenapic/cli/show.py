@@ -42,6 +42,7 @@ SCHEMAS = (
     "access",
     "spec-check",
     "verify",
+    "lab-verify",
     "list",
     "create",
     "destroy",
