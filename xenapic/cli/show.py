@@ -45,6 +45,7 @@ SCHEMAS = (
     "create",
     "destroy",
     "console",
+    "exits",
     "machines",
 )
 VERSION = 1
