@@ -5,8 +5,8 @@ mark: ``//@ >=4.16`` (first release that has it), ``//@ <4.21`` (first that no
 longer has it), or both. Which releases share a generation is a table in
 ``xenapic/abi/releases.py``; it is checked here.
 
-Sources: Xen's ``xen/include/public/{domctl,sysctl,version}.h``,
-``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xentoollog,xenforeignmemory}.h``
+Sources: Xen's ``xen/include/public/{domctl,sysctl,trace,version}.h``,
+``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xenevtchn,xenforeignmemory,xentoollog}.h``
 of each release. ``tests/abi`` holds the result against the real headers.
 """
 
@@ -139,6 +139,44 @@ struct xen_cpupoolinfo {
     uint8_t *cpumap;
 };
 
+struct xenctl_bitmap {
+    uint64_t bitmap;
+    uint32_t nr_bits;
+};
+
+struct xen_sysctl_tbuf_op {
+    uint32_t cmd;
+    struct xenctl_bitmap cpu_mask;
+    uint32_t evt_mask;
+    uint64_t buffer_mfn;
+    uint32_t size;
+};
+
+struct xen_sysctl {
+    uint32_t cmd;
+    uint32_t interface_version;
+    union { struct xen_sysctl_tbuf_op tbuf_op; uint8_t pad[128]; } u;
+};
+
+struct t_buf {
+    uint32_t cons;
+    uint32_t prod;
+};
+
+struct t_info {
+    uint16_t tbuf_size;
+    uint16_t mfn_offset[];
+};
+
+struct xen_domctl_getvcpuinfo {
+    uint32_t vcpu;
+    uint8_t online;
+    uint8_t blocked;
+    uint8_t running;
+    uint64_t cpu_time;
+    uint32_t cpu;
+};
+
 struct xc_error {
     int code;
     char message[1024];
@@ -181,6 +219,24 @@ int xc_domain_hvm_getcontext_partial(xc_interface *xch, uint32_t domid, uint16_t
 int xc_domain_hvm_setcontext(xc_interface *xch, uint32_t domid, uint8_t *hvm_ctxt, uint32_t size);
 int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
                                      unsigned int extent_order, unsigned int mem_flags, xen_pfn_t *extent_start);
+
+int xc_vcpu_getinfo(xc_interface *xch, uint32_t domid, uint32_t vcpu, struct xen_domctl_getvcpuinfo *info);
+
+int xc_sysctl(xc_interface *xch, struct xen_sysctl *sysctl);
+int xc_tbuf_enable(xc_interface *xch, unsigned long pages, unsigned long *mfn, unsigned long *size);
+int xc_tbuf_disable(xc_interface *xch);
+int xc_tbuf_set_size(xc_interface *xch, unsigned long size);
+int xc_tbuf_set_cpu_mask(xc_interface *xch, uint8_t *mask);
+int xc_tbuf_set_evt_mask(xc_interface *xch, uint32_t mask);
+
+/* libxenevtchn.so.1: stable */
+typedef struct xenevtchn_handle xenevtchn_handle;
+xenevtchn_handle *xenevtchn_open(xentoollog_logger *logger, unsigned open_flags);
+int xenevtchn_close(xenevtchn_handle *xce);
+int xenevtchn_fd(xenevtchn_handle *xce);
+int xenevtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq);
+int xenevtchn_pending(xenevtchn_handle *xce);
+int xenevtchn_unmask(xenevtchn_handle *xce, uint32_t port);
 
 /* libxentoollog.so.1: stable */
 xentoollog_logger *xtl_createlogger_stdiostream(void *f, int min_level, unsigned flags);

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ReleaseMismatch,
         ReleaseUnknown,
         ReportInvalid,
+        TraceBusy,
         Unavailable,
         XenApicError,
     )
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from xenapic.policy.plan import Plan, Reason, Refusal, plan
     from xenapic.policy.pool import PoolPlan, plan_pool
     from xenapic.policy.terms import Aspect, GuestType, Policy, Want
+    from xenapic.probe.exits import ExitCounter, ExitReport, count_exits
     from xenapic.xen import Console, Xen, open
 
 __all__ = [
@@ -69,12 +71,15 @@ __all__ = [
     "Console",
     "Controls",
     "ControlWords",
+    "count_exits",
     "Domain",
     "DomainConfig",
     "DomainInfo",
     "DomainNotFound",
     "DOMINF",
     "EMU",
+    "ExitCounter",
+    "ExitReport",
     "Fact",
     "GuestType",
     "HandleClosed",
@@ -113,6 +118,7 @@ __all__ = [
     "ReportInvalid",
     "RingLine",
     "Shutdown",
+    "TraceBusy",
     "Unavailable",
     "VcpuControls",
     "Version",
@@ -143,6 +149,7 @@ _HOMES = {
         "ReleaseMismatch",
         "ReleaseUnknown",
         "ReportInvalid",
+        "TraceBusy",
         "Unavailable",
         "XenApicError",
     ),
@@ -168,6 +175,7 @@ _HOMES = {
     "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),
     "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
     "xenapic.policy.terms": ("Aspect", "GuestType", "Policy", "Want"),
+    "xenapic.probe.exits": ("ExitCounter", "ExitReport", "count_exits"),
     "xenapic.xen": ("Console", "Xen", "open"),
 }
 """Where each name of `__all__` lives; it is imported from there when first used."""

@@ -19,6 +19,7 @@ The tree::
     ├── RecordingInvalid       a file that is no recording of a Xen
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no answer that can be used
+    ├── TraceBusy              Xen's trace buffers are another's, or were left behind
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -30,6 +31,7 @@ import errno as _errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar
 
 __all__ = [
@@ -50,6 +52,8 @@ __all__ = [
     "ReportInvalid",
     "ReleaseMismatch",
     "ReleaseUnknown",
+    "TraceBusy",
+    "TraceUse",
     "Unavailable",
     "XenApicError",
     "errno_name",
@@ -158,6 +162,32 @@ class ProbeFailed(XenApicError):
     """The probe guest broke, died, did not answer in time, or could not tell an exit from none."""
 
     code = "probe-failed"
+
+
+class TraceUse(Enum):
+    """Who stands in the way of tracing."""
+
+    READ = "read"
+    """Another tracer reads the buffers at this moment."""
+    LEFT_BY_US = "left-by-us"
+    """A xenapic that was killed could not put its settings back."""
+    UNREAD = "unread"
+    """The buffers hold records that another tracer left unread."""
+    ON = "on"
+    """Tracing is switched on, though nobody reads."""
+
+
+class TraceBusy(XenApicError):
+    """Xen's trace buffers, of which there is one set, are not free; ``use`` says in what way."""
+
+    code = "trace-busy"
+
+    def __init__(self, use: TraceUse, message: str) -> None:
+        self.use = use
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[TraceBusy], tuple[TraceUse, str]]:
+        return type(self), (self.use, str(self))
 
 
 @dataclass(frozen=True, slots=True)

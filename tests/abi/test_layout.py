@@ -14,7 +14,7 @@ import pytest
 
 import build_ffi
 from xenapic.abi.releases import RELEASES, Release
-from xenapic.model import flags
+from xenapic.model import flags, trace
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
 
 DATA = Path(__file__).parent.parent / "data" / "abi"
@@ -28,9 +28,18 @@ RECORDED = (
     "hvm_hw_lapic",
     "hvm_hw_lapic_regs",
 )
-FROM_HEADERS = (*RECORDED, "xen_cpupoolinfo", "xc_error")
+FROM_HEADERS = (
+    *RECORDED,
+    "xen_cpupoolinfo",
+    "xen_sysctl",
+    "xen_sysctl_tbuf_op",
+    "xen_domctl_getvcpuinfo",
+    "t_buf",
+    "xc_error",
+)
 IN_A_UNION = {"pending_event"}
 """Members of unnamed unions, which the recordings leave out; the real headers do tell of them."""
+C_EVENTS = {"TRC_HVM_VMEXIT": "TRC_HVM_VMX_EXIT"}
 HEADER_NAMES = {"xen_cpupoolinfo": "xc_cpupoolinfo_t", "xc_error": "xc_error"}
 
 
@@ -125,6 +134,13 @@ def test_releases_know_their_flags(row: Any) -> None:
     assert constants["XEN_X86_EMU_ALL"] == int(row.emulation_flags)
 
 
+@pytest.mark.parametrize("row", RELEASES, ids=str)
+def test_events_are_the_recorded_ones(row: Release) -> None:
+    constants = recorded(str(row))["constants"]
+    seen = {name: value for name, value in constants.items() if name in trace.EVENTS}
+    assert seen and all(trace.EVENTS[name] == value for name, value in seen.items())
+
+
 def test_fields_since_are_true() -> None:
     names = {"altp2m": ("altp2m", "altp2m_opts"), "altp2m_nr": ("altp2m",)}
     for field, since in FIELD_SINCE.items():
@@ -172,6 +188,9 @@ def test_prototypes_against_the_installed_headers(tmp_path: Path) -> None:
 def check_headers(row: Release, include: Path, tmp_path: Path, compiler: str) -> None:
     ffi = ffi_of(row)
     lines = []
+    events = {name: C_EVENTS.get(name, name) for name in trace.EVENTS}
+    if row.number < (4, 19):
+        del events["TRC_HVM_SVM_EXIT"]
     for struct in FROM_HEADERS:
         c_name = HEADER_NAMES.get(struct, f"struct {struct}")
         lines.append(f'printf("{struct} size %zu\\n", sizeof({c_name}));')
@@ -187,8 +206,12 @@ def check_headers(row: Release, include: Path, tmp_path: Path, compiler: str) ->
             "#include <stddef.h>",
             "#include <xenctrl.h>",
             "#include <xen/hvm/save.h>",
+            "#include <xen/trace.h>",
+            "#define TRC_HVM_VMX_EXIT TRC_HVM_VMEXIT" if row.number < (4, 19) else "",
             "int main(void) {",
             *lines,
+            *(f'printf("{name} %#x\\n", (unsigned){c_name});' for name, c_name in events.items()),
+            'printf("t_info %zu\\n", offsetof(struct t_info, mfn_offset));',
             "return 0; }",
         ]
     )
@@ -200,4 +223,6 @@ def check_headers(row: Release, include: Path, tmp_path: Path, compiler: str) ->
     for struct in FROM_HEADERS:
         ours.append(f"{struct} size {ffi.sizeof(f'struct {struct}')}")
         ours += [f"{struct} {name} {at} {size}" for name, (at, size) in layout(ffi, struct).items()]
+    ours += [f"{name} {trace.EVENTS[name]:#x}" for name in events]
+    ours.append(f"t_info {ffi.offsetof('struct t_info', 'mfn_offset')}")
     assert printed.splitlines() == ours

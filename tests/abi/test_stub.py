@@ -16,6 +16,10 @@ FIELDS = {
     "DomainInfoStruct": "xen_domctl_getdomaininfo",
     "HvmLapicStruct": "hvm_hw_lapic",
     "CpuPoolInfoStruct": "xen_cpupoolinfo",
+    "TraceOpStruct": "xen_sysctl_tbuf_op",
+    "TraceBufferStruct": "t_buf",
+    "TraceInfoStruct": "t_info",
+    "VcpuInfoStruct": "xen_domctl_getvcpuinfo",
 }
 
 
@@ -30,7 +34,7 @@ def test_every_function_is_typed_with_its_arguments() -> None:
     }
     typed = {
         item.name: len(item.args.posonlyargs) - 1
-        for name in ("LibXenCtrl", "LibXenForeignMemory", "LibXenToolLog", "LibC")
+        for name in ("LibXenCtrl", "LibXenForeignMemory", "LibXenEvtchn", "LibXenToolLog", "LibC")
         for item in classes()[name].body
         if isinstance(item, ast.FunctionDef)
     }

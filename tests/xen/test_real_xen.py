@@ -219,3 +219,75 @@ def test_measuring_an_amd_host(xen_lab: Any, release: str) -> None:
     ((state, words, why_not),) = found["controls"]
     assert (state, words) == ("x2apic", None) and "SVM" in why_not
     assert found["left"] == found["left at last"] == [0]
+
+
+@pytest.fixture(
+    params=[("epyc", "4.20"), ("broadwell_ult", "4.17")], ids=lambda param: "-".join(param), scope="module"
+)
+def exits(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, dict[str, Any]]:
+    machine, release = request.param
+    return machine, in_dom0(xen_lab, "dom0_exits.py", needs=("dom0_guest.py",), machine=machine, xen=release)
+
+
+EXITS = {
+    "broadwell_ult": {
+        (10, None, None): 101,
+        (31, None, None): 31,
+        (31, "APIC_BASE", "read"): 18,
+        (32, "APIC_BASE", "write"): 1,
+        (44, "TMCCT", "read"): 53,
+        (56, None, "write"): 43,  # TMICT; nothing tells
+        (31, "TMCCT", "read"): 19,
+        (32, "TMICT", "write"): 29,
+        (12, None, None): 1,
+    },
+    "epyc": {
+        (0x72, None, None): 101,
+        (0x7C, None, None): 31,
+        (0x7C, "APIC_BASE", "read"): 18,
+        (0x7C, "APIC_BASE", "write"): 1,
+        (0x400, "TMCCT", "read"): 53,
+        (0x400, "LVR", "read"): 71,
+        (0x400, "TMICT", "write"): 43,
+        (0x400, "EOI", "write"): 23,
+        (0x7C, "TMCCT", "read"): 19,
+        (0x7C, "LVR", "read"): 11,
+        (0x7C, "TMICT", "write"): 29,
+        (0x7C, "EOI", "write"): 37,
+        (0x78, None, None): 1,
+    },
+}
+"""What the guest of ``dom0_exits.py`` does. On Intel its accesses to LVR and EOI stay within."""
+FROM_OUTSIDE = (1, 7, 0x60, 0x64)
+
+
+def test_exits_are_counted_exactly(exits: tuple[str, dict[str, Any]]) -> None:
+    machine, found = exits
+    known = found["known"]
+    counted = {
+        (one["reason"], one["register"], one["access"]): one["count"]
+        for one in known["exits"]
+        if one["reason"] not in FROM_OUTSIDE
+    }
+    assert known["complete"] and counted == EXITS[machine]
+    jsonschema.validate({"schema": "xenapic/exits/1", **known}, json.loads(schema_text("exits")))
+
+
+def test_lost_records_are_said(exits: tuple[str, dict[str, Any]]) -> None:
+    lost = exits[1]["lost"]
+    assert lost["lost_records"] > 1000 and not lost["complete"]
+    assert 1000 < lost["total"] < 20000 and lost["unattributed"] == 0
+
+
+def test_trace_settings_are_put_back_and_a_busy_tracer_is_left_alone(
+    exits: tuple[str, dict[str, Any]],
+) -> None:
+    found = exits[1]
+    assert found["mask at boot"] == found["mask after"] == 0x0FFFF000
+    assert found["mask of another kept"] and found["while counting"] == "read"
+    assert (found["unread"], found["on"], found["recovered"]) == ("unread", "on", [True, False])
+    for name in ("ctrl-c", "term"):
+        assert found[name]["status"] == 0 and found[name]["counted"] > 0
+        assert found[name]["mask"] and found[name]["free"] == "free"
+    assert (found["kill"]["status"], found["kill"]["free"]) == (-9, "left-by-us")
+    assert found["recovery"] == [0, "free"]

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         DomainInfoStruct,
         HvmLapicStruct,
         PhysInfoStruct,
+        TraceOpStruct,
+        VcpuInfoStruct,
         XcInterface,
         XenForeignMemory,
     )
@@ -59,9 +61,13 @@ XEN_CPUID_TSC_MODE_NEVER_EMULATE = 2
 """``XEN_CPUID_TSC_MODE_NEVER_EMULATE`` (``xen/include/public/arch-x86/cpuid.h``); older ones know it as
 ``TSC_MODE_NEVER_EMULATE``."""
 
+XEN_SYSCTL_tbuf_op = 2
+XEN_SYSCTL_TBUFOP_get_info = 0
+
 DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
 
+OF_A_DOMAIN = ("xc_domain_", "xc_vcpu_", "xenforeignmemory_map")
 FIRST_LIST = 256
 """Domains asked for at first; doubled until all fit, so that a list is one hypercall's snapshot."""
 RING_READ_BYTES = 1 << 16
@@ -307,6 +313,12 @@ class Handle:
         """Return the data of a LAPIC record: ``struct hvm_hw_lapic`` with these fields, all others 0."""
         return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_lapic *", dict(values))))
 
+    def vcpu_info(self, domid: int, vcpu: int) -> VcpuInfoStruct:
+        """Return ``struct xen_domctl_getvcpuinfo``: where a vCPU is, and whether it runs."""
+        info: VcpuInfoStruct = self._ffi.new("struct xen_domctl_getvcpuinfo *")
+        self._do("xc_vcpu_getinfo", f"ask about vCPU {vcpu} of domain {domid}", domid, vcpu, info)
+        return info
+
     # -- guests' memory -------------------------------------------------------------------------
 
     def populate_physmap(self, domid: int, frames: Sequence[int]) -> None:
@@ -356,6 +368,44 @@ class Handle:
             self._foreign = fmem
         return self._foreign
 
+    # -- the trace buffers --------------------------------------------------------------------
+
+    def trace_info(self) -> TraceOpStruct:
+        """Return ``struct xen_sysctl_tbuf_op``: the event mask, and frame and bytes of the directory.
+
+        Nothing is switched on, which ``xc_tbuf_enable`` would do. The frame is 0 while
+        there are no buffers. ENOSYS: a Xen built without ``CONFIG_TRACEBUFFER``.
+        """
+        sysctl = self._ffi.new("struct xen_sysctl *", {"cmd": XEN_SYSCTL_tbuf_op})
+        sysctl.u.tbuf_op.cmd = XEN_SYSCTL_TBUFOP_get_info
+        self._do("xc_sysctl", "ask about Xen's trace buffers", sysctl)
+        # A copy: the part does not keep the whole alive.
+        info: TraceOpStruct = self._ffi.new("struct xen_sysctl_tbuf_op *", sysctl.u.tbuf_op)
+        return info
+
+    def trace_allocate(self, pages: int) -> None:
+        """Allocate buffers of so many pages for each CPU, for good, and switch tracing on."""
+        self._do("xc_tbuf_set_size", f"allocate {pages} pages of trace buffer for each CPU", pages)
+
+    def trace_enable(self, pages: int) -> None:
+        """Switch tracing on; ``pages`` is the size that the buffers have."""
+        out = self._ffi.new("unsigned long[2]")
+        self._do("xc_tbuf_enable", "switch tracing on", pages, out, out + 1)
+
+    def trace_disable(self) -> None:
+        """Switch tracing off. Xen forgets how many records it has lost and not yet told of."""
+        self._do("xc_tbuf_disable", "switch tracing off")
+
+    def trace_set_event_mask(self, mask: int) -> None:
+        """Choose the classes and subclasses of events that are recorded."""
+        self._do("xc_tbuf_set_evt_mask", f"set Xen's trace event mask to {mask:#x}", mask)
+
+    def trace_all_cpus(self) -> None:
+        """Record on every CPU; which ones it was before, Xen does not tell."""
+        size = self.library.xenctrl.xc_get_cpumap_size(self._usable())
+        mask = self._ffi.new("uint8_t[]", b"\xff" * max(size, 1))
+        self._do("xc_tbuf_set_cpu_mask", "trace every CPU", mask)
+
     # -- the one place where C is called --------------------------------------------------------
 
     def _do(self, name: str, asked: str, *args: Any) -> int:
@@ -393,7 +443,7 @@ class Handle:
         return f"{kind}: {detail}" if detail else kind
 
     def _failure(self, name: str, number: int, asked: str, said: str) -> Exception:
-        of_domain = name.startswith(("xc_domain_", "xenforeignmemory_map")) and name != "xc_domain_create"
+        of_domain = name.startswith(OF_A_DOMAIN) and name != "xc_domain_create"
         if number == errno.ESRCH and of_domain:
             return DomainNotFound(name, number, asked, said)
         if number == errno.EPERM:

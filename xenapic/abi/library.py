@@ -24,7 +24,7 @@ from xenapic.abi.releases import RELEASES, Release, release, soname
 from xenapic.errors import LibraryNotFound, ReleaseUnknown
 
 if TYPE_CHECKING:
-    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenForeignMemory, LibXenToolLog
+    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenEvtchn, LibXenForeignMemory, LibXenToolLog
 
 __all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
 
@@ -32,7 +32,8 @@ ENVIRONMENT = "XENAPIC_LIBXENCTRL"
 SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
 TOOLLOG_SONAME = "libxentoollog.so.1"
 FOREIGN_SONAME = "libxenforeignmemory.so.1"
-"""Stable; libxenctrl itself needs it, so it is there."""
+EVTCHN_SONAME = "libxenevtchn.so.1"
+"""Both stable; libxenctrl itself needs them, so they are there."""
 SYSFS_VERSION = Path("/sys/hypervisor/version")
 SEARCHED_BY_HAND = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
@@ -49,6 +50,7 @@ class Library:
     foreign: LibXenForeignMemory
     toollog: LibXenToolLog
     libc: LibC
+    evtchn: LibXenEvtchn
 
 
 def load(library: str | os.PathLike[str] | None = None) -> Library:
@@ -122,6 +124,7 @@ def _load(row: Release, path: str) -> Library:
         foreign=ffi.dlopen(FOREIGN_SONAME),
         toollog=ffi.dlopen(TOOLLOG_SONAME),
         libc=ffi.dlopen(None),
+        evtchn=ffi.dlopen(EVTCHN_SONAME),
     )
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": ("xenapic.cli.verify:verify", "Compare the specification with the running Xen."),
     "destroy": ("xenapic.cli.commands:destroy", "Destroy domains, or all orphans."),
     "console": ("xenapic.cli.commands:console", "Read, follow or clear Xen's console ring."),
+    "exits": ("xenapic.cli.exits:exits", "What a domain's APIC costs: its VM exits by reason and register."),
     "schema": ("xenapic.cli.commands:schema", "Print the JSON schema of a command's --json output."),
     "completion": ("xenapic.cli.commands:completion", "Print the code that makes a shell complete xenapic."),
     "lab": ("xenapic.cli.lab:lab", "Boot a real Xen in an emulated machine and run a command in it."),

@@ -47,6 +47,7 @@ SCHEMAS = (
     "create",
     "destroy",
     "console",
+    "exits",
     "machines",
 )
 VERSION = 1

@@ -1,1 +1,1 @@
-"""The probe guest: what a guest's accesses to its local APIC cost and do, measured from inside."""
+"""What APIC accesses cost and do: seen from inside by a probe guest, from outside in Xen's trace."""
