@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": ("xenapic.cli.spec:plan_command", "Turn a policy into a plan, or a refusal with every reason."),
     "access": ("xenapic.cli.spec:access", "What becomes of each access to the APIC's registers."),
     "spec": ("xenapic.cli.spec:spec", "Check recordings of a real Xen against the specification."),
+    "inspect": ("xenapic.cli.inspect:inspect_command", "What is in force for a domain, vCPU by vCPU."),
     "verify": ("xenapic.cli.verify:verify", "Compare the specification with the running Xen."),
     "destroy": ("xenapic.cli.commands:destroy", "Destroy domains, or all orphans."),
     "console": ("xenapic.cli.commands:console", "Read, follow or clear Xen's console ring."),

@@ -41,6 +41,7 @@ SCHEMAS = (
     "plan",
     "access",
     "spec-check",
+    "inspect",
     "verify",
     "lab-verify",
     "list",

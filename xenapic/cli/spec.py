@@ -259,8 +259,11 @@ def access(
         raise click.UsageError("access looks at one host")
     first = {**given, "reports": reports}
     left = _rows(first, library, everything)
+    if not changes and as_json:
+        show.emit("access", {"accesses": [row_json(row) for row in left]})
+        return
     if not changes:
-        _show_accesses(left, as_json)
+        show_accesses(left)
         return
     second = _changed(first, changes)
     right = _rows(second, library, everything)
@@ -305,10 +308,8 @@ def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list
     return list(access_rows(found, state, everything=everything))
 
 
-def _show_accesses(found: list[AccessRow], as_json: bool) -> None:
-    if as_json:
-        show.emit("access", {"accesses": [row_json(row) for row in found]})
-        return
+def show_accesses(found: list[AccessRow]) -> None:
+    """Print a table of accesses."""
     show.table(
         ("offset", "MSR", "register", "", "what becomes of it"),
         [(*_place(row), _operation(row), row.outcome) for row in found],

@@ -35,7 +35,10 @@ __all__ = [
     "cpuid_leaf",
     "domain_choice",
     "host_controls",
+    "msr_bitmap",
     "vcpu_apic",
+    "vcpu_apic_svm",
+    "x2apic_assistance",
     "viridian_hints",
 ]
 
@@ -120,6 +123,11 @@ READ_INTERCEPTED = 1 << 0x0A | 1 << 0x38 | 1 << 0x39
 """PPR (80A), TMICT (838) and TMCCT (839): Xen computes them."""
 WRITE_OPEN = 1 << 0x08 | 1 << 0x0B | 1 << 0x3F
 """TPR (808), EOI (80B) and SELF_IPI (83F): the processor completes them."""
+
+
+def msr_bitmap(controls: Controls) -> MsrBitmap:
+    """Return the bitmap that Xen has for a vCPU with these controls: it opens in x2APIC mode alone."""
+    return _x2apic_bitmap(controls.secondary) if controls.secondary & X2APIC_MODE else INTERCEPT_ALL
 
 
 def _x2apic_bitmap(secondary: int) -> MsrBitmap:
