@@ -39,6 +39,11 @@ HERE = "this Xen"
     is_flag=True,
     help="Send creates that Xen refuses early, too; on 4.21 and 4.22 each costs a domain number.",
 )
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="Count VM exits in Xen's trace, too; its buffers stay allocated until reboot.",
+)
 @click.option("--record", "record_file", type=FILE, help="Keep what was found, for 'xenapic spec check'.")
 @click.option("--junit", "junit_file", type=FILE, help="Write JUnit XML.")
 @click.option("--html", "html_file", type=FILE, help="Write a page with register maps.")
@@ -53,6 +58,7 @@ def verify(
     states: tuple[str, ...],
     no_probe: bool,
     refusals: bool,
+    trace: bool,
     record_file: str | None,
     junit_file: str | None,
     html_file: str | None,
@@ -75,6 +81,7 @@ def verify(
         states=tuple(ApicState(one) for one in states) or tuple(ApicState),
         refusals=refusals,
         probe=not no_probe,
+        trace=trace,
     )
     with xenapic.open(library) as xen:
         data = record(xen, settings, _silent if quiet else _say)

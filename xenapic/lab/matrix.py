@@ -10,10 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from .xens import release
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["Cell", "Result", "cells", "overview", "run_matrix"]
+__all__ = ["Cell", "Result", "cells", "default_jobs", "overview", "run_matrix"]
 
 LIMIT_SECONDS = 900.0
 """For one cell, boot included."""
@@ -82,46 +82,66 @@ def cells(machines: Sequence[str], xens: Sequence[str], apicv: Sequence[str]) ->
 
 
 def run_matrix(wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None]) -> dict[str, Result]:
-    """Run every cell and return the results by name, in the order asked for; ``done`` hears of each."""
-    with _children() as children, ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(_run, cell, children) for cell in wanted]
+    """Run every cell and return the results by name, in the order asked for; ``done`` hears of each.
+
+    Whatever ends it early, Ctrl-C or a signal, ends the machines that run.
+    """
+    pool, boots = ThreadPoolExecutor(jobs), _Boots()
+    try:
+        waiting = [pool.submit(boots.run, cell) for cell in wanted]
         found = {}
         for one in as_completed(waiting):
             result = one.result()
             found[str(result.cell)] = result
             done(result)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        boots.end()
+        raise
+    finally:
+        pool.shutdown()
     return {str(cell): found[str(cell)] for cell in wanted}
 
 
-@contextmanager
-def _children() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Keep the processes of a run; whatever ends it ends them."""
-    children: list[subprocess.Popen[bytes]] = []
-    try:
-        yield children
-    except BaseException:
-        for child in children:
+class _Boots:
+    """The processes of a run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """End all that run; none is started any more."""
+        with self._lock:
+            self._ended = True
+            for child in self._running:
+                child.terminate()
+
+    def run(self, cell: Cell) -> Result:
+        """Boot a cell's machine, record there, check here."""
+        began = time.monotonic()
+        with self._lock:
+            if self._ended:
+                return Result(cell, 0.0, error="not started")
+            child = subprocess.Popen(
+                _command(cell), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            self._running.add(child)
+        try:
+            out, err = child.communicate(timeout=LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
             child.terminate()
-        raise
-
-
-def _run(cell: Cell, children: list[subprocess.Popen[bytes]]) -> Result:
-    began = time.monotonic()
-    child = subprocess.Popen(
-        _command(cell), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    children.append(child)
-    try:
-        out, err = child.communicate(timeout=LIMIT_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.terminate()
-        out, err = child.communicate()
-        err += f"\nno end within {LIMIT_SECONDS:g} s".encode()
-    seconds = time.monotonic() - began
-    if child.returncode:
-        return Result(cell, seconds, error=_last_words(err))
-    data = json.loads(out)
-    return Result(cell, seconds, data, check_recording(data, str(cell)))
+            out, err = child.communicate()
+            err += f"\nno end within {LIMIT_SECONDS:g} s".encode()
+        finally:
+            with self._lock:
+                self._running.discard(child)
+        seconds = time.monotonic() - began
+        if child.returncode:
+            return Result(cell, seconds, error=_last_words(err))
+        data = json.loads(out)
+        return Result(cell, seconds, data, check_recording(data, str(cell)))
 
 
 def _command(cell: Cell) -> list[str]:

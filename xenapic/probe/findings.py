@@ -196,6 +196,7 @@ class Findings:
             "op": access.op.value,
             "ticks_per_access": round(self.cost(access)),
             "ticks_min": access.ticks_min,
+            "times": len(access.ticks),
             "value": access.value,
             "fault": access.fault,
         }

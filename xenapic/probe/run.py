@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from xenapic.apic.state import ApicState
@@ -68,17 +68,23 @@ def run_probe(
         return probe_domain(domain, state, timeout)
 
 
-def probe_domain(domain: Domain, state: ApicState, timeout: float = TIMEOUT) -> Findings:
+def probe_domain(
+    domain: Domain,
+    state: ApicState,
+    timeout: float = TIMEOUT,
+    pause: Callable[[float], None] | None = None,
+) -> Findings:
     """Run the probe guest in a domain that has vCPUs, but no memory yet, and never ran; it is left shut down.
 
-    ``timeout`` is in seconds. Raises `CallFailed` and `ProbeFailed`.
+    ``timeout`` is in seconds; ``pause`` passes the time between two looks at the guest, for a witness who
+    has something to do meanwhile. Raises `CallFailed` and `ProbeFailed`.
     """
     plan = Plan(state)
     size = _load(domain, plan)
     set_first_vcpu(domain, REGISTERS, state)
     domain.set_native_tsc()  # a clock whose reading is itself an exit would drown what is measured
     domain.unpause()
-    _wait(domain, plan, time.monotonic() + timeout, timeout)
+    _wait(domain, plan, timeout, pause or time.sleep)
     answers = list(decode(domain.memory.read(MAILBOX, size), plan.commands))
     findings = plan.findings(answers)
     if not findings.calibration.clear:
@@ -108,8 +114,9 @@ def page_directory() -> bytes:
     return struct.pack(f"<{len(entries)}I", *entries)
 
 
-def _wait(domain: Domain, plan: Plan, deadline: float, timeout: float) -> None:
+def _wait(domain: Domain, plan: Plan, timeout: float, pause: Callable[[float], None]) -> None:
     """Return when the guest is done; raise `ProbeFailed` when it broke, died or takes too long."""
+    deadline = time.monotonic() + timeout
     while True:
         # Asked before the memory is read: a guest that is done shuts its domain down.
         info = domain.info()
@@ -126,7 +133,7 @@ def _wait(domain: Domain, plan: Plan, deadline: float, timeout: float) -> None:
             raise ProbeFailed(
                 f"the probe guest gave no answer within {timeout:g} s; it got stuck {_where(head, plan)}"
             )
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)
 
 
 def _where(head: Head, plan: Plan) -> str:

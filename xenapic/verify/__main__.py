@@ -1,6 +1,6 @@
 """Record the running Xen and print it: ``python3 -m xenapic.verify [PROCESSOR [EMULATOR]]``.
 
-For the lab, where dom0 is slow: it records alone, refusals included, and what is recorded is
+For the lab, where dom0 is slow: it records alone, refusals and trace included, and what is recorded is
 checked outside. Everybody else wants ``xenapic verify``.
 """
 
@@ -22,7 +22,8 @@ def main() -> None:
     """Record with the processor and emulator that the command line names."""
     processor, emulator = [*sys.argv[1:], "", ""][:2]
     with xenapic.open() as xen:
-        found = record(xen, Settings(processor=processor, emulator=emulator, refusals=True), say)
+        settings = Settings(processor=processor, emulator=emulator, refusals=True, trace=True)
+        found = record(xen, settings, say)
     print(json.dumps(found))
 
 

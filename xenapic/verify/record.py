@@ -7,14 +7,16 @@ could refuse: what it answers to those is recorded only where the host may be lo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xenapic.apic.features import FEATURES
 from xenapic.apic.state import ApicState
-from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed
+from xenapic.domain import Domain
+from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.model.bootlog import parse
 from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
@@ -23,6 +25,9 @@ from xenapic.model.rules import Situation, check_request
 from xenapic.owners import this_process
 from xenapic.policy.terms import Policy
 from xenapic.xen import Xen, fill
+
+if TYPE_CHECKING:
+    from xenapic.probe.findings import Findings
 
 __all__ = ["Progress", "Settings", "record"]
 
@@ -52,6 +57,8 @@ class Settings:
     """Send creates that Xen will refuse early, too: each may cost the host a domain number until reboot."""
     probe: bool = True
     """Run the probe guest."""
+    trace: bool = False
+    """Let Xen's trace count the probe's VM exits, as a second witness. Trace buffers stay allocated."""
 
 
 def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at, _of: None) -> dict[str, Any]:
@@ -207,13 +214,29 @@ class _Job:
         return ""
 
     def _guest(self, misc_flags: int, state: ApicState) -> dict[str, Any]:
-        from xenapic.probe.run import run_probe
-
         try:
-            found = run_probe(self.xen, self._config(), state, PROBE_SECONDS, policy=self._policy(misc_flags))
-        except (ProbeFailed, CallFailed, ConfigRefused) as error:
+            with self.xen.create_domain(self._config(), self._policy(misc_flags)) as domain:
+                domain.set_max_vcpus(1)
+                found, exits = self._probe(domain, state)
+        except (ProbeFailed, CallFailed, ConfigRefused, TraceBusy) as error:
             return {"misc_flags": misc_flags, "apic_mode": state.value, "failed": str(error)}
-        return found.to_recording(misc_flags)
+        return {**found.to_recording(misc_flags), **exits}
+
+    def _probe(self, domain: Domain, state: ApicState) -> tuple[Findings, dict[str, Any]]:
+        """Run the probe guest; return what it found, and what the trace counted meanwhile."""
+        from xenapic.probe.exits import ExitCounter
+        from xenapic.probe.run import probe_domain
+
+        if not self.settings.trace:
+            return probe_domain(domain, state, PROBE_SECONDS), {}
+        with ExitCounter(self.xen, domain.domid) as counter:
+            found = probe_domain(domain, state, PROBE_SECONDS, counter.wait)
+            report = counter.stop()
+        reasons: Counter[int] = Counter()
+        for kind, count in report.kinds.items():
+            reasons[kind.reason] += count
+        counts = {str(reason): count for reason, count in sorted(reasons.items())}
+        return found, {"exits": {"complete": report.complete, "by_reason": counts}}
 
     def _config(self) -> DomainConfig:
         hap = CDF.hap if PHYSCAP.hap in self.host.physinfo.capabilities else CDF(0)

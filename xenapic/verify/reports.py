@@ -15,7 +15,12 @@ HOST = "host"
 """Column of what is no matter of an APIC's state."""
 Summary = dict[str, dict[str, str]]
 """What was compared, by row, and by column: `HOST` or the APIC's state."""
-NOT_TESTABLE = ("not testable here", "it could not be recorded", "the cost does not tell")
+NOT_TESTABLE = (
+    "not testable here",
+    "it could not be recorded",
+    "the cost does not tell",
+    "records were lost",
+)
 """Why a value that the model speaks of could not be compared."""
 
 
