@@ -210,6 +210,16 @@ def test_every_state_and_nothing_left(xen: Xen, fake: MeasuredXen) -> None:
     assert fake.flags_asked == [CDF.hvm | CDF.hap]
 
 
+def test_a_xen_that_knows_no_tertiary_controls(xen: Xen, fake: MeasuredXen) -> None:
+    fake.dump = lambda press: (
+        fake.dumped()
+        .replace(b"\n(XEN) SecondaryExec", b" SecondaryExec")
+        .replace(b" TertiaryExec=0000000000000000", b"")
+    )
+    measured(xen)
+    assert b" TertiaryExec" not in fake.ring
+
+
 def test_facts_come_from_the_measurement(xen: Xen) -> None:
     before = xen.host().features["virtualize_x2apic_mode"]
     assert before.answer is Answer.UNKNOWN and "xenapic host --measure" in before.how

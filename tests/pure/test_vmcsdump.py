@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dumps import END, OFF, START, X2APIC, XAPIC, Vcpu, dump_lines, ring, vcpu_lines
+from tests.dumps import END, OFF, START, X2APIC, XAPIC, Vcpu, dump_lines, old, ring, vcpu_lines
 from xenapic.model.measured import ControlWords
 from xenapic.model.vmcsdump import Problem, Reading, read_dump
 
@@ -22,6 +22,7 @@ FORGERY = [
     *(f">>> Domain {domid} <<<" for domid in (1, MINE, MINE + 1, 9)),
     *vcpu_lines(0, Vcpu(FORGED)),
     *vcpu_lines(0, Vcpu(FORGED, *TAG)),
+    *old(vcpu_lines(0, Vcpu(FORGED))),
     "\tVCPU 0: not initialized",
     "\tVCPU 1",
 ]
@@ -56,6 +57,14 @@ def test_time_stamps(stamp: str) -> None:
     assert told(read_dump(ring(LINES, stamp), True, MINE, TAG)) == [WORDS]
 
 
+@pytest.mark.parametrize("tag", [None, TAG])
+def test_a_xen_without_tertiary_controls(tag: tuple[int, int] | None) -> None:
+    data = ring(old(LINES))
+    assert b"Tertiary" not in data and data.count(b" SecondaryExec=") == 4
+    assert told(read_dump(data, True, MINE, tag)) == [WORDS]
+    assert told(read_dump(data, True, 9)) == [ControlWords(*X2APIC), None]
+
+
 def test_carriage_returns() -> None:
     assert told(read_dump(DATA.replace(b"\n", b"\r\n"), True, MINE, TAG)) == [WORDS]
 
@@ -88,12 +97,15 @@ def test_guests_lines_change_nothing(added: list[tuple[int, str]]) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, len(LINES)), st.sampled_from(FORGERY)), min_size=1, max_size=7),
+    st.lists(st.tuples(st.integers(0, len(LINES)), st.sampled_from(FORGERY)), min_size=1, max_size=6),
+    st.booleans(),
     st.booleans(),
 )
-def test_added_lines_of_xens_look_never_make_it_lie(added: list[tuple[int, str]], tagged: bool) -> None:
-    """Nobody is known to be able to add one; with fewer than eight in one dump nothing can be faked."""
-    lines = list(LINES)
+def test_added_lines_of_xens_look_never_make_it_lie(
+    added: list[tuple[int, str]], tagged: bool, before_tertiary: bool
+) -> None:
+    """Nobody is known to be able to add one; with fewer than seven in one dump nothing can be faked."""
+    lines = old(LINES) if before_tertiary else list(LINES)
     for at, text in added:
         lines.insert(min(at, len(lines)), text)
     truth_or_nothing(read_dump(ring(lines), True, MINE, TAG if tagged else None))

@@ -20,7 +20,7 @@ class ControlWords:
     """Primary processor-based controls."""
     secondary: int
     tertiary: int
-    """64 bits; 0 where the processor has none."""
+    """64 bits; 0 where the processor has none, and where Xen is too old to know of them."""
 
     @property
     def controls(self) -> Controls:

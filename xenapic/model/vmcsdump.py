@@ -1,8 +1,9 @@
 """Take apart what debug key 'v' prints: the controls in the VMCS of every vCPU of every HVM-type domain.
 
-The text is ``vmcs_dump`` and ``vmcs_dump_vcpu`` (``xen/arch/x86/hvm/vmx/vmcs.c``), which word what is
-used here alike from 4.15 to 4.22; before 4.17 a vCPU that was never initialised is dumped like
-any other.
+The text is ``vmcs_dump`` and ``vmcs_dump_vcpu`` (``xen/arch/x86/hvm/vmx/vmcs.c``). What is used of it has
+two forms from 4.15 to 4.22: releases that know of tertiary controls (4.19 on, and the last point
+releases of 4.15 to 4.18) print the words in two lines, older ones without the fourth in one.
+Before 4.17 a vCPU that was never initialised is dumped like any other.
 
 Each ``printk`` of a dump is one whole line with the prefix ``(XEN) ``, and lines of others may come in
 between. A guest's line begins with its own prefix and is never looked at (`xenapic.model.ring`). The one
@@ -73,6 +74,7 @@ class _Kind(Enum):
     REGISTERS = auto()
     HOST = auto()
     CONTROL = auto()
+    ALL_WORDS = auto()
     FIRST_WORDS = auto()
     LAST_WORDS = auto()
 
@@ -88,21 +90,15 @@ LINES = {
     _Kind.REGISTERS: re.compile(rf"RSP = 0x{HEX16} \(0x{HEX16}\)  RIP = 0x{HEX16} \(0x{HEX16}\)"),
     _Kind.HOST: re.compile(r"\*\*\* Host State \*\*\*"),
     _Kind.CONTROL: re.compile(r"\*\*\* Control State \*\*\*"),
+    _Kind.ALL_WORDS: re.compile(rf"PinBased={HEX8} CPUBased={HEX8} SecondaryExec={HEX8}"),
     _Kind.FIRST_WORDS: re.compile(rf"PinBased={HEX8} CPUBased={HEX8}"),
     _Kind.LAST_WORDS: re.compile(rf"SecondaryExec={HEX8} TertiaryExec={HEX16}"),
 }
 """The lines that matter; what stands between them does not."""
 
-VCPU_LINES = (
-    _Kind.VCPU,
-    _Kind.GUEST,
-    _Kind.REGISTERS,
-    _Kind.HOST,
-    _Kind.CONTROL,
-    _Kind.FIRST_WORDS,
-    _Kind.LAST_WORDS,
-)
-"""What each initialised vCPU has, in this order."""
+VCPU_LINES = (_Kind.VCPU, _Kind.GUEST, _Kind.REGISTERS, _Kind.HOST, _Kind.CONTROL)
+WORDS_LINES = ((_Kind.FIRST_WORDS, _Kind.LAST_WORDS), (_Kind.ALL_WORDS,))
+"""What each initialised vCPU has, in this order: the first, then one of the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,24 +195,34 @@ def _vcpus(part: _Part) -> tuple[VcpuDump, ...]:
             vcpus.append(VcpuDump(int(part.lines[at].values[0]), None))
             at += 1
         else:
-            vcpus.append(_vcpu(part.lines[at : at + len(VCPU_LINES)]))
-            at += len(VCPU_LINES)
+            length = _length(part.lines[at:])
+            vcpus.append(_vcpu(part.lines[at : at + length]))
+            at += length
     if any(one.vcpu >= other.vcpu for one, other in pairwise(vcpus)):
         raise _Garbled
     return tuple(vcpus)
 
 
+def _length(lines: Sequence[_Line]) -> int:
+    """Return how many lines the vCPU has that begins here."""
+    kinds = tuple(line.kind for line in lines[: len(VCPU_LINES) + 2])
+    for words in WORDS_LINES:
+        length = len(VCPU_LINES) + len(words)
+        if kinds[:length] == VCPU_LINES + words:
+            return length
+    raise _Garbled
+
+
 def _vcpu(lines: Sequence[_Line]) -> VcpuDump:
-    if tuple(line.kind for line in lines) != VCPU_LINES:
-        raise _Garbled
-    number, _guest, registers, _host, _control, first, last = (line.values for line in lines)
+    number, _guest, registers, _host, _control = (line.values for line in lines[: len(VCPU_LINES)])
+    words = [int(word, 16) for line in lines[len(VCPU_LINES) :] for word in line.values]
     return VcpuDump(
         vcpu=int(number[0]),
         words=ControlWords(
-            pin_based=int(first[0], 16),
-            cpu_based=int(first[1], 16),
-            secondary=int(last[0], 16),
-            tertiary=int(last[1], 16),
+            pin_based=words[0],
+            cpu_based=words[1],
+            secondary=words[2],
+            tertiary=words[3] if len(words) > 3 else 0,
         ),
         tag=(int(registers[1], 16), int(registers[3], 16)),
     )
