@@ -48,6 +48,9 @@ def main():
             set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0}, state)
             found["states"][state.value] = inspected(domid)
         domain.destroy()
+        wanted = ("plan", "--require", "virtualize_x2apic_mode")
+        found["plans"] = [command(*wanted)[0], command(*wanted, "--measure")[0]]
+        found["why"] = command(*wanted)[1]
         settings = Settings(states=(ApicState.XAPIC,))
         data = record(xen, settings)
         found["right"] = [check_recording(data, "x").ok, check_recording(data, "x").compared]

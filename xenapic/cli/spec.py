@@ -43,6 +43,7 @@ def plan_command(
     processor: str | None,
     xen: str,
     xen_options: str,
+    measure: bool,
     guest_type: str | None,
     as_json: bool,
     **options: Any,
@@ -58,7 +59,7 @@ def plan_command(
     """
     policy, of_file = policy_of(policy_file, options)
     kind = GuestType(guest_type) if guest_type else of_file or GuestType.PVH
-    hosts = hosts_of(HostChoice(reports, processor, xen, xen_options), library)
+    hosts = hosts_of(HostChoice(reports, processor, xen, xen_options, measure), library)
     pool = plan_pool(policy, hosts, kind)
     if as_json:
         show.emit("plan", pool_json(pool, kind))
@@ -279,8 +280,12 @@ def _changed(first: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
                 f"--diff takes KEY=VALUE with a key of {', '.join(DIFF_KEYS)}, not {change!r}"
             )
         second["reports" if key == "host" else key.replace("-", "_")] = (value,) if key == "host" else value
+        if key in ("processor", "host"):
+            second["measure"] = False
         if key == "processor":
             second["reports"] = ()
+        if key == "host":
+            second["processor"] = None
     return second
 
 
@@ -289,7 +294,7 @@ def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list
     from xenapic.policy.plan import Code
     from xenapic.policy.terms import Policy
 
-    choice = HostChoice(chosen["reports"], chosen["processor"], chosen["xen"], chosen["xen_options"])
+    choice = HostChoice(*(chosen[name] for name in ("reports", "processor", "xen", "xen_options", "measure")))
     ((_name, host),) = hosts_of(choice, library).items()
     policy = Policy(accept=frozenset({Code.DEFECT_MEMORY.value}))
     for name in ("assisted_xapic", "assisted_x2apic"):

@@ -28,7 +28,7 @@ from .xens import release
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["Cell", "Result", "cells", "default_jobs", "overview", "run_matrix"]
+__all__ = ["Cell", "Result", "cells", "default_jobs", "emulator_of", "overview", "run_matrix"]
 
 LIMIT_SECONDS = 900.0
 """For one cell, boot included."""
@@ -149,11 +149,12 @@ def _command(cell: Cell) -> list[str]:
     return [
         *(sys.executable, "-m", "xenapic", "lab", "run", "--quiet"),
         *("--machine", cell.machine, "--xen", cell.xen, *options),
-        *("--", "python3", "-m", "xenapic.verify", cell.machine, _emulator(cell.machine)),
+        *("--", "python3", "-m", "xenapic.verify", cell.machine, emulator_of(cell.machine)),
     ]
 
 
-def _emulator(name: str) -> str:
+def emulator_of(name: str) -> str:
+    """Return what emulates a machine here, as recordings have it: ``"bochs 2.7"``, ``"qemu"``."""
     kind = machine(name).emulator
     if kind != "bochs":
         return kind
