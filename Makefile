@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 
-.PHONY: demo test test-pure lint docs bench prerequisites wheel clean
+.PHONY: demo test test-pure verify lint docs bench prerequisites wheel clean
 
 prerequisites:
 	@sh tools/prerequisites.sh
@@ -20,11 +20,15 @@ demo: $(BIN)/.installed
 
 ## Everything: lint, types, docs, pure, library, and real Xens in emulated machines.
 test: lint docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+## The specification against a real Xen on every machine of the lab; the page has a map of every register.
+verify: $(BIN)/.installed
+	$(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings
 
 ## What needs no emulated machine: seconds.
 test-pure: $(BIN)/.installed
-	$(BIN)/python -m pytest -m "not xen"
+	$(BIN)/python -m pytest -m "not xen" -n auto
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -14,29 +14,19 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
+from xenapic.host import to_domain_info
 from xenapic.memory import GuestMemory
-from xenapic.model.flags import (
-    DOMINF,
-    EMU,
-    MISC,
-    DOMINF_shutdownmask,
-    DOMINF_shutdownshift,
-    Shutdown,
-)
 from xenapic.model.info import DomainInfo
 from xenapic.remembered import forget, rename
 
 if TYPE_CHECKING:
-    from libxenctrl import DomainInfoStruct
-
     from xenapic.abi.handle import Handle
     from xenapic.model.measured import VcpuControls
     from xenapic.policy.terms import Policy
 
-__all__ = ["Domain", "HvmRecord", "hvm_records", "to_domain_info"]
+__all__ = ["Domain", "HvmRecord", "hvm_records"]
 
 LOG = logging.getLogger("xenapic")
-DOMINF_BITS = (1 << DOMINF_shutdownshift) - 1
 
 
 class Domain:
@@ -188,40 +178,6 @@ def _destroy_dropped(handle: Handle, domid: int, mark: UUID, pid: int) -> None:
         pass
     except XenApicError as error:
         LOG.error("domain %d was dropped and could not be destroyed: %s", domid, error)
-
-
-def to_domain_info(raw: DomainInfoStruct) -> DomainInfo:
-    """Turn ``struct xen_domctl_getdomaininfo`` into a value."""
-    flags = DOMINF(raw.flags & DOMINF_BITS)
-    reason: Shutdown | int | None = None
-    if DOMINF.shutdown in flags:
-        number = raw.flags >> DOMINF_shutdownshift & DOMINF_shutdownmask
-        reason = Shutdown(number) if number in Shutdown._value2member_map_ else number
-    last_vcpu = raw.max_vcpu_id
-    return DomainInfo(
-        domid=raw.domain,
-        flags=flags,
-        shutdown_reason=reason,
-        tot_pages=raw.tot_pages,
-        max_pages=raw.max_pages,
-        outstanding_pages=raw.outstanding_pages,
-        shr_pages=raw.shr_pages,
-        paged_pages=raw.paged_pages,
-        shared_info_frame=raw.shared_info_frame,
-        cpu_time=raw.cpu_time,
-        nr_online_vcpus=raw.nr_online_vcpus,
-        max_vcpu_id=-1 if last_vcpu == XEN_INVALID_MAX_VCPU_ID else last_vcpu,
-        ssidref=raw.ssidref,
-        handle=UUID(bytes=bytes(raw.handle)),
-        cpupool=raw.cpupool,
-        gpaddr_bits=getattr(raw, "gpaddr_bits", None),
-        emulation_flags=EMU(raw.arch_config.emulation_flags),
-        misc_flags=MISC(raw.arch_config.misc_flags),
-    )
-
-
-XEN_INVALID_MAX_VCPU_ID = 0xFFFFFFFF
-"""``XEN_INVALID_MAX_VCPU_ID`` (``xen/include/public/domctl.h``): the domain has no vCPUs yet."""
 
 
 @dataclass(frozen=True, slots=True)

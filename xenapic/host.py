@@ -1,22 +1,35 @@
-"""Ask a running Xen what the host can do."""
+"""Ask a running Xen: what the host can do, and what its answers about domains mean."""
 
 from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from xenapic.errors import CallFailed
 from xenapic.model.bootlog import parse
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
+from xenapic.model.flags import (
+    CDF,
+    DOMINF,
+    EMU,
+    MISC,
+    PHYSCAP,
+    PHYSCAP_X86,
+    DOMINF_shutdownmask,
+    DOMINF_shutdownshift,
+    Shutdown,
+)
 from xenapic.model.host import Host, describe
-from xenapic.model.info import PhysInfo, Version
+from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
 
 if TYPE_CHECKING:
+    from libxenctrl import DomainInfoStruct
+
     from xenapic.abi.handle import Handle
 
-__all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface"]
+__all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]
 
 
 def ask_version(handle: Handle) -> Version:
@@ -100,3 +113,40 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
     handle.domain_destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
     return None
+
+
+DOMINF_BITS = (1 << DOMINF_shutdownshift) - 1
+
+
+def to_domain_info(raw: DomainInfoStruct) -> DomainInfo:
+    """Turn ``struct xen_domctl_getdomaininfo`` into a value."""
+    flags = DOMINF(raw.flags & DOMINF_BITS)
+    reason: Shutdown | int | None = None
+    if DOMINF.shutdown in flags:
+        number = raw.flags >> DOMINF_shutdownshift & DOMINF_shutdownmask
+        reason = Shutdown(number) if number in Shutdown._value2member_map_ else number
+    last_vcpu = raw.max_vcpu_id
+    return DomainInfo(
+        domid=raw.domain,
+        flags=flags,
+        shutdown_reason=reason,
+        tot_pages=raw.tot_pages,
+        max_pages=raw.max_pages,
+        outstanding_pages=raw.outstanding_pages,
+        shr_pages=raw.shr_pages,
+        paged_pages=raw.paged_pages,
+        shared_info_frame=raw.shared_info_frame,
+        cpu_time=raw.cpu_time,
+        nr_online_vcpus=raw.nr_online_vcpus,
+        max_vcpu_id=-1 if last_vcpu == XEN_INVALID_MAX_VCPU_ID else last_vcpu,
+        ssidref=raw.ssidref,
+        handle=UUID(bytes=bytes(raw.handle)),
+        cpupool=raw.cpupool,
+        gpaddr_bits=getattr(raw, "gpaddr_bits", None),
+        emulation_flags=EMU(raw.arch_config.emulation_flags),
+        misc_flags=MISC(raw.arch_config.misc_flags),
+    )
+
+
+XEN_INVALID_MAX_VCPU_ID = 0xFFFFFFFF
+"""``XEN_INVALID_MAX_VCPU_ID`` (``xen/include/public/domctl.h``): the domain has no vCPUs yet."""

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from xenapic.apic.features import Technology
 from xenapic.apic.state import ApicState
-from xenapic.domain import Domain, HvmRecord, hvm_records
+from xenapic.domain import Domain
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed
 from xenapic.model.config import LAST_DOMID, DomainConfig
 from xenapic.model.flags import CDF, PHYSCAP
 from xenapic.model.host import Host
 from xenapic.model.measured import ControlWords, Measurement
+from xenapic.vcpu import FLAT_REGISTERS, set_first_vcpu
 from xenapic.vmcs import NO_VMCS, Patience, read_vcpus
 
 if TYPE_CHECKING:
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["measure", "why_not_measurable"]
 
-END, HEADER, CPU, LAPIC = 0, 1, 2, 5
-"""Type codes of an HVM context's records (``xen/include/public/arch-x86/hvm/save.h``)."""
-VLAPIC_HW_DISABLED = 1
-"""In ``hvm_hw_lapic.disabled`` (``asm/hvm/vlapic.h``). Xen asks it, not bit 11 of the base, when it chooses
-the controls (``vmx_vlapic_msr_changed``): the two must say the same."""
 DOMID_TRIES = 8
 
 
@@ -54,8 +50,7 @@ def measure(
     config = DomainConfig.pvh(flags=CDF.hvm | (CDF.hap if hap else CDF(0)))
     with _create_last(handle, config, create) as domain:
         domain.set_max_vcpus(1)
-        header = next(record for record in hvm_records(domain.hvm_context()) if record.typecode == HEADER)
-        states = {state: _words(handle, domain, header, state, patience) for state in ApicState}
+        states = {state: _words(handle, domain, state, patience) for state in ApicState}
     paging = "hap" if hap else "shadow paging"
     how = f"debug key 'v' on a paused throw-away PVH domain with {paging}"
     return Measurement(states=states, how=how, taken_at=time.time())
@@ -99,18 +94,10 @@ def _free_domids(handle: Handle) -> Iterator[int]:
     return (domid for domid in range(LAST_DOMID, 0, -1) if domid not in used)
 
 
-def _words(
-    handle: Handle, domain: Domain, header: HvmRecord, state: ApicState, patience: Patience | None
-) -> ControlWords:
+def _words(handle: Handle, domain: Domain, state: ApicState, patience: Patience | None) -> ControlWords:
     """Put the vCPU's local APIC into a state and return the words that its VMCS then has."""
     tag = int.from_bytes(os.urandom(8), "big"), int.from_bytes(os.urandom(8), "big")
-    records = (
-        header,
-        HvmRecord(CPU, 0, handle.hvm_cpu_data(FLAT | {"rsp": tag[0], "rip": tag[1]})),
-        HvmRecord(LAPIC, 0, _lapic_data(handle, domain.domid, state)),
-        HvmRecord(END, 0, b""),
-    )
-    domain.set_hvm_context(b"".join(record.to_bytes() for record in records))
+    set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0_PE | CR0_ET, "rsp": tag[0], "rip": tag[1]}, state)
     base = handle.hvm_lapic(domain.domid, 0).apic_base_msr
     if base != state.apic_base:
         raise MeasureFailed(f"Xen was given the APIC base {state.apic_base:#x} and keeps {base:#x}")
@@ -120,33 +107,6 @@ def _words(
     return words
 
 
-def _lapic_data(handle: Handle, domid: int, state: ApicState) -> bytes:
-    """Return a LAPIC record as the vCPU has it, but in another state."""
-    held = handle.hvm_lapic(domid, 0)
-    off = VLAPIC_HW_DISABLED if state is ApicState.DISABLED else 0
-    values = {
-        "apic_base_msr": state.apic_base,
-        "disabled": held.disabled & ~VLAPIC_HW_DISABLED | off,
-        "timer_divisor": held.timer_divisor,
-        "tdt_msr": held.tdt_msr,
-    }
-    return handle.hvm_lapic_data(values)
-
-
-DATA_SEGMENT = {f"{name}_arbytes": 0xC93 for name in ("ds", "es", "fs", "gs", "ss")} | {
-    f"{name}_limit": 0xFFFFFFFF for name in ("ds", "es", "fs", "gs", "ss")
-}
-FLAT = {
-    **DATA_SEGMENT,
-    "cs_arbytes": 0xC9B,
-    "cs_limit": 0xFFFFFFFF,
-    "tr_arbytes": 0x8B,
-    "tr_limit": 0x67,
-    "ldtr_arbytes": 0x82,
-    "rflags": 2,
-    "cr0": 0x11,
-    "dr6": 0xFFFF0FF0,
-    "dr7": 0x400,
-}
-"""A vCPU in flat 32-bit protected mode without paging. It never runs; Xen wants PE and ET consistent, and
-real mode would need more memory on processors without unrestricted guests."""
+CR0_PE, CR0_ET = 1 << 0, 1 << 4
+"""Protected mode without paging: the vCPU never runs, but Xen wants PE and ET consistent, and real mode would
+need more memory on processors without unrestricted guests."""

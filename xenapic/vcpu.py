@@ -13,7 +13,8 @@ HVM_SAVE_END, HVM_SAVE_HEADER, HVM_SAVE_CPU, HVM_SAVE_LAPIC, HVM_SAVE_LAPIC_REGS
 """``HVM_SAVE_CODE`` of the records (``xen/include/public/arch-x86/hvm/save.h``)."""
 
 VLAPIC_HW_DISABLED = 1
-"""``VLAPIC_HW_DISABLED`` (``xen/arch/x86/include/asm/hvm/vlapic.h``): bit of ``hvm_hw_lapic.disabled``."""
+"""``VLAPIC_HW_DISABLED`` (``xen/arch/x86/include/asm/hvm/vlapic.h``): bit of ``hvm_hw_lapic.disabled``. Xen
+asks it, not bit 11 of the base, when it chooses the controls (``vmx_vlapic_msr_changed``): both must agree."""
 
 FLAT_REGISTERS: Mapping[str, int] = {
     "rflags": 1 << 1,
@@ -40,7 +41,7 @@ def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicStat
         records[HVM_SAVE_HEADER, 0],
         HvmRecord(HVM_SAVE_CPU, 0, domain._handle.hvm_cpu_data(registers)),
         HvmRecord(HVM_SAVE_LAPIC, 0, _lapic(domain, state)),
-        records[HVM_SAVE_LAPIC_REGS, 0],
+        *(record for (code, vcpu), record in records.items() if (code, vcpu) == (HVM_SAVE_LAPIC_REGS, 0)),
         HvmRecord(HVM_SAVE_END, 0, b""),
     )
     domain.set_hvm_context(b"".join(record.to_bytes() for record in context))
@@ -54,6 +55,7 @@ def _lapic(domain: Domain, state: ApicState) -> bytes:
     """
     fresh = domain._handle.hvm_lapic(domain.domid, 0)
     disabled = VLAPIC_HW_DISABLED if state is ApicState.DISABLED else 0
+    disabled |= fresh.disabled & ~VLAPIC_HW_DISABLED
     return domain._handle.hvm_lapic_data(
         {
             "apic_base_msr": state.apic_base,

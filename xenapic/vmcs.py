@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xenapic.apic.features import Technology
-from xenapic.domain import to_domain_info
 from xenapic.errors import MeasureFailed
-from xenapic.host import ask_physinfo
+from xenapic.host import ask_physinfo, to_domain_info
 from xenapic.model.host import technology_of
 from xenapic.model.measured import VcpuControls
 from xenapic.model.vmcsdump import Problem, Reading, Tag, VcpuDump, read_dump

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Library, load
-from xenapic.domain import Domain, to_domain_info
+from xenapic.domain import Domain
 from xenapic.errors import (
     CallFailed,
     ConfigInvalid,
@@ -22,7 +22,7 @@ from xenapic.errors import (
     PolicyRefused,
     Problem,
 )
-from xenapic.host import ask_host, ask_physinfo, ask_version
+from xenapic.host import ask_host, ask_physinfo, ask_version, to_domain_info
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import EMU, MISC
 from xenapic.model.host import Host

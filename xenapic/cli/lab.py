@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xenapic.lab.matrix import Result
 
 
@@ -240,14 +242,18 @@ def _keep(
         if one.data is not None and one.report is not None
     }
     if record_dir:
-        home = Path(record_dir)
-        home.mkdir(parents=True, exist_ok=True)
         for name, (data, _report) in found.items():
-            (home / f"{name.replace(' ', '-')}.json").write_text(json.dumps(data, indent=1) + "\n")
+            path = Path(record_dir) / f"{name.replace(' ', '-')}.json"
+            _write(path, json.dumps(data, indent=1) + "\n")
     if junit_file:
-        Path(junit_file).write_text(junit([report for _data, report in found.values()]))
+        _write(Path(junit_file), junit([report for _data, report in found.values()]))
     if html_file:
-        Path(html_file).write_text(html_page("xenapic lab verify", found, overview(results)))
+        _write(Path(html_file), html_page("xenapic lab verify", found, overview(results)))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def _show_matrix(results: dict[str, Result], as_json: bool) -> None:
