@@ -38,6 +38,7 @@ SCHEMAS = (
     "host",
     "plan",
     "access",
+    "explain",
     "spec-check",
     "list",
     "create",
