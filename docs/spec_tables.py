@@ -31,7 +31,7 @@ from xenapic.model.acceleration import (
 )
 from xenapic.model.defects import DEFECTS, Defect
 from xenapic.model.flags import MISC, names
-from xenapic.model.host import Host
+from xenapic.model.host import BY_APICV, Host
 from xenapic.model.named import named_host
 from xenapic.model.proposal import APIC, CONTROL, NEEDS, Refused, available, leaf, resolve, vcpu, viridian
 from xenapic.model.releases import DEVELOPMENT, FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
@@ -210,14 +210,15 @@ def finding(release: XenRelease, row: Processor, setting: str) -> Finding:
 
 
 def _not_looked_at(aspect: Aspect, value: bool, host: Host) -> str:
-    if bool(host.features[aspect.value]) is value:
-        return f"**nothing**: not looked at, and {'on' if value else 'off'} anyway"
-    return f"**nothing**: not looked at, stays {'off' if value else 'on'}"
+    on = bool(host.features[aspect.value])
+    if on is value:
+        return f"ignored: {'on' if on else 'off'} anyway"
+    return f"ignored: **stays {'on' if on else 'off'}**"
 
 
 def _taken(forced: Plan, default: Plan, name: str, value: bool) -> str:
     if forced.misc_flags == default.misc_flags:
-        return "taken; the default" if value else "taken; **changes nothing**, it is off anyway"
+        return "taken: the default" if value else "taken: off anyway"
     if name == "assisted_x2apic":
         return "taken: **every x2APIC access leaves**"
     return "taken: **the APIC's page is plain memory**"
@@ -436,30 +437,27 @@ def access_table() -> str:
     body = []
     for offset, row in REGISTERS.items():
         for operation in (READ, WRITE):
-            cells = []
-            for column in columns:
-                found = {v: o for (at, op, v), o in column.items() if (at, op) == (offset, operation)}
-                same = len({brief(o) for o in found.values()}) == 1
-                text = "; ".join(f"{brief(o)}{f' ({v})' if v and not same else ''}" for v, o in found.items())
-                cells.append(brief(next(iter(found.values()))) if same else text)
-            if any(cells):
-                body.append(
-                    (
-                        link(row.symbol),
-                        f"{offset:03X}",
-                        f"{row.msr:03X}",
-                        operation.value,
-                        *(c or "–" for c in cells),
-                    )
-                )
-    return markdown(("register", "offset", "MSR", "", *(one.title for one in TYPICAL)), body)
+            cells = [_outcome_cell(column, offset, operation) for column in columns]
+            place = f"{link(row.symbol)} {offset:03X}, {row.msr:03X}"
+            body.append((place, operation.value, *cells))
+    return markdown(("register", "", *(number for number, _ in enumerate(TYPICAL, 1))), body)
+
+
+def _outcome_cell(
+    column: dict[tuple[int, Operation, str], Outcome], offset: int, operation: Operation
+) -> str:
+    found = {value: one for (at, op, value), one in column.items() if (at, op) == (offset, operation)}
+    texts = dict.fromkeys(brief(one) for one in found.values())
+    if len(texts) > 1:
+        return "; ".join(f"{brief(one)} ({value})" for value, one in found.items())
+    return next(iter(texts), "–")
 
 
 def typical_table() -> str:
     """Return what the typical situations are."""
     return markdown(
-        ("situation", "who is in it", "controls"),
-        [(one.title, one.where, shown(one.vcpu.controls)) for one in TYPICAL],
+        ("", "situation", "who is in it", "controls"),
+        [(n, one.title, one.where, shown(one.vcpu.controls)) for n, one in enumerate(TYPICAL, 1)],
     )
 
 
@@ -653,39 +651,31 @@ def flags_table() -> str:
 
 def aspects_table() -> str:
     """Return the aspects, and where each can be had or left out."""
-    first = {
-        aspect: next(
-            (row for row in PROCESSORS.values() if not row.emulated_by and aspect.value in row.offers), None
-        )
-        for aspect in Aspect
-    }
+    flags = {Aspect.APIC_ACCESSES: "`assisted_xapic`", Aspect.X2APIC_MODE: "`assisted_x2apic`"}
     return markdown(
         (
             "aspect",
             "SDM name",
-            "the first processor with it",
+            "first processor on which Xen uses it",
             "host-wide switch",
-            "per domain (4.17-rc alone)",
+            "choice in 4.17-rc",
         ),
         [
             (
                 link(aspect.value),
                 aspect.title,
-                row.title if (row := first[aspect]) else "–",
-                "`apicv=`" if aspect.value in _by_apicv() else "none",
-                {Aspect.APIC_ACCESSES: "`assisted_xapic`", Aspect.X2APIC_MODE: "`assisted_x2apic`"}.get(
-                    aspect, "–"
-                ),
+                _first_used(aspect),
+                "`apicv=`" if aspect.value in BY_APICV else "none",
+                flags.get(aspect, "–"),
             )
             for aspect in Aspect
         ],
     )
 
 
-def _by_apicv() -> tuple[str, ...]:
-    from xenapic.model.host import BY_APICV
-
-    return BY_APICV
+def _first_used(aspect: Aspect) -> str:
+    real = (row for row in PROCESSORS.values() if not row.emulated_by)
+    return next(row.title for row in real if named_host(row, RELEASED).features[aspect.value])
 
 
 def effects_table() -> str:
@@ -757,12 +747,11 @@ def processors_table() -> str:
 def defects_table() -> str:
     """Return which release has which defect."""
     return markdown(
-        ("defect", *(r.name for r in XEN_RELEASES), "fixed", "known by"),
+        ("defect", *(r.name for r in XEN_RELEASES), "known by"),
         [
             (
-                link(row.code, row.title),
+                f"[{row.title}](#{slug('defect', row.code)})",
                 *("**x**" if r.name in row.releases else "" for r in XEN_RELEASES),
-                row.until or "no",
                 row.evidence,
             )
             for row in DEFECTS
@@ -1015,7 +1004,7 @@ def defect_sections() -> str:
 def _defect_section(row: Defect) -> str:
     where = ", ".join(row.releases) or "no release since 4.15"
     lines = [
-        f"## {row.title}\n",
+        f"({slug('defect', row.code)})=\n## {row.title}\n",
         f"Code {link(row.code)}. In the .0 of: {where}. {row.points}\n",
         f"{row.effect}\n",
         f"*It takes:* {row.condition}\n",

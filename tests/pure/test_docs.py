@@ -87,7 +87,7 @@ def test_the_finder_against_the_plan() -> None:
     for release, kind in product(XEN_RELEASES, TABLES.kindreds()):
         found = TABLES.finding(release, kind.example, "assisted_x2apic=0")
         answer = plan(Policy(assisted_x2apic=False), named_host(kind.example, release))
-        assert bool(answer) is not found.does.endswith("stays on")
+        assert bool(answer) is ("stays on" not in found.does)
         if isinstance(answer, Plan):
             assert not answer.in_force[Aspect.X2APIC_MODE]
 
