@@ -135,7 +135,7 @@ def answers(name: str) -> dict[int, int]:
 
 def test_the_page_of_recordings_says_what_they_hold() -> None:
     words = body(TABLES.recorded_words())
-    assert ["broadwell_ult", "0", "`000017ca`"] in [row[:3] for row in words]
+    assert ["4.17-rc broadwell_ult", "0", "`000017ca`"] in [row[:3] for row in words]
     for name in ("broadwell_ult", "broadwell_ult-apicv0", "corei7_ivy_bridge_3770k"):
         for guest in recording(name)["guest"]:
             if guest["apic_mode"] == "xapic" and not guest["misc_flags"] & 2:

@@ -423,7 +423,7 @@ SETTINGS: dict[str, Prose] = {
         "does not look at it: xl passes over settings it does not know.",
         "1: 'virtualize APIC accesses' in xAPIC mode. 0: without it, and the guest's APIC page is plain memory where the host "
         "could virtualize. TPR shadow, register virtualization and virtual-interrupt delivery stay set either way. For a PV "
-        "guest either value is an error of libxl.",
+        "guest xl does not look at it, and libxl refuses it from others.",
         xen="construct_vmcs, vmx_vlapic_msr_changed of 4.17-rc; libxl_x86.c, xl_parse.c",
         see=("MISC.ASSISTED_XAPIC", "virtualize_apic_accesses", "apic-defect-memory", "assisted_x2apic"),
     ),
@@ -432,8 +432,8 @@ SETTINGS: dict[str, Prose] = {
         "accesses to MSR APIC registers will avoid a VM exit'. What it controlled is one bit, 'virtualize x2APIC mode', and with "
         "it the MSR bitmap. Every other release does not look at it: xl passes over settings it does not know.",
         "1: 'virtualize x2APIC mode' in x2APIC mode, bitmap open. 0: every access in x2APIC mode exits; register virtualization and "
-        "virtual-interrupt delivery stay set, and the guest may still use x2APIC mode. For a PV guest either value is an "
-        "error of libxl.",
+        "virtual-interrupt delivery stay set, and the guest may still use x2APIC mode. For a PV guest xl does not look "
+        "at it, and libxl refuses it from others.",
         xen="vmx_vlapic_msr_changed of 4.17-rc; libxl_x86.c, xl_parse.c",
         see=("MISC.ASSISTED_X2APIC", "virtualize_x2apic_mode", "x2APIC assistance", "assisted_xapic"),
     ),
