@@ -36,7 +36,7 @@ docs: $(BIN)/.installed
 
 ## What starting costs; recorded, not tested.
 bench: $(BIN)/.installed
-	$(BIN)/python -m pytest benchmarks/bench_start.py -s --benchmark-columns=min,median,max,rounds
+	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds
 
 wheel: $(BIN)/.installed
 	$(BIN)/python -m build --wheel

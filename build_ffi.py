@@ -5,9 +5,9 @@ mark: ``//@ >=4.16`` (first release that has it), ``//@ <4.21`` (first that no
 longer has it), or both. Which releases share a generation is a table in
 ``xenapic/abi/releases.py``; it is checked here.
 
-Sources: Xen's ``xen/include/public/{domctl,sysctl,version}.h``,
-``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xentoollog}.h`` of each
-release. ``tests/abi`` holds the result against the real headers.
+Sources: Xen's ``xen/include/public/{domctl,sysctl,trace,version}.h``,
+``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xenevtchn,xenforeignmemory,xentoollog}.h``
+of each release. ``tests/abi`` holds the result against the real headers.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ PACKAGE = "xenapic._xenctrl"
 DECLARATIONS = """
 typedef uint16_t domid_t;
 typedef uint8_t xen_domain_handle_t[16];
+typedef unsigned long xen_pfn_t;
 
 struct xen_arch_domainconfig {
     uint32_t emulation_flags;
@@ -96,6 +97,29 @@ struct hvm_save_descriptor {
     uint32_t length;
 };
 
+struct hvm_hw_cpu {
+    uint8_t fpu_regs[512];
+    uint64_t rax, rbx, rcx, rdx, rbp, rsi, rdi, rsp;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rip, rflags;
+    uint64_t cr0, cr2, cr3, cr4;
+    uint64_t dr0, dr1, dr2, dr3, dr6, dr7;
+    uint32_t cs_sel, ds_sel, es_sel, fs_sel, gs_sel, ss_sel, tr_sel, ldtr_sel;
+    uint32_t cs_limit, ds_limit, es_limit, fs_limit, gs_limit, ss_limit, tr_limit, ldtr_limit;
+    uint32_t idtr_limit, gdtr_limit;
+    uint64_t cs_base, ds_base, es_base, fs_base, gs_base, ss_base, tr_base, ldtr_base;
+    uint64_t idtr_base, gdtr_base;
+    uint32_t cs_arbytes, ds_arbytes, es_arbytes, fs_arbytes, gs_arbytes, ss_arbytes, tr_arbytes, ldtr_arbytes;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t shadow_gs;
+    uint64_t msr_flags, msr_lstar, msr_star, msr_cstar, msr_syscall_mask, msr_efer, msr_tsc_aux;
+    uint64_t tsc;
+    uint32_t pending_event;
+    uint32_t error_code;
+    uint32_t flags;
+    uint32_t pad0;
+};
+
 struct hvm_hw_lapic {
     uint64_t apic_base_msr;
     uint32_t disabled;
@@ -113,6 +137,44 @@ struct xen_cpupoolinfo {
     uint32_t sched_id;
     uint32_t n_dom;
     uint8_t *cpumap;
+};
+
+struct xenctl_bitmap {
+    uint64_t bitmap;
+    uint32_t nr_bits;
+};
+
+struct xen_sysctl_tbuf_op {
+    uint32_t cmd;
+    struct xenctl_bitmap cpu_mask;
+    uint32_t evt_mask;
+    uint64_t buffer_mfn;
+    uint32_t size;
+};
+
+struct xen_sysctl {
+    uint32_t cmd;
+    uint32_t interface_version;
+    union { struct xen_sysctl_tbuf_op tbuf_op; uint8_t pad[128]; } u;
+};
+
+struct t_buf {
+    uint32_t cons;
+    uint32_t prod;
+};
+
+struct t_info {
+    uint16_t tbuf_size;
+    uint16_t mfn_offset[];
+};
+
+struct xen_domctl_getvcpuinfo {
+    uint32_t vcpu;
+    uint8_t online;
+    uint8_t blocked;
+    uint8_t running;
+    uint64_t cpu_time;
+    uint32_t cpu;
 };
 
 struct xc_error {
@@ -145,16 +207,48 @@ int xc_domain_pause(xc_interface *xch, uint32_t domid);
 int xc_domain_unpause(xc_interface *xch, uint32_t domid);
 int xc_domain_max_vcpus(xc_interface *xch, uint32_t domid, unsigned int max);
 int xc_domain_setmaxmem(xc_interface *xch, uint32_t domid, uint64_t max_memkb);
+int xc_domain_set_tsc_info(xc_interface *xch, uint32_t domid, uint32_t tsc_mode, uint64_t elapsed_nsec,
+                           uint32_t gtsc_khz, uint32_t incarnation);
 int xc_domain_sethandle(xc_interface *xch, uint32_t domid, xen_domain_handle_t handle);
 int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsigned int max_domains,
                           struct xen_domctl_getdomaininfo *info);
 int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid, struct xen_domctl_getdomaininfo *info);   //@ >=4.18
 int xc_domain_hvm_getcontext(xc_interface *xch, uint32_t domid, uint8_t *ctxt_buf, uint32_t size);
+int xc_domain_hvm_getcontext_partial(xc_interface *xch, uint32_t domid, uint16_t typecode, uint16_t instance,
+                                     void *ctxt_buf, uint32_t size);
 int xc_domain_hvm_setcontext(xc_interface *xch, uint32_t domid, uint8_t *hvm_ctxt, uint32_t size);
+int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
+                                     unsigned int extent_order, unsigned int mem_flags, xen_pfn_t *extent_start);
+
+int xc_vcpu_getinfo(xc_interface *xch, uint32_t domid, uint32_t vcpu, struct xen_domctl_getvcpuinfo *info);
+
+int xc_sysctl(xc_interface *xch, struct xen_sysctl *sysctl);
+int xc_tbuf_enable(xc_interface *xch, unsigned long pages, unsigned long *mfn, unsigned long *size);
+int xc_tbuf_disable(xc_interface *xch);
+int xc_tbuf_set_size(xc_interface *xch, unsigned long size);
+int xc_tbuf_set_cpu_mask(xc_interface *xch, uint8_t *mask);
+int xc_tbuf_set_evt_mask(xc_interface *xch, uint32_t mask);
+
+/* libxenevtchn.so.1: stable */
+typedef struct xenevtchn_handle xenevtchn_handle;
+xenevtchn_handle *xenevtchn_open(xentoollog_logger *logger, unsigned open_flags);
+int xenevtchn_close(xenevtchn_handle *xce);
+int xenevtchn_fd(xenevtchn_handle *xce);
+int xenevtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq);
+int xenevtchn_pending(xenevtchn_handle *xce);
+int xenevtchn_unmask(xenevtchn_handle *xce, uint32_t port);
 
 /* libxentoollog.so.1: stable */
 xentoollog_logger *xtl_createlogger_stdiostream(void *f, int min_level, unsigned flags);
 void xtl_logger_destroy(xentoollog_logger *logger);
+
+/* libxenforeignmemory.so.1: stable */
+typedef struct xenforeignmemory_handle xenforeignmemory_handle;
+xenforeignmemory_handle *xenforeignmemory_open(xentoollog_logger *logger, unsigned open_flags);
+int xenforeignmemory_close(xenforeignmemory_handle *fmem);
+void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom, int prot, size_t pages,
+                           const xen_pfn_t *arr, int *err);
+int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr, size_t pages);
 
 /* the C library */
 void *fdopen(int fd, const char *mode);

@@ -22,9 +22,10 @@ from xenapic.errors import errno_name
 from xenapic.glossary import Topic, TopicKind, topics
 from xenapic.glossary.build import remedies_of, saved_by, spans
 from xenapic.model.acceleration import (
+    APIC_BITS,
     VcpuApic,
     arch_capabilities,
-    cpuid_bits,
+    cpuid_leaf,
     domain_choice,
     host_controls,
     vcpu_apic,
@@ -40,7 +41,8 @@ from xenapic.model.typical import TYPICAL
 from xenapic.policy.outlook import access_rows, hvm_leaf, rows
 from xenapic.policy.plan import Code, Plan, Refusal, plan
 from xenapic.policy.terms import EFFECTS, Aspect, Policy
-from xenapic.verify.recording import Report, Verdict, check_file
+from xenapic.verify.check import Report, Verdict
+from xenapic.verify.recording import check_file
 
 OBSERVED = Path(__file__).parent.parent / "tests" / "data" / "observed"
 RELEASED = XEN_RELEASES[-1]
@@ -307,7 +309,7 @@ def _told(result: Plan | None) -> str:
     if result is None:
         return "–"
     bits = hvm_leaf(result)
-    return "unknown" if bits is None else ", ".join(names(bits)) or "neither"
+    return "unknown" if bits is None else ", ".join(names(bits & APIC_BITS)) or "neither"
 
 
 def _verdict(answer: Plan | Refusal) -> str:
@@ -575,7 +577,7 @@ def told_table() -> str:
     def of(release: XenRelease) -> str:
         body = []
         for title, host, flags in _hosts_and_flags(release, OFFERS[1:4]):
-            bits = cpuid_bits(release, host, domain_choice(release, host, int(flags)))
+            bits = cpuid_leaf(release, host, domain_choice(release, host, int(flags))) & APIC_BITS
             hints = viridian_hints(host)
             word = arch_capabilities(release, host)
             reported = "no such field" if word is None else "|".join(names(word)) or "0"

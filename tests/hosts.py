@@ -10,6 +10,7 @@ from xenapic.model.bootlog import BootLog, parse
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
 from xenapic.model.info import PhysInfo, Version
+from xenapic.model.measured import Measurement
 from xenapic.model.rules import Situation
 
 VMX = (0, 1 << 5, 0, 0, 0, 0, 0, 0)
@@ -59,10 +60,11 @@ def host(
     log: bytes = INTEL_LOG,
     start: int = 0,
     probe: int | None = None,
+    measured: Measurement | None = None,
     **phys: Any,
 ) -> Host:
     read: BootLog = parse(log, start, commandline)
-    return describe(version(release, extra, commandline), physinfo(**phys), read, probe)
+    return describe(version(release, extra, commandline), physinfo(**phys), read, probe, measured)
 
 
 def development(capabilities: int, arch_capabilities: int, technology: Technology = Technology.VMX) -> Host:

@@ -19,6 +19,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xenapic.apic.controls import Controls
+    from xenapic.apic.state import ApicState
     from xenapic.domain import Domain, HvmRecord, hvm_records
     from xenapic.errors import (
         CallFailed,
@@ -27,11 +29,18 @@ if TYPE_CHECKING:
         DomainNotFound,
         HandleClosed,
         LibraryNotFound,
+        MeasureFailed,
         NoPrivilege,
         NoXen,
+        PolicyInvalid,
+        PolicyRefused,
+        ProbeFailed,
         Problem,
+        RecordingInvalid,
         ReleaseMismatch,
         ReleaseUnknown,
+        ReportInvalid,
+        TraceBusy,
         Unavailable,
         XenApicError,
     )
@@ -39,32 +48,51 @@ if TYPE_CHECKING:
     from xenapic.model.flags import ALTP2M, CDF, DOMINF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
     from xenapic.model.host import Answer, Fact, Host
     from xenapic.model.info import DomainInfo, PhysInfo, Version
+    from xenapic.model.measured import ControlWords, Measurement, VcpuControls
+    from xenapic.model.named import named_host
     from xenapic.model.owner import Owner
+    from xenapic.model.report import host_from_report
     from xenapic.model.ring import Origin, RingLine
+    from xenapic.policy.plan import Plan, Reason, Refusal, plan
+    from xenapic.policy.pool import PoolPlan, plan_pool
+    from xenapic.policy.terms import Aspect, GuestType, Policy, Want
+    from xenapic.probe.exits import ExitCounter, ExitReport, count_exits
     from xenapic.xen import Console, Xen, open
 
 __all__ = [
     "ALTP2M",
     "Answer",
+    "ApicState",
+    "Aspect",
     "CallFailed",
     "CDF",
     "ConfigInvalid",
     "ConfigRefused",
     "Console",
+    "Controls",
+    "ControlWords",
+    "count_exits",
     "Domain",
     "DomainConfig",
     "DomainInfo",
     "DomainNotFound",
     "DOMINF",
     "EMU",
+    "ExitCounter",
+    "ExitReport",
     "Fact",
+    "GuestType",
     "HandleClosed",
     "Host",
+    "host_from_report",
     "hvm_records",
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
+    "MeasureFailed",
+    "Measurement",
     "MISC",
+    "named_host",
     "NoPrivilege",
     "NoXen",
     "open",
@@ -73,18 +101,35 @@ __all__ = [
     "PHYSCAP",
     "PHYSCAP_X86",
     "PhysInfo",
+    "Plan",
+    "plan",
+    "plan_pool",
+    "Policy",
+    "PolicyInvalid",
+    "PolicyRefused",
+    "PoolPlan",
+    "ProbeFailed",
     "Problem",
+    "Reason",
+    "RecordingInvalid",
+    "Refusal",
     "ReleaseMismatch",
     "ReleaseUnknown",
+    "ReportInvalid",
     "RingLine",
     "Shutdown",
+    "TraceBusy",
     "Unavailable",
+    "VcpuControls",
     "Version",
+    "Want",
     "Xen",
     "XenApicError",
 ]
 
 _HOMES = {
+    "xenapic.apic.controls": ("Controls",),
+    "xenapic.apic.state": ("ApicState",),
     "xenapic.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
@@ -93,11 +138,18 @@ _HOMES = {
         "DomainNotFound",
         "HandleClosed",
         "LibraryNotFound",
+        "MeasureFailed",
         "NoPrivilege",
         "NoXen",
+        "PolicyInvalid",
+        "PolicyRefused",
+        "ProbeFailed",
         "Problem",
+        "RecordingInvalid",
         "ReleaseMismatch",
         "ReleaseUnknown",
+        "ReportInvalid",
+        "TraceBusy",
         "Unavailable",
         "XenApicError",
     ),
@@ -115,8 +167,15 @@ _HOMES = {
     ),
     "xenapic.model.host": ("Answer", "Fact", "Host"),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
+    "xenapic.model.named": ("named_host",),
+    "xenapic.model.measured": ("ControlWords", "Measurement", "VcpuControls"),
     "xenapic.model.owner": ("Owner",),
+    "xenapic.model.report": ("host_from_report",),
     "xenapic.model.ring": ("Origin", "RingLine"),
+    "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),
+    "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
+    "xenapic.policy.terms": ("Aspect", "GuestType", "Policy", "Want"),
+    "xenapic.probe.exits": ("ExitCounter", "ExitReport", "count_exits"),
     "xenapic.xen": ("Console", "Xen", "open"),
 }
 """Where each name of `__all__` lives; it is imported from there when first used."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
+from xenapic.memory import GuestMemory
 from xenapic.model.flags import (
     DOMINF,
     EMU,
@@ -23,11 +24,14 @@ from xenapic.model.flags import (
     Shutdown,
 )
 from xenapic.model.info import DomainInfo
+from xenapic.remembered import forget, rename
 
 if TYPE_CHECKING:
     from libxenctrl import DomainInfoStruct
 
     from xenapic.abi.handle import Handle
+    from xenapic.model.measured import VcpuControls
+    from xenapic.policy.terms import Policy
 
 __all__ = ["Domain", "HvmRecord", "hvm_records", "to_domain_info"]
 
@@ -47,6 +51,7 @@ class Domain:
     def __init__(self, handle: Handle, domid: int) -> None:
         self._handle = handle
         self.domid = domid
+        self.memory = GuestMemory(handle, domid)
         self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
         self._mark: UUID | None = None
         self._final_handle: UUID | None = None
@@ -68,20 +73,35 @@ class Domain:
         """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
         return to_domain_info(self._handle.domain_info(self.domid))
 
+    def policy(self) -> Policy | None:
+        """Return the policy the domain was created for; None when it has none, or none is remembered."""
+        from xenapic.remembered import recall
+
+        return recall(self.domid, self.info().handle)
+
+    def remember(self, policy: Policy) -> bool:
+        """Keep a policy for `policy`; return whether it could be kept."""
+        from xenapic.remembered import remember
+
+        return remember(self.domid, self._mark or self.info().handle, policy)
+
     def destroy(self) -> None:
         """Destroy the domain and free all it has; raise `DomainNotFound` when it is gone."""
         if self._guard is None or self._mark is None or not self._guard.alive:
+            forget(self.domid, self.info().handle)
             self._handle.domain_destroy(self.domid)
             return
         destroy_marked(self._handle, self.domid, self._mark)
+        forget(self.domid, self._mark)
         self._guard.detach()
 
     def release(self) -> None:
         """Hand the domain over: it lives on when this program ends, under its own handle."""
         if not self.owned:
             return
-        assert self._guard is not None and self._final_handle is not None
+        assert self._guard is not None and self._mark is not None and self._final_handle is not None
         self._handle.domain_sethandle(self.domid, self._final_handle.bytes)
+        rename(self.domid, self._mark, self._final_handle)
         self._guard.detach()
 
     def pause(self) -> None:
@@ -102,6 +122,10 @@ class Domain:
             raise ConfigInvalid(f"{kib} KiB is no amount of memory")
         self._handle.domain_setmaxmem(self.domid, kib)
 
+    def set_native_tsc(self) -> None:
+        """Let the domain, before it runs, read the processor's own TSC: RDTSC no longer leaves the guest."""
+        self._handle.domain_set_native_tsc(self.domid)
+
     def hvm_context(self) -> bytes:
         """Return the state of an HVM-type domain, in Xen's save format; see `hvm_records`."""
         return self._handle.hvm_getcontext(self.domid)
@@ -109,6 +133,18 @@ class Domain:
     def set_hvm_context(self, context: bytes) -> None:
         """Load the state of an HVM-type domain, in Xen's save format."""
         self._handle.hvm_setcontext(self.domid, context)
+
+    def controls(self) -> tuple[VcpuControls, ...]:
+        """Return what is in force on each vCPU of an HVM-type domain, running or not.
+
+        Read with debug key 'v' from Xen's console ring, which is left as it is; the vCPUs' local APICs
+        from their LAPIC records. On AMD there are no such controls: ``words`` is None. Raises
+        `MeasureFailed`, with what was seen instead, when the dump cannot be had beyond doubt, and
+        for a PV domain.
+        """
+        from xenapic.vmcs import read_controls
+
+        return read_controls(self._handle, self.domid)
 
     def __enter__(self) -> Domain:
         return self

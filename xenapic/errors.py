@@ -12,10 +12,14 @@ The tree::
     ├── CallFailed             libxenctrl or Xen answered with an errno
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
+    ├── PolicyRefused          no plan for the policy; refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
     ├── PolicyInvalid          a policy in terms that there are not
     ├── ReportInvalid          a file that is no report of a host
     ├── RecordingInvalid       a file that is no recording of a Xen
+    ├── MeasureFailed          the controls in force could not be read
+    ├── ProbeFailed            the probe guest gave no answer that can be used
+    ├── TraceBusy              Xen's trace buffers are another's, or were left behind
     └── HandleClosed
 
 The codes are stable; the texts are for people and may be improved.
@@ -27,7 +31,8 @@ import errno as _errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from enum import Enum
+from typing import Any, ClassVar
 
 __all__ = [
     "CallFailed",
@@ -36,14 +41,19 @@ __all__ = [
     "DomainNotFound",
     "HandleClosed",
     "LibraryNotFound",
+    "MeasureFailed",
     "NoPrivilege",
     "NoXen",
+    "ProbeFailed",
     "Problem",
     "PolicyInvalid",
+    "PolicyRefused",
     "RecordingInvalid",
     "ReportInvalid",
     "ReleaseMismatch",
     "ReleaseUnknown",
+    "TraceBusy",
+    "TraceUse",
     "Unavailable",
     "XenApicError",
     "errno_name",
@@ -110,6 +120,20 @@ class HandleClosed(XenApicError):
     code = "handle-closed"
 
 
+class MeasureFailed(XenApicError):
+    """The controls in force could not be read, or not beyond doubt; ``seen`` says what was read instead."""
+
+    code = "measure-failed"
+
+    def __init__(self, message: str, seen: Sequence[str] = ()) -> None:
+        self.message = message
+        self.seen = tuple(seen)
+        super().__init__(f"{message}; seen: {', '.join(self.seen)}" if self.seen else message)
+
+    def __reduce__(self) -> tuple[type[MeasureFailed], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.message, self.seen)
+
+
 class ConfigInvalid(XenApicError, ValueError):
     """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
 
@@ -132,6 +156,38 @@ class RecordingInvalid(XenApicError, ValueError):
     """A file that should hold a recording of a real Xen does not."""
 
     code = "recording-invalid"
+
+
+class ProbeFailed(XenApicError):
+    """The probe guest broke, died, did not answer in time, or could not tell an exit from none."""
+
+    code = "probe-failed"
+
+
+class TraceUse(Enum):
+    """Who stands in the way of tracing."""
+
+    READ = "read"
+    """Another tracer reads the buffers at this moment."""
+    LEFT_BY_US = "left-by-us"
+    """A xenapic that was killed could not put its settings back."""
+    UNREAD = "unread"
+    """The buffers hold records that another tracer left unread."""
+    ON = "on"
+    """Tracing is switched on, though nobody reads."""
+
+
+class TraceBusy(XenApicError):
+    """Xen's trace buffers, of which there is one set, are not free; ``use`` says in what way."""
+
+    code = "trace-busy"
+
+    def __init__(self, use: TraceUse, message: str) -> None:
+        self.use = use
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[TraceBusy], tuple[TraceUse, str]]:
+        return type(self), (self.use, str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +221,16 @@ class ConfigRefused(XenApicError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PolicyRefused(XenApicError):
+    """A policy cannot be kept on this host; ``reasons`` holds every one (`xenapic.policy.plan.Reason`)."""
+
+    code = "policy-refused"
+
+    def __init__(self, reasons: Sequence[Any]) -> None:
+        self.reasons: tuple[Any, ...] = tuple(reasons)
+        super().__init__("\n".join(map(str, self.reasons)))
 
 
 class CallFailed(XenApicError):

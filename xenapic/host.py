@@ -10,6 +10,7 @@ from xenapic.model.bootlog import parse
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
 from xenapic.model.info import PhysInfo, Version
+from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
 
 if TYPE_CHECKING:
@@ -54,19 +55,19 @@ def ask_physinfo(handle: Handle) -> PhysInfo:
     )
 
 
-def ask_host(handle: Handle, probe: bool = False) -> Host:
+def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None = None) -> Host:
     """Gather what Xen, its command line and its log say; the log is read, never cleared.
 
     With ``probe`` the per-domain interface is asked for by a create that cannot
-    succeed, if nothing else tells (`probe_interface`).
+    succeed, if nothing else tells (`probe_interface`). ``measured`` outweighs every other source.
     """
     version, physinfo = ask_version(handle), ask_physinfo(handle)
     ring = handle.read_console()
     log = parse(ring.data, ring.start, version.commandline)
-    host = describe(version, physinfo, log)
+    host = describe(version, physinfo, log, measured=measured)
     if probe and not host.interface.known:
         number = probe_interface(handle, physinfo)
-        host = describe(version, physinfo, log, probe=number)
+        host = describe(version, physinfo, log, probe=number, measured=measured)
     return host
 
 

@@ -8,21 +8,35 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Library, load
 from xenapic.domain import Domain, to_domain_info
-from xenapic.errors import CallFailed, ConfigInvalid, ConfigRefused, DomainNotFound, Problem
+from xenapic.errors import (
+    CallFailed,
+    ConfigInvalid,
+    ConfigRefused,
+    DomainNotFound,
+    PolicyRefused,
+    Problem,
+)
 from xenapic.host import ask_host, ask_physinfo, ask_version
 from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.flags import EMU, MISC
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
+from xenapic.model.measured import Measurement
 from xenapic.model.ring import Origin, RingLine, ring_lines
 from xenapic.model.rules import Situation, check, to_request
 from xenapic.owners import OwnerState, owner_state, released_mark, this_process
 
-__all__ = ["Console", "Xen", "open"]
+if TYPE_CHECKING:
+    from xenapic.policy.plan import Plan, Refusal
+    from xenapic.policy.terms import GuestType, Policy
+
+__all__ = ["Console", "Xen", "guest_type_of", "open"]
 
 
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
@@ -46,6 +60,7 @@ class Xen:
         self._handle = Handle(library if isinstance(library, Library) else load(library))
         self._version: Version | None = None
         self._host: Host | None = None
+        self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
         self.console = Console(self._handle)
 
@@ -84,10 +99,28 @@ class Xen:
         """Return what is known of APIC acceleration on this host, each fact with its source.
 
         ``probe`` settles whether the per-domain interface exists where nothing else
-        tells, with one create that cannot succeed (`xenapic.host.probe_interface`).
+        tells, with one create that cannot succeed (`xenapic.host.probe_interface`). After
+        `measure` the VMX controls are answered from what was measured.
         """
-        self._host = ask_host(self._handle, probe)
+        self._host = ask_host(self._handle, probe, self._measurement)
         return self._host
+
+    def measure(self, policy: Policy | None = None) -> Measurement:
+        """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
+
+        A domain without memory is created, never run, and destroyed. Debug key 'v' is pressed a few
+        times; each makes Xen print about 3 KiB for each vCPU of every HVM-type domain of the host. From
+        then on `host` answers from the measurement, unless it was made for a policy. Raises
+        `MeasureFailed` when the console ring does not yield it, and `ConfigRefused`, `PolicyRefused`
+        or `CallFailed` when the domain cannot be created.
+        """
+        from xenapic.measure import measure
+
+        if policy is not None:
+            return measure(self._handle, self.host(), lambda config: self.create_domain(config, policy))
+        self._measurement = measure(self._handle, self.host(), self.create_domain)
+        self._host = None
+        return self._measurement
 
     def domains(self) -> list[DomainInfo]:
         """Return every domain, as one hypercall saw them."""
@@ -107,23 +140,60 @@ class Xen:
             if info.owner is not None and owner_state(info.owner) is OwnerState.ORPHAN
         ]
 
-    def check(self, config: DomainConfig) -> tuple[Problem, ...]:
-        """Return every reason why this Xen would not create the domain; nothing is created."""
-        return check(config, self._situation(config))
+    def check(self, config: DomainConfig, policy: Policy | None = None) -> tuple[Problem, ...]:
+        """Return every reason why this Xen would not create the domain; nothing is created.
 
-    def create_domain(self, config: DomainConfig) -> Domain:
+        With a policy, the config is checked with the flags of its plan; raises
+        `PolicyRefused` when there is none.
+        """
+        if policy is None:
+            return check(config, self._situation(config))
+        config = self._planned(config, policy)
+        found = check(config, self._situation(config))
+        return tuple(one for one in found if one.code not in policy.accept)
+
+    def plan(self, policy: Policy, guest_type: GuestType | None = None) -> Plan | Refusal:
+        """Return a plan for the policy on this host, or every reason against it; nothing is created.
+
+        The guest is PVH when no type is given.
+        """
+        from xenapic.policy.plan import plan
+        from xenapic.policy.terms import GuestType
+
+        return plan(policy, self._host or self.host(), guest_type or GuestType.PVH)
+
+    def create_domain(self, config: DomainConfig, policy: Policy | None = None) -> Domain:
         """Create a domain; use it in a ``with`` block, or `Domain.release` it.
 
-        Raises `ConfigRefused` with every reason, before Xen is called, and
-        `CallFailed` when Xen refuses all the same.
+        With a policy, its plan sets the assisted flags, and the domain remembers it
+        (`Domain.policy`). Raises `PolicyRefused` or `ConfigRefused` with every reason,
+        before Xen is called, and `CallFailed` when Xen refuses all the same.
         """
-        situation = self._situation(config)
-        problems = check(config, situation)
+        problems = self.check(config, policy)
         if problems:
             raise ConfigRefused(problems)
+        if policy is not None:
+            config = self._planned(config, policy)
         mark = this_process().to_handle()
         final = config.handle or released_mark().to_handle()
-        return self._create(to_request(config, situation.host), mark, final)
+        domain = self._create(to_request(config, self._host or self.host()), mark, final)
+        if policy is not None:
+            domain.remember(policy)
+        return domain
+
+    def _planned(self, config: DomainConfig, policy: Policy) -> DomainConfig:
+        """Return the config with the flags that the policy's plan chose, where there is a choice."""
+        from xenapic.policy.plan import Refusal
+
+        found = self.plan(policy, guest_type_of(config))
+        if isinstance(found, Refusal):
+            raise PolicyRefused(found.reasons)
+        if not found.host.interface or not config.is_hvm:
+            return config
+        return config.replace(
+            assisted_xapic=MISC.ASSISTED_XAPIC in found.misc_flags,
+            assisted_x2apic=MISC.ASSISTED_X2APIC in found.misc_flags,
+        )
 
     def debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys; what they print goes into the console ring."""
@@ -143,10 +213,11 @@ class Xen:
             raise
         except BaseException:
             # Ctrl-C may strike between Xen's answer and the line that keeps it: look for the mark.
-            self._destroy_by_mark(mark)
+            self.destroy_by_mark(mark)
             raise
 
-    def _destroy_by_mark(self, mark: UUID) -> None:
+    def destroy_by_mark(self, mark: UUID) -> None:
+        """Destroy the domain that bears a mark, if there is one: for a create that was interrupted."""
         for info in self.domains():
             if info.handle == mark:
                 self._handle.domain_destroy(info.domid)
@@ -169,6 +240,15 @@ class Xen:
         except DomainNotFound:
             return False
         return True
+
+
+def guest_type_of(config: DomainConfig) -> GuestType:
+    """Return the kind of guest that a config makes."""
+    from xenapic.policy.terms import GuestType
+
+    if not config.is_hvm:
+        return GuestType.PV
+    return GuestType.PVH if config.emulation_flags == EMU.LAPIC else GuestType.HVM
 
 
 ALIKE = (

@@ -93,6 +93,8 @@ def test_one_wheel_serves_all(tmp_path: Path) -> None:
         "xenapic/cli/schemas/host.json",
         "xenapic/lab/guest/init",
         "xenapic/lab/guest/loader.bin",
+        "xenapic/probe/guest/probe.S",
+        "xenapic/probe/guest/probe.bin",
     } <= names
 
 

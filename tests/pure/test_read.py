@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import host
+from xenapic.apic.state import ApicState
 from xenapic.cli.show import SCHEMAS, host_json
 from xenapic.errors import PolicyInvalid, ReportInvalid
 from xenapic.model.flags import PHYSCAP_X86
 from xenapic.model.host import Host
+from xenapic.model.measured import ControlWords, Measurement
 from xenapic.model.report import host_from_report
 from xenapic.policy.read import from_file, from_toml, from_words, from_xl_cfg
 from xenapic.policy.terms import Aspect, GuestType, Policy, Want
@@ -153,6 +155,11 @@ def test_a_file_is_named_in_the_error(tmp_path: Path) -> None:
     assert from_file(path) == (Policy(), GuestType.PVH)
 
 
+MEASURED = Measurement(
+    {state: ControlWords(0x3F, 0xB6A065FE, 0x17CB, 0) for state in ApicState}, "pressed a key", "", 1e9
+)
+
+
 def report(made: Host) -> object:
     return json.loads(json.dumps({"schema": "xenapic/host/1", **host_json(made)}))
 
@@ -167,7 +174,7 @@ def test_a_report_reads_back(made: Host) -> None:
     assert again.release == made.release and again.technology is made.technology
     assert (again.version, again.physinfo) == (made.version, made.physinfo)
     assert (again.interface, again.assisted_xapic) == (made.interface, made.assisted_xapic)
-    assert again.grant_limits == made.grant_limits
+    assert again.grant_limits == made.grant_limits and again.measured == made.measured
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"schema": "xenapic/info/1"}, {"schema": "xenapic/host/1"}])

@@ -16,7 +16,8 @@ from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
 from xenapic.errors import RecordingInvalid
 from xenapic.model import acceleration
-from xenapic.verify.recording import Verdict, check_file, check_recording
+from xenapic.verify.check import Verdict
+from xenapic.verify.recording import check_file, check_recording
 
 OBSERVED = sorted((Path(__file__).parent.parent / "data" / "observed").glob("*.json"))
 BROADWELL = next(path for path in OBSERVED if path.stem.endswith("broadwell_ult"))
@@ -102,7 +103,8 @@ def test_a_cost_that_tells_nothing_is_not_counted(broadwell: Any) -> None:
     broadwell["guest"][0]["accesses"][0]["ticks_per_access"] = 200
     report = check_recording(broadwell, "x")
     assert report.ok and any(one.why == "the cost does not tell" for one in report.of(Verdict.NOT_COVERED))
-    broadwell["guest"][0]["calibration"] = {"stays_below": 150, "leaves_above": 180}
+    broadwell["guest"][0]["calibration"] = {"threshold": 180}
+    broadwell["guest"][0]["accesses"][0]["ticks_min"] = 200
     assert wrong(broadwell)
 
 

@@ -59,6 +59,10 @@ def cpu_record(abi):
     return bytes(data)
 
 
+def load_abi(release):
+    return json.loads(Path(f"/checkout/tests/data/abi/xen-{release}.json").read_text())
+
+
 def fill_memory(release, domid, pages):
     xenctrl = ctypes.CDLL(f"libxenctrl.so.{release}", use_errno=True)
     foreign = ctypes.CDLL("libxenforeignmemory.so.1", use_errno=True)
@@ -85,7 +89,7 @@ def main(times):
     with xenapic.open() as xen:
         before = {key: fact.answer.value for key, fact in xen.host().features.items()}
         release = xen.version.release
-        abi = json.loads(Path(f"/checkout/tests/data/abi/xen-{release}.json").read_text())
+        abi = load_abi(release)
         with xen.create_domain(DomainConfig.pvh()) as domain:
             domain.set_max_vcpus(1)
             domain.set_max_mem(8192)
@@ -122,4 +126,5 @@ def main(times):
     )
 
 
-main(int(sys.argv[1]))
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

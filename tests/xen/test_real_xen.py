@@ -16,10 +16,11 @@ HERE = Path(__file__).parent
 RELEASES = ("4.17", "4.20")
 
 
-def in_dom0(xen_lab: Any, script: str, *args: object, **where: Any) -> dict[str, Any]:
-    done = xen_lab.run(
-        ["python3", f"/{script}", *map(str, args)], files={f"/{script}": HERE / script}, timeout=900, **where
-    )
+def in_dom0(
+    xen_lab: Any, script: str, *args: object, needs: tuple[str, ...] = (), **where: Any
+) -> dict[str, Any]:
+    files = {f"/{name}": HERE / name for name in (script, *needs)}
+    done = xen_lab.run(["python3", f"/{script}", *map(str, args)], files=files, timeout=900, **where)
     assert done.status == 0, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -148,3 +149,145 @@ def test_layout_against_trixies_headers(tmp_path: Path) -> None:
     row, compiler = known("4.20"), shutil.which("gcc")
     assert row is not None and compiler is not None
     check_headers(row, tmp_path / "headers" / "usr" / "include", tmp_path, compiler)
+
+
+VPID = 0x20
+"""'Enable VPID', which Xen sets in SecondaryExec when the vCPU runs for the first time."""
+BROADWELL = {
+    "disabled": [0x3F, 0xB6A065FE, 0x17CA, 0],
+    "xapic": [0x3F, 0xB6A065FE, 0x17CB, 0],
+    "x2apic": [0x3F, 0xB6A065FE, 0x17DA, 0],
+    "xapic-relocated": [0x3F, 0xB6A065FE, 0x17CA, 0],
+}
+
+
+def in_dom0_measured(xen_lab: Any, **where: Any) -> dict[str, Any]:
+    found = in_dom0(xen_lab, "dom0_measure.py", needs=("dom0_guest.py",), **where)
+    jsonschema.validate(found["document"], json.loads(schema_text("host")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def intel(xen_lab: Any) -> dict[str, Any]:
+    options = ["console_timestamps=datems", "conring_size=32k"]
+    return in_dom0_measured(xen_lab, machine="broadwell_ult", xen="4.17", xen_args=options)
+
+
+def test_measuring_an_intel_host(intel: dict[str, Any]) -> None:
+    assert intel["words"] == BROADWELL
+    assert intel["before"]["virtualize_x2apic_mode"] == intel["before"]["tertiary_controls"] == "unknown"
+    after = {key: answer for key, (answer, _source) in intel["features"].items()}
+    assert "unknown" not in after.values()
+    assert {**intel["before"], "virtualize_x2apic_mode": "yes", "tertiary_controls": "no"} == after
+    assert intel["document"]["measurement"]["states"]["x2apic"]["secondary"] == 0x17DA
+    assert intel["left"] == intel["left at last"] == [0]
+
+
+def test_controls_of_domains(intel: dict[str, Any]) -> None:
+    never = "the vCPU is not initialised: no state was ever loaded into it"
+    assert intel["controls"] == [
+        ["x2apic", 0x17DA, ""],
+        ["xapic-relocated", 0x17CA, ""],
+        ["disabled", 0x17CA, ""],
+        ["xapic", 0x17CB, ""],
+        ["xapic", None, never],
+    ]
+    assert "is PV" in intel["pv"]
+
+
+def test_more_vcpus_than_the_ring_has_room_for(intel: dict[str, Any]) -> None:
+    assert intel["crowded"] == BROADWELL
+    assert "the ring holds 32768" in intel["first of many"] and "conring_size=" in intel["first of many"]
+
+
+def test_two_measure_while_a_guest_floods_and_others_press_keys(intel: dict[str, Any]) -> None:
+    assert intel["flooded here"] == BROADWELL
+    assert intel["flooded there"] == [BROADWELL, BROADWELL]
+    assert intel["flooding guest"] == [["xapic", 0x17CB | VPID, ""]]
+    assert intel["guest used"] > 0 and intel["forged lines"] > 0
+
+
+def test_measuring_cut_short_leaves_nothing(intel: dict[str, Any]) -> None:
+    assert intel["interrupted"] == [0]
+    assert len(intel["killed"]) == 2  # what destroy --orphans then removed
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_measuring_an_amd_host(xen_lab: Any, release: str) -> None:
+    found = in_dom0_measured(xen_lab, machine="epyc", xen=release)
+    assert found["words"] == {} and "SVM" in found["why_not"]
+    ((state, words, why_not),) = found["controls"]
+    assert (state, words) == ("x2apic", None) and "SVM" in why_not
+    assert found["left"] == found["left at last"] == [0]
+
+
+@pytest.fixture(
+    params=[("epyc", "4.20"), ("broadwell_ult", "4.17")], ids=lambda param: "-".join(param), scope="module"
+)
+def exits(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, dict[str, Any]]:
+    machine, release = request.param
+    return machine, in_dom0(xen_lab, "dom0_exits.py", needs=("dom0_guest.py",), machine=machine, xen=release)
+
+
+EXITS = {
+    "broadwell_ult": {
+        (10, None, None): 101,
+        (31, None, None): 31,
+        (31, "APIC_BASE", "read"): 18,
+        (32, "APIC_BASE", "write"): 1,
+        (44, "TMCCT", "read"): 53,
+        (56, None, "write"): 43,  # TMICT; nothing tells
+        (31, "TMCCT", "read"): 19,
+        (32, "TMICT", "write"): 29,
+        (12, None, None): 1,
+    },
+    "epyc": {
+        (0x72, None, None): 101,
+        (0x7C, None, None): 31,
+        (0x7C, "APIC_BASE", "read"): 18,
+        (0x7C, "APIC_BASE", "write"): 1,
+        (0x400, "TMCCT", "read"): 53,
+        (0x400, "LVR", "read"): 71,
+        (0x400, "TMICT", "write"): 43,
+        (0x400, "EOI", "write"): 23,
+        (0x7C, "TMCCT", "read"): 19,
+        (0x7C, "LVR", "read"): 11,
+        (0x7C, "TMICT", "write"): 29,
+        (0x7C, "EOI", "write"): 37,
+        (0x78, None, None): 1,
+    },
+}
+"""What the guest of ``dom0_exits.py`` does. On Intel its accesses to LVR and EOI stay within."""
+FROM_OUTSIDE = (1, 7, 0x60, 0x64)
+
+
+def test_exits_are_counted_exactly(exits: tuple[str, dict[str, Any]]) -> None:
+    machine, found = exits
+    known = found["known"]
+    counted = {
+        (one["reason"], one["register"], one["access"]): one["count"]
+        for one in known["exits"]
+        if one["reason"] not in FROM_OUTSIDE
+    }
+    assert known["complete"] and counted == EXITS[machine]
+    jsonschema.validate({"schema": "xenapic/exits/1", **known}, json.loads(schema_text("exits")))
+
+
+def test_lost_records_are_said(exits: tuple[str, dict[str, Any]]) -> None:
+    lost = exits[1]["lost"]
+    assert lost["lost_records"] > 1000 and not lost["complete"]
+    assert 1000 < lost["total"] < 20000 and lost["unattributed"] == 0
+
+
+def test_trace_settings_are_put_back_and_a_busy_tracer_is_left_alone(
+    exits: tuple[str, dict[str, Any]],
+) -> None:
+    found = exits[1]
+    assert found["mask at boot"] == found["mask after"] == 0x0FFFF000
+    assert found["mask of another kept"] and found["while counting"] == "read"
+    assert (found["unread"], found["on"], found["recovered"]) == ("unread", "on", [True, False])
+    for name in ("ctrl-c", "term"):
+        assert found[name]["status"] == 0 and found[name]["counted"] > 0
+        assert found[name]["mask"] and found[name]["free"] == "free"
+    assert (found["kill"]["status"], found["kill"]["free"]) == (-9, "left-by-us")
+    assert found["recovery"] == [0, "free"]

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import mmap
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +31,16 @@ from xenapic.errors import (
 )
 
 if TYPE_CHECKING:
-    from libxenctrl import CreateDomainStruct, DomainInfoStruct, PhysInfoStruct, XcInterface
+    from libxenctrl import (
+        CreateDomainStruct,
+        DomainInfoStruct,
+        HvmLapicStruct,
+        PhysInfoStruct,
+        TraceOpStruct,
+        VcpuInfoStruct,
+        XcInterface,
+        XenForeignMemory,
+    )
 
 __all__ = ["ConsoleChunk", "Handle"]
 
@@ -42,9 +54,20 @@ XENVER_capabilities = 3
 XENVER_changeset = 4
 XENVER_commandline = 9
 
+HVM_SAVE_LAPIC = 5
+"""``HVM_SAVE_CODE(LAPIC)`` (``xen/include/public/arch-x86/hvm/save.h``)."""
+
+XEN_CPUID_TSC_MODE_NEVER_EMULATE = 2
+"""``XEN_CPUID_TSC_MODE_NEVER_EMULATE`` (``xen/include/public/arch-x86/cpuid.h``); older ones know it as
+``TSC_MODE_NEVER_EMULATE``."""
+
+XEN_SYSCTL_tbuf_op = 2
+XEN_SYSCTL_TBUFOP_get_info = 0
+
 DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
 
+OF_A_DOMAIN = ("xc_domain_", "xc_vcpu_", "xenforeignmemory_map")
 FIRST_LIST = 256
 """Domains asked for at first; doubled until all fit, so that a list is one hypercall's snapshot."""
 RING_READ_BYTES = 1 << 16
@@ -69,6 +92,7 @@ class Handle:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._xch: XcInterface | None = None
+        self._foreign: XenForeignMemory | None = None
         self._log = ToolLog(self.library)
         try:
             self._xch = self._open()
@@ -82,8 +106,11 @@ class Handle:
         """Close the handle; a second call does nothing. In a forked child it leaves the parent's alone."""
         with self._lock:
             xch, self._xch = self._xch, None
+            foreign, self._foreign = self._foreign, None
             if self._pid != os.getpid():
                 return
+            if foreign is not None:
+                self.library.foreign.xenforeignmemory_close(foreign)
             if xch is not None:
                 self.library.xenctrl.xc_interface_close(xch)
             self._log.close()
@@ -149,7 +176,8 @@ class Handle:
         """Read Xen's console ring from a position on (None: all that is there); the ring is left as it is."""
         chunk = self._read_console_once(start)
         data, first, end = bytearray(chunk.data), chunk.start, chunk.end
-        while chunk.data:
+        # A read that is not full has caught up with the writer; asking until nothing is left may never end.
+        while len(chunk.data) == RING_READ_BYTES:
             chunk = self._read_console_once(end)
             if chunk.data and chunk.start != end:  # overtaken by the writer: what we hold is not contiguous
                 data.clear()
@@ -158,14 +186,20 @@ class Handle:
             end = chunk.end
         return ConsoleChunk(bytes(data), first, end)
 
+    def oldest_in_console(self) -> int:
+        """Return the position of the oldest byte that Xen's console ring holds."""
+        return self._read_console_once(None, room=1).start
+
     def clear_console(self) -> None:
         """Empty Xen's console ring, for every reader: Xen forgets what a clearing read returned."""
         while self._read_console_once(None, clear=True).data:
             pass
 
-    def _read_console_once(self, start: int | None, clear: bool = False) -> ConsoleChunk:
-        buffer = self._ffi.new("char[]", RING_READ_BYTES)
-        count = self._ffi.new("unsigned int *", RING_READ_BYTES)
+    def _read_console_once(
+        self, start: int | None, clear: bool = False, room: int = RING_READ_BYTES
+    ) -> ConsoleChunk:
+        buffer = self._ffi.new("char[]", room)
+        count = self._ffi.new("unsigned int *", room)
         index = self._ffi.new("uint32_t *", start or 0)
         what = "clear Xen's console ring" if clear else "read Xen's console ring"
         self._do("xc_readconsolering", what, buffer, count, clear, start is not None, index)
@@ -206,6 +240,11 @@ class Handle:
     def domain_setmaxmem(self, domid: int, kib: int) -> None:
         """Limit a domain's memory, in KiB."""
         self._do("xc_domain_setmaxmem", f"limit domain {domid} to {kib} KiB", domid, kib)
+
+    def domain_set_native_tsc(self, domid: int) -> None:
+        """Let a domain that has not run read the processor's own TSC."""
+        asked = f"give domain {domid} the native TSC"
+        self._do("xc_domain_set_tsc_info", asked, domid, XEN_CPUID_TSC_MODE_NEVER_EMULATE, 0, 0, 0)
 
     def domain_sethandle(self, domid: int, handle: bytes) -> None:
         """Set a domain's handle (16 bytes)."""
@@ -252,6 +291,121 @@ class Handle:
             "xc_domain_hvm_setcontext", f"set the HVM context of domain {domid}", domid, buffer, len(context)
         )
 
+    def hvm_lapic(self, domid: int, vcpu: int) -> HvmLapicStruct:
+        """Return ``struct hvm_hw_lapic`` of one vCPU; only that vCPU is paused meanwhile, by Xen."""
+        lapic: HvmLapicStruct = self._ffi.new("struct hvm_hw_lapic *")
+        self._do(
+            "xc_domain_hvm_getcontext_partial",
+            f"get the local APIC of vCPU {vcpu} of domain {domid}",
+            domid,
+            HVM_SAVE_LAPIC,
+            vcpu,
+            lapic,
+            self._ffi.sizeof("struct hvm_hw_lapic"),
+        )
+        return lapic
+
+    def hvm_cpu_data(self, values: Mapping[str, int]) -> bytes:
+        """Return the data of a CPU record: ``struct hvm_hw_cpu`` with these fields, all others 0."""
+        return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_cpu *", dict(values))))
+
+    def hvm_lapic_data(self, values: Mapping[str, int]) -> bytes:
+        """Return the data of a LAPIC record: ``struct hvm_hw_lapic`` with these fields, all others 0."""
+        return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_lapic *", dict(values))))
+
+    def vcpu_info(self, domid: int, vcpu: int) -> VcpuInfoStruct:
+        """Return ``struct xen_domctl_getvcpuinfo``: where a vCPU is, and whether it runs."""
+        info: VcpuInfoStruct = self._ffi.new("struct xen_domctl_getvcpuinfo *")
+        self._do("xc_vcpu_getinfo", f"ask about vCPU {vcpu} of domain {domid}", domid, vcpu, info)
+        return info
+
+    # -- guests' memory -------------------------------------------------------------------------
+
+    def populate_physmap(self, domid: int, frames: Sequence[int]) -> None:
+        """Give a domain a page of memory at each of these frame numbers."""
+        extents = self._ffi.new("xen_pfn_t[]", frames)
+        asked = f"give domain {domid} {len(frames)} pages of memory"
+        self._do("xc_domain_populate_physmap_exact", asked, domid, len(frames), 0, 0, extents)
+
+    def foreign_read(self, domid: int, frames: Sequence[int], offset: int, size: int) -> bytes:
+        """Return ``size`` bytes of a domain's memory, ``offset`` bytes from the start of these frames."""
+        with self._mapped(domid, frames, mmap.PROT_READ, f"read memory of domain {domid}") as at:
+            return bytes(self._ffi.buffer(at + offset, size))
+
+    def foreign_write(self, domid: int, frames: Sequence[int], offset: int, data: bytes) -> None:
+        """Write into a domain's memory, ``offset`` bytes from the start of these frames."""
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        with self._mapped(domid, frames, protection, f"write memory of domain {domid}") as at:
+            self._ffi.memmove(at + offset, data, len(data))
+
+    @contextmanager
+    def _mapped(self, domid: int, frames: Sequence[int], protection: int, asked: str) -> Iterator[Any]:
+        """Map frames of a domain as ``char *``, under the lock, for as long as the block lasts."""
+        foreign = self.library.foreign
+        found: list[Any] = []
+        arguments = (domid, protection, len(frames), self._ffi.new("xen_pfn_t[]", frames), self._ffi.NULL)
+        with self._lock:
+            self._usable()
+            fmem = self._open_foreign(asked)
+            try:
+                # In one go, so that Ctrl-C cannot strike while nobody holds the address.
+                found.extend(starmap(foreign.xenforeignmemory_map, [(fmem, *arguments)]))
+                number = self._ffi.errno
+                if found[0] != self._ffi.NULL:
+                    yield self._ffi.cast("char *", found[0])
+            finally:
+                said = self._log.drain()
+                if found and found[0] != self._ffi.NULL:
+                    foreign.xenforeignmemory_unmap(fmem, found[0], len(frames))
+        if found[0] == self._ffi.NULL:
+            raise self._failure("xenforeignmemory_map", number, asked, said)
+
+    def _open_foreign(self, asked: str) -> XenForeignMemory:
+        if self._foreign is None:
+            fmem = self.library.foreign.xenforeignmemory_open(self._log.logger, 0)
+            if fmem == self._ffi.NULL:
+                raise self._failure("xenforeignmemory_open", self._ffi.errno, asked, self._log.drain())
+            self._foreign = fmem
+        return self._foreign
+
+    # -- the trace buffers --------------------------------------------------------------------
+
+    def trace_info(self) -> TraceOpStruct:
+        """Return ``struct xen_sysctl_tbuf_op``: the event mask, and frame and bytes of the directory.
+
+        Nothing is switched on, which ``xc_tbuf_enable`` would do. The frame is 0 while
+        there are no buffers. ENOSYS: a Xen built without ``CONFIG_TRACEBUFFER``.
+        """
+        sysctl = self._ffi.new("struct xen_sysctl *", {"cmd": XEN_SYSCTL_tbuf_op})
+        sysctl.u.tbuf_op.cmd = XEN_SYSCTL_TBUFOP_get_info
+        self._do("xc_sysctl", "ask about Xen's trace buffers", sysctl)
+        # A copy: the part does not keep the whole alive.
+        info: TraceOpStruct = self._ffi.new("struct xen_sysctl_tbuf_op *", sysctl.u.tbuf_op)
+        return info
+
+    def trace_allocate(self, pages: int) -> None:
+        """Allocate buffers of so many pages for each CPU, for good, and switch tracing on."""
+        self._do("xc_tbuf_set_size", f"allocate {pages} pages of trace buffer for each CPU", pages)
+
+    def trace_enable(self, pages: int) -> None:
+        """Switch tracing on; ``pages`` is the size that the buffers have."""
+        out = self._ffi.new("unsigned long[2]")
+        self._do("xc_tbuf_enable", "switch tracing on", pages, out, out + 1)
+
+    def trace_disable(self) -> None:
+        """Switch tracing off. Xen forgets how many records it has lost and not yet told of."""
+        self._do("xc_tbuf_disable", "switch tracing off")
+
+    def trace_set_event_mask(self, mask: int) -> None:
+        """Choose the classes and subclasses of events that are recorded."""
+        self._do("xc_tbuf_set_evt_mask", f"set Xen's trace event mask to {mask:#x}", mask)
+
+    def trace_all_cpus(self) -> None:
+        """Record on every CPU; which ones it was before, Xen does not tell."""
+        size = self.library.xenctrl.xc_get_cpumap_size(self._usable())
+        mask = self._ffi.new("uint8_t[]", b"\xff" * max(size, 1))
+        self._do("xc_tbuf_set_cpu_mask", "trace every CPU", mask)
+
     # -- the one place where C is called --------------------------------------------------------
 
     def _do(self, name: str, asked: str, *args: Any) -> int:
@@ -289,7 +443,8 @@ class Handle:
         return f"{kind}: {detail}" if detail else kind
 
     def _failure(self, name: str, number: int, asked: str, said: str) -> Exception:
-        if number == errno.ESRCH and name.startswith("xc_domain_") and name != "xc_domain_create":
+        of_domain = name.startswith(OF_A_DOMAIN) and name != "xc_domain_create"
+        if number == errno.ESRCH and of_domain:
             return DomainNotFound(name, number, asked, said)
         if number == errno.EPERM:
             return NoPrivilege(

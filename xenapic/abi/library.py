@@ -24,13 +24,16 @@ from xenapic.abi.releases import RELEASES, Release, release, soname
 from xenapic.errors import LibraryNotFound, ReleaseUnknown
 
 if TYPE_CHECKING:
-    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenToolLog
+    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenEvtchn, LibXenForeignMemory, LibXenToolLog
 
 __all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
 
 ENVIRONMENT = "XENAPIC_LIBXENCTRL"
 SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
 TOOLLOG_SONAME = "libxentoollog.so.1"
+FOREIGN_SONAME = "libxenforeignmemory.so.1"
+EVTCHN_SONAME = "libxenevtchn.so.1"
+"""Both stable; libxenctrl itself needs them, so they are there."""
 SYSFS_VERSION = Path("/sys/hypervisor/version")
 SEARCHED_BY_HAND = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
@@ -44,8 +47,10 @@ class Library:
     """What the dynamic linker was given."""
     ffi: FFI
     xenctrl: LibXenCtrl
+    foreign: LibXenForeignMemory
     toollog: LibXenToolLog
     libc: LibC
+    evtchn: LibXenEvtchn
 
 
 def load(library: str | os.PathLike[str] | None = None) -> Library:
@@ -116,8 +121,10 @@ def _load(row: Release, path: str) -> Library:
         path=path,
         ffi=ffi,
         xenctrl=ffi.dlopen(path),
+        foreign=ffi.dlopen(FOREIGN_SONAME),
         toollog=ffi.dlopen(TOOLLOG_SONAME),
         libc=ffi.dlopen(None),
+        evtchn=ffi.dlopen(EVTCHN_SONAME),
     )
 
 

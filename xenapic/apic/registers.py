@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenapic.apic.state import ApicState
+
 __all__ = [
     "MSR_X2APIC_FIRST",
     "MSR_X2APIC_LAST",
@@ -40,6 +42,10 @@ class Register:
     def msr(self) -> int:
         """The register's x2APIC MSR."""
         return msr_of(self.offset)
+
+    def rights(self, state: ApicState) -> str:
+        """Return what software may do with it in a state: by MSR in x2APIC mode, else in the page."""
+        return self.x2apic if state is ApicState.X2APIC else self.xapic
 
     @property
     def exists(self) -> bool:

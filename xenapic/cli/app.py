@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xenapic.errors import ConfigRefused, Unavailable, XenApicError
+from xenapic.errors import ConfigRefused, PolicyRefused, Unavailable, XenApicError
 
 __all__ = ["app"]
 
@@ -26,8 +26,11 @@ COMMANDS = {
         "Explain a control, flag, register, code, release, processor.",
     ),
     "spec": ("xenapic.cli.spec:spec", "Check recordings of a real Xen against the specification."),
+    "inspect": ("xenapic.cli.inspect:inspect_command", "What is in force for a domain, vCPU by vCPU."),
+    "verify": ("xenapic.cli.verify:verify", "Compare the specification with the running Xen."),
     "destroy": ("xenapic.cli.commands:destroy", "Destroy domains, or all orphans."),
     "console": ("xenapic.cli.commands:console", "Read, follow or clear Xen's console ring."),
+    "exits": ("xenapic.cli.exits:exits", "What a domain's APIC costs: its VM exits by reason and register."),
     "schema": ("xenapic.cli.commands:schema", "Print the JSON schema of a command's --json output."),
     "completion": ("xenapic.cli.commands:completion", "Print the code that makes a shell complete xenapic."),
     "lab": ("xenapic.cli.lab:lab", "Boot a real Xen in an emulated machine and run a command in it."),
@@ -75,6 +78,12 @@ def _say(error: XenApicError) -> None:
         click.echo("refused, and Xen was not called:", err=True)
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
+        return
+    if isinstance(error, PolicyRefused):
+        from xenapic.cli.spec import show_reasons
+
+        click.echo("refused, and Xen was not called:", err=True)
+        show_reasons(error.reasons, "  ", err=True)
         return
     click.echo(f"xenapic: {error} [{error.code}]", err=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +14,12 @@ from xenapic.cli import show, values
 from xenapic.errors import ConfigRefused, DomainNotFound
 from xenapic.model.flags import names
 from xenapic.model.info import DomainInfo
+from xenapic.model.measured import Measurement
 from xenapic.model.ring import Origin, RingLine
 from xenapic.owners import OwnerState, owner_state
+
+if TYPE_CHECKING:
+    from xenapic.policy.terms import Policy
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 
@@ -49,13 +55,18 @@ def info(library: str | None, as_json: bool) -> None:
 @click.option(
     "--probe", is_flag=True, help="Settle the per-domain interface with one create that cannot succeed."
 )
+@click.option(
+    "--measure", is_flag=True, help="Read the controls from the VMCS of a throw-away domain, per APIC state."
+)
 @click.pass_obj
-def host(library: str | None, as_json: bool, probe: bool) -> None:
+def host(library: str | None, as_json: bool, probe: bool, measure: bool) -> None:
     """Show what Xen uses of the processor's APIC acceleration, and where each fact is from.
 
     An answer is yes, no or unknown; unknown says how to find out.
     """
     with xenapic.open(library) as xen:
+        if measure:
+            xen.measure()
         report = xen.host(probe=probe)
     if as_json:
         show.emit("host", show.host_json(report))
@@ -73,11 +84,33 @@ def host(library: str | None, as_json: bool, probe: bool) -> None:
         ("APIC feature", "used", "known from"),
         [(name, fact.answer.value, fact.source) for name, fact in facts],
     )
+    if report.measured is not None:
+        _show_measured(report.measured)
     ways = dict.fromkeys(fact.how for _name, fact in facts if fact.how)
     if ways:
         click.echo("\nTo find out what is unknown:")
     for way in ways:
         click.echo(f"  {way}")
+
+
+def _show_measured(measured: Measurement) -> None:
+    if not measured.done:
+        click.echo(f"\nNot measured: {measured.why_not}.")
+        return
+    click.echo(f"\nMeasured with {measured.how}:\n")
+    show.table(
+        ("local APIC", "PinBased", "CPUBased", "SecondaryExec", "TertiaryExec"),
+        [
+            (
+                state.value,
+                f"{words.pin_based:08x}",
+                f"{words.cpu_based:08x}",
+                f"{words.secondary:08x}",
+                f"{words.tertiary:016x}",
+            )
+            for state, words in measured.states.items()
+        ],
+    )
 
 
 @click.command("list")
@@ -126,7 +159,18 @@ def _owner_text(one: DomainInfo) -> str:
 
 
 @click.command()
-@click.option("--type", "preset", type=click.Choice(list(values.PRESETS)), default="pvh", show_default=True)
+@click.option(
+    "--type",
+    "preset",
+    type=click.Choice(list(values.PRESETS)),
+    help="Kind of guest.  [default: the policy's, else pvh]",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Keep to a policy: TOML, or an xl.cfg. See 'xenapic plan'.",
+)
 @click.option(
     "--vcpus", type=int, default=1, show_default=True, help="Number of vCPUs; they are allocated too."
 )
@@ -146,7 +190,8 @@ def _owner_text(one: DomainInfo) -> str:
 @click.pass_obj
 def create(
     library: str | None,
-    preset: str,
+    preset: str | None,
+    policy_file: str | None,
     vcpus: int,
     memory: int | None,
     fields: dict[str, object],
@@ -167,12 +212,13 @@ def create(
     chosen["assisted_x2apic"] = (
         values.CHOICE[assisted_x2apic] if assisted_x2apic != "default" else fields.get("assisted_x2apic")
     )
-    config = values.set_fields(preset, chosen)
+    policy, kind = _policy(policy_file)
+    config = values.set_fields(preset or kind or "pvh", chosen)
     with xenapic.open(library) as xen:
-        problems = xen.check(config)
+        problems = xen.check(config, policy)
         domid = None
         if not problems and not dry_run:
-            with xen.create_domain(config) as domain:
+            with xen.create_domain(config, policy) as domain:
                 domain.set_max_vcpus(config.max_vcpus)
                 if memory is not None:
                     domain.set_max_mem(memory * 1024)
@@ -186,6 +232,16 @@ def create(
         raise ConfigRefused(problems)
     else:
         click.echo("Xen would be asked: no rule stands against it" if dry_run else domid)
+
+
+def _policy(file: str | None) -> tuple[Policy | None, str | None]:
+    """Read a policy file; return it and the type of guest it names."""
+    if file is None:
+        return None, None
+    from xenapic.policy.read import from_file
+
+    policy, kind = from_file(Path(file))
+    return policy, kind.value if kind else None
 
 
 @click.command()

@@ -7,10 +7,14 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from xenapic.lab.matrix import Result
 
 
 @contextlib.contextmanager
@@ -167,3 +171,115 @@ def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
             damaged = verify and xens.entry(release).problem(deep=True) is not None
             reporter("image", f"Xen {name}")
             xens.ensure(release, lambda text: reporter("image", text), renew=renew or damaged)
+
+
+@lab.command("verify")
+@click.option("--machines", default="", metavar="NAME,…", help="Default: all.")
+@click.option("--xen", "xens", default="", metavar="RELEASE,…", help="Default: all.")
+@click.option("--apicv", type=click.Choice(["on", "off", "both"]), default="both", show_default=True)
+@click.option("--jobs", type=int, help="Boots at a time.  [default: one for each processor]")
+@click.option("--record-dir", type=click.Path(file_okay=False), help="Keep the recordings here.")
+@click.option("--junit", "junit_file", type=click.Path(dir_okay=False), help="Write JUnit XML.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False), help="Write a page with register maps.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify_lab(
+    machines: str,
+    xens: str,
+    apicv: str,
+    jobs: int | None,
+    record_dir: str | None,
+    junit_file: str | None,
+    html_file: str | None,
+    as_json: bool,
+) -> None:
+    """Verify the specification on the lab's machines: every one, each release, apicv on and off.
+
+    Exit status 1 when anything disagrees or a machine gave no answer.
+    """
+    from xenapic.lab import matrix
+    from xenapic.lab.machines import MACHINES
+    from xenapic.lab.xens import RELEASES
+
+    _end_like_interrupt()
+    options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
+    with _lab_errors():
+        wanted = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
+        number = 0
+
+        def say(result: matrix.Result) -> None:
+            nonlocal number
+            number += 1
+            what = f"{result.text} agree" if result.report else f"failed: {result.error}"
+            click.echo(f"{number}/{len(wanted)} {result.cell}: {what} ({result.seconds:.0f} s)", err=True)
+
+        results = matrix.run_matrix(wanted, jobs or matrix.default_jobs(), say)
+    _keep(results, record_dir, junit_file, html_file)
+    _show_matrix(results, as_json)
+    if not all(one.ok for one in results.values()):
+        sys.exit(1)
+
+
+def _names(text: str, known: Iterable[str]) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else list(known)
+
+
+def _keep(
+    results: dict[str, Result], record_dir: str | None, junit_file: str | None, html_file: str | None
+) -> None:
+    """Write recordings and reports; a cell that failed has none."""
+    import json
+    from pathlib import Path
+
+    from xenapic.lab.matrix import overview
+    from xenapic.verify.page import html_page
+    from xenapic.verify.reports import junit
+
+    found = {
+        name: (one.data, one.report)
+        for name, one in results.items()
+        if one.data is not None and one.report is not None
+    }
+    if record_dir:
+        home = Path(record_dir)
+        home.mkdir(parents=True, exist_ok=True)
+        for name, (data, _report) in found.items():
+            (home / f"{name.replace(' ', '-')}.json").write_text(json.dumps(data, indent=1) + "\n")
+    if junit_file:
+        Path(junit_file).write_text(junit([report for _data, report in found.values()]))
+    if html_file:
+        Path(html_file).write_text(html_page("xenapic lab verify", found, overview(results)))
+
+
+def _show_matrix(results: dict[str, Result], as_json: bool) -> None:
+    from xenapic.cli import show
+    from xenapic.cli.spec import spec_json
+    from xenapic.verify.check import Verdict
+
+    if as_json:
+        body = [
+            {
+                "machine": one.cell.machine,
+                "xen": one.cell.xen,
+                "options": one.cell.options or None,
+                "seconds": round(one.seconds, 1),
+                "error": one.error or None,
+                "report": spec_json(one.report) if one.report else None,
+            }
+            for one in results.values()
+        ]
+        show.emit("lab-verify", {"cells": body})
+        return
+    columns = list(dict.fromkeys(_column(one) for one in results.values()))
+    rows: dict[str, dict[str, str]] = {}
+    for one in results.values():
+        rows.setdefault(one.cell.machine, {})[_column(one)] = one.text
+    show.table(
+        ("machine", *columns), [(name, *(line.get(c, "") for c in columns)) for name, line in rows.items()]
+    )
+    for one in results.values():
+        for check in one.report.of(Verdict.DISAGREES) if one.report else ():
+            click.echo(f"DISAGREES {one.cell}: {show.printable(str(check))}")
+
+
+def _column(result: Result) -> str:
+    return f"Xen {result.cell.xen} {result.cell.options}".strip()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
 from enum import Enum, IntFlag
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from xenapic.errors import Problem
 from xenapic.model.flags import names
 from xenapic.model.host import Fact, Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
+from xenapic.model.measured import Measurement
 from xenapic.owners import owner_state
 
 __all__ = [
@@ -40,10 +42,14 @@ SCHEMAS = (
     "access",
     "explain",
     "spec-check",
+    "inspect",
+    "verify",
+    "lab-verify",
     "list",
     "create",
     "destroy",
     "console",
+    "exits",
     "machines",
 )
 VERSION = 1
@@ -117,7 +123,24 @@ def host_json(host: Host) -> dict[str, Any]:
             "maptrack_frames": host.grant_limits.maptrack_frames,
             "source": host.grant_limits.source,
         },
+        "measurement": measurement_json(host.measured),
         **info_json(host.version, host.physinfo),
+    }
+
+
+def measurement_json(measured: Measurement | None) -> dict[str, Any] | None:
+    """Return what was measured, per state of a local APIC; null when nobody asked for it."""
+    if measured is None:
+        return None
+    taken = datetime.fromtimestamp(measured.taken_at, timezone.utc)
+    return {
+        "taken_at": taken.isoformat(timespec="seconds"),
+        "how": measured.how or None,
+        "why_not": measured.why_not or None,
+        "states": {
+            state.value: {**asdict(words), "controls": list(words.controls.keys)}
+            for state, words in measured.states.items()
+        },
     }
 
 

@@ -29,11 +29,13 @@ class HostChoice:
     processor: str | None = None
     xen: str = "4.20"
     xen_options: str = ""
+    measure: bool = False
 
 
 def host_options(function: F) -> F:
     """Add the options that choose a host."""
     for option in (
+        click.option("--measure", is_flag=True, help="Measure this host first (see 'xenapic host')."),
         click.option("--xen-options", default="", metavar="TEXT", help="Its boot options, e.g. apicv=0."),
         click.option(
             "--xen", default="4.20", show_default=True, metavar="RELEASE", help="Its Xen, e.g. 4.17-rc."
@@ -53,8 +55,8 @@ def host_options(function: F) -> F:
 
 def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     """Return the hosts that are meant, by name; raise click's usage errors and `ReportInvalid`."""
-    if choice.reports and choice.processor:
-        raise click.UsageError("--host and --processor exclude each other")
+    if sum(map(bool, (choice.reports, choice.processor, choice.measure))) > 1:
+        raise click.UsageError("--host, --processor and --measure exclude each other")
     if choice.reports:
         return {path: _report(Path(path)) for path in choice.reports}
     if choice.processor:
@@ -63,6 +65,8 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     import xenapic
 
     with xenapic.open(library) as xen:
+        if choice.measure:
+            xen.measure()
         return {"this host": xen.host()}
 
 

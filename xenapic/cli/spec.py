@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def plan_command(
     processor: str | None,
     xen: str,
     xen_options: str,
+    measure: bool,
     guest_type: str | None,
     as_json: bool,
     **options: Any,
@@ -57,7 +59,7 @@ def plan_command(
     """
     policy, of_file = policy_of(policy_file, options)
     kind = GuestType(guest_type) if guest_type else of_file or GuestType.PVH
-    hosts = hosts_of(HostChoice(reports, processor, xen, xen_options), library)
+    hosts = hosts_of(HostChoice(reports, processor, xen, xen_options, measure), library)
     pool = plan_pool(policy, hosts, kind)
     if as_json:
         show.emit("plan", pool_json(pool, kind))
@@ -88,13 +90,13 @@ def _show_one(found: dict[str, Plan | Refusal], kind: GuestType) -> None:
         click.echo(f"\n{warning}")
 
 
-def show_reasons(reasons: tuple[Reason, ...], indent: str) -> None:
+def show_reasons(reasons: Sequence[Reason], indent: str, err: bool = False) -> None:
     """Print each reason with what would make it possible."""
     for reason in reasons:
-        click.echo(f"{indent}{reason.asked}: {reason.fact} [{reason.code.value}]")
-        click.echo(f"{indent}  known from: {reason.source}")
+        click.echo(f"{indent}{reason.asked}: {reason.fact} [{reason.code.value}]", err=err)
+        click.echo(f"{indent}  known from: {reason.source}", err=err)
         for remedy in reason.remedies:
-            click.echo(f"{indent}  - {remedy.text}")
+            click.echo(f"{indent}  - {remedy.text}", err=err)
 
 
 def _show_states(one: Plan) -> None:
@@ -105,7 +107,8 @@ def _show_states(one: Plan) -> None:
         controls = str(situation[0].controls) if len(situation) == 1 else "not all known"
         if one.host.technology is not None and one.host.technology.value == "SVM":
             controls = "AVIC off"
-        rows.append((state.value, *(_share(found, operation) for operation in REPORTED), controls))
+        shares = (_share(found, state, operation) for operation in REPORTED)
+        rows.append((state.value, *shares, controls))
     show.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
     leaf = hvm_leaf(one)
     told = "unknown" if leaf is None else "|".join(names(leaf)) or "neither"
@@ -115,8 +118,13 @@ def _show_states(one: Plan) -> None:
 REPORTED = (Operation.READ, Operation.WRITE)
 
 
-def _share(found: list[AccessRow], operation: Operation) -> str:
-    mine = [row.outcome.kind for row in found if row.operation is operation]
+def _share(found: list[AccessRow], state: ApicState, operation: Operation) -> str:
+    """Return how many of the accesses that the architecture allows stay in the guest."""
+    mine = [
+        row.outcome.kind
+        for row in found
+        if row.operation is operation and operation.value[0] in row.register.rights(state)
+    ]
     if Kind.MEMORY in mine:
         return "plain memory"
     unknown = f", {mine.count(Kind.UNKNOWN)} unknown" if Kind.UNKNOWN in mine else ""
@@ -252,8 +260,11 @@ def access(
         raise click.UsageError("access looks at one host")
     first = {**given, "reports": reports}
     left = _rows(first, library, everything)
+    if not changes and as_json:
+        show.emit("access", {"accesses": [row_json(row) for row in left]})
+        return
     if not changes:
-        _show_accesses(left, as_json)
+        show_accesses(left)
         return
     second = _changed(first, changes)
     right = _rows(second, library, everything)
@@ -269,8 +280,12 @@ def _changed(first: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
                 f"--diff takes KEY=VALUE with a key of {', '.join(DIFF_KEYS)}, not {change!r}"
             )
         second["reports" if key == "host" else key.replace("-", "_")] = (value,) if key == "host" else value
+        if key in ("processor", "host"):
+            second["measure"] = False
         if key == "processor":
             second["reports"] = ()
+        if key == "host":
+            second["processor"] = None
     return second
 
 
@@ -279,7 +294,7 @@ def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list
     from xenapic.policy.plan import Code
     from xenapic.policy.terms import Policy
 
-    choice = HostChoice(chosen["reports"], chosen["processor"], chosen["xen"], chosen["xen_options"])
+    choice = HostChoice(*(chosen[name] for name in ("reports", "processor", "xen", "xen_options", "measure")))
     ((_name, host),) = hosts_of(choice, library).items()
     policy = Policy(accept=frozenset({Code.DEFECT_MEMORY.value}))
     for name in ("assisted_xapic", "assisted_x2apic"):
@@ -298,10 +313,8 @@ def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list
     return list(access_rows(found, state, everything=everything))
 
 
-def _show_accesses(found: list[AccessRow], as_json: bool) -> None:
-    if as_json:
-        show.emit("access", {"accesses": [row_json(row) for row in found]})
-        return
+def show_accesses(found: list[AccessRow]) -> None:
+    """Print a table of accesses."""
     show.table(
         ("offset", "MSR", "register", "", "what becomes of it"),
         [(*_place(row), _operation(row), row.outcome) for row in found],
@@ -357,7 +370,8 @@ def check(files: tuple[str, ...], verbose: bool, as_json: bool) -> None:
 
     Exit status 1 when anything disagrees, or nothing could be compared.
     """
-    from xenapic.verify.recording import Verdict, check_file
+    from xenapic.verify.check import Verdict
+    from xenapic.verify.recording import check_file
 
     reports = [check_file(Path(file)) for file in files]
     if as_json:

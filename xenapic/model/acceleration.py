@@ -3,7 +3,7 @@
 Xen decides three times, and each is one function here: at boot for all domains
 (`host_controls`), at create for a domain (`domain_choice`; only 4.17-rc has a choice), and
 whenever a guest's APIC_BASE changes for a vCPU (`vcpu_apic`). What a guest and a toolstack are
-told follows from these (`cpuid_bits`, `arch_capabilities`, `viridian_hints`).
+told follows from these (`cpuid_leaf`, `arch_capabilities`, `viridian_hints`).
 
 Sources, in Xen: ``vmx_init_vmcs_config``, ``construct_vmcs`` (``xen/arch/x86/hvm/vmx/vmcs.c``),
 ``vmx_vlapic_msr_changed``, ``vmx_alloc_vlapic_mapping`` (``xen/arch/x86/hvm/vmx/vmx.c``),
@@ -29,12 +29,16 @@ __all__ = [
     "DomainChoice",
     "HvmLeaf",
     "VcpuApic",
+    "APIC_BITS",
     "ViridianHints",
     "arch_capabilities",
-    "cpuid_bits",
+    "cpuid_leaf",
     "domain_choice",
     "host_controls",
+    "msr_bitmap",
     "vcpu_apic",
+    "vcpu_apic_svm",
+    "x2apic_assistance",
     "viridian_hints",
 ]
 
@@ -121,6 +125,11 @@ WRITE_OPEN = 1 << 0x08 | 1 << 0x0B | 1 << 0x3F
 """TPR (808), EOI (80B) and SELF_IPI (83F): the processor completes them."""
 
 
+def msr_bitmap(controls: Controls) -> MsrBitmap:
+    """Return the bitmap that Xen has for a vCPU with these controls: it opens in x2APIC mode alone."""
+    return _x2apic_bitmap(controls.secondary) if controls.secondary & X2APIC_MODE else INTERCEPT_ALL
+
+
 def _x2apic_bitmap(secondary: int) -> MsrBitmap:
     everything = INTERCEPT_ALL.read
     return MsrBitmap(
@@ -165,17 +174,28 @@ class HvmLeaf(IntFlag):
 
     APIC_ACCESS_VIRT = 1 << 0
     X2APIC_VIRT = 1 << 1
+    IOMMU_MAPPINGS = 1 << 2
+    VCPU_ID_PRESENT = 1 << 3
+    DOMID_PRESENT = 1 << 4
+    UPCALL_VECTOR = 1 << 6
+    """Since 4.17."""
 
 
-def cpuid_bits(release: XenRelease, host: Controls, choice: DomainChoice) -> HvmLeaf:
-    """Return the two bits that a guest sees of its APIC in EAX of leaf base + 4.
+ALWAYS = HvmLeaf.IOMMU_MAPPINGS | HvmLeaf.VCPU_ID_PRESENT | HvmLeaf.DOMID_PRESENT
+APIC_BITS = HvmLeaf.APIC_ACCESS_VIRT | HvmLeaf.X2APIC_VIRT
+"""The bits that tell of the APIC."""
 
-    The base is 0x40000000, 0x40000100 with Viridian.
+
+def cpuid_leaf(release: XenRelease, host: Controls, choice: DomainChoice) -> HvmLeaf:
+    """Return what an HVM-type guest reads in EAX of the hypervisor's leaf base + 4, subleaf 0.
+
+    The base is 0x40000000, 0x40000100 with Viridian. It follows the host and the
+    domain's flags, never the mode that the guest's APIC is in.
     """
     registers, delivery = host.secondary & REGISTERS, host.secondary & DELIVERY
     xapic = choice.xapic if release.per_domain_apic else True
     x2apic = choice.x2apic if release.per_domain_apic else bool(host.secondary & X2APIC_MODE)
-    bits = HvmLeaf(0)
+    bits = ALWAYS | (HvmLeaf.UPCALL_VECTOR if release.number >= (4, 17) else HvmLeaf(0))
     if registers and xapic:
         bits |= HvmLeaf.APIC_ACCESS_VIRT
     if registers and delivery and x2apic:

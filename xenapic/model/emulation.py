@@ -1,6 +1,6 @@
 """What Xen does with an APIC access that left the guest.
 
-Sources, in Xen: ``vlapic_mmio_read``, ``vlapic_mmio_write``, ``vlapic_range``,
+Sources, in Xen: ``guest_wrmsr_apic_base``, ``vlapic_mmio_read``, ``vlapic_mmio_write``, ``vlapic_range``,
 ``guest_rdmsr_x2apic``, ``guest_wrmsr_x2apic`` (``xen/arch/x86/hvm/vlapic.c``); the same in 4.15 to 4.22.
 """
 
@@ -10,9 +10,23 @@ from enum import Enum
 
 from xenapic.apic.access import Kind, Operation, Outcome
 from xenapic.apic.registers import REGISTERS
-from xenapic.apic.state import ApicState
+from xenapic.apic.state import (
+    APIC_BASE_ADDR_MASK,
+    APIC_BASE_BSP,
+    APIC_BASE_ENABLE,
+    APIC_BASE_EXTD,
+    APIC_DEFAULT_PHYS_BASE,
+    ApicState,
+)
 
-__all__ = ["X2APIC_READABLE", "X2APIC_WRITABLE", "Emulated", "emulate", "guest_faults"]
+__all__ = [
+    "X2APIC_READABLE",
+    "X2APIC_WRITABLE",
+    "Emulated",
+    "apic_base_faults",
+    "emulate",
+    "guest_faults",
+]
 
 
 class Emulated(Enum):
@@ -34,8 +48,27 @@ X2APIC_WRITABLE = frozenset(offset for offset, row in REGISTERS.items() if "w" i
 
 MMIO_WRITABLE = frozenset(offset for offset, row in REGISTERS.items() if "w" in row.xapic and offset != 0x2F0)
 """``vlapic_reg_write``; anything else that is written to the page has no effect (CMCI is not there)."""
-MUST_BE_ZERO = (0x0B0, 0x280)
-"""EOI and ESR take nothing but 0 in x2APIC mode."""
+LVT_BITS, DELIVERY_MODE, TIMER_MODE = 1 << 16 | 1 << 12 | 0xFF, 0x700, 3 << 17
+LINT_BITS = LVT_BITS | DELIVERY_MODE | 1 << 13 | 1 << 14 | 1 << 15
+ANY = (1 << 64) - 1
+X2APIC_WRITE_BITS = {
+    0x080: 0xFF,
+    0x0B0: 0,
+    0x0F0: 0x3FF,
+    0x280: 0,
+    0x2F0: LVT_BITS | DELIVERY_MODE,
+    0x300: 0xFFFFFFFF << 32 | 0xC0000 | 0xC000 | 0x800 | DELIVERY_MODE | 0xFF,
+    0x320: LVT_BITS | TIMER_MODE,
+    0x330: LVT_BITS | DELIVERY_MODE,
+    0x340: LVT_BITS | DELIVERY_MODE,
+    0x350: LINT_BITS,
+    0x360: LINT_BITS,
+    0x370: LVT_BITS,
+    0x380: ANY,
+    0x3E0: 0xB,
+    0x3F0: 0xFF,
+}
+"""Bits that ``guest_wrmsr_x2apic`` takes; any other that is set is a #GP(0)."""
 
 
 def emulate(state: ApicState, offset: int, operation: Operation, value: int | None = None) -> Emulated:
@@ -53,7 +86,7 @@ def _emulate_msr(offset: int, operation: Operation, value: int | None) -> Emulat
     allowed = X2APIC_READABLE if operation is Operation.READ else X2APIC_WRITABLE
     if offset not in allowed:
         return Emulated.FAULT
-    if operation is Operation.WRITE and offset in MUST_BE_ZERO and value:
+    if operation is Operation.WRITE and (value or 0) & ~X2APIC_WRITE_BITS[offset]:
         return Emulated.FAULT
     return Emulated.DONE
 
@@ -65,3 +98,24 @@ def guest_faults(
     if outcome.kind.leaves:
         return emulate(state, offset, operation, value) is Emulated.FAULT
     return outcome.kind is Kind.FAULTS
+
+
+APIC_BASE_KNOWN = APIC_BASE_ADDR_MASK | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_ENABLE
+MODE = APIC_BASE_ENABLE | APIC_BASE_EXTD
+
+
+def apic_base_faults(before: int, value: int, *, x2apic: bool = True) -> bool:
+    """Tell whether a guest's WRMSR of IA32_APIC_BASE ends in #GP(0).
+
+    ``x2apic`` says that the guest sees x2APIC in CPUID. In xAPIC mode the base must be the
+    default one (3b5e03b939, in every release here); in x2APIC mode and while disabled any goes.
+    """
+    known = APIC_BASE_KNOWN if x2apic else APIC_BASE_KNOWN & ~APIC_BASE_EXTD
+    if value & ~known:
+        return True
+    if value & MODE == APIC_BASE_ENABLE and value & APIC_BASE_ADDR_MASK != APIC_DEFAULT_PHYS_BASE:
+        return True
+    changed = before ^ value
+    if changed & APIC_BASE_ENABLE:
+        return bool(value & APIC_BASE_EXTD)
+    return bool(changed & APIC_BASE_EXTD) and before & MODE != APIC_BASE_ENABLE

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from enum import Enum
 from errno import EINVAL, ENODEV
 
+from xenapic.apic.controls import CONTROLS, effective
 from xenapic.apic.features import FEATURES, Feature, Technology
+from xenapic.apic.state import ApicState
 from xenapic.model.bootlog import BootLog
 from xenapic.model.cmdline import CommandLine
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
+from xenapic.model.measured import ControlWords, Measurement
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
 
-__all__ = ["Answer", "Fact", "Host", "describe"]
+__all__ = ["Answer", "Fact", "Host", "describe", "technology_of"]
 
 
 class Answer(Enum):
@@ -85,6 +88,8 @@ class Host:
     altp2m: Fact
     """Whether alternate p2m tables can be had; since 4.21 asked for at create."""
     grant_limits: GrantLimits
+    measured: Measurement | None = None
+    """What the VMX controls are answered from, when the host was measured."""
 
     @property
     def release(self) -> XenRelease:
@@ -99,28 +104,33 @@ class _Evidence:
     log: BootLog
     options: CommandLine
     technology: Technology | None
+    measured: Measurement | None
 
 
 LOG = "Xen's boot log"
 ARCH_CAPS = "physinfo.arch_capabilities"
-DUMP_VMCS = (
-    "give a paused throw-away domain an HVM context in that APIC mode, press debug key 'v' and read "
-    "SecondaryExec in Xen's log"
-)
+MEASURE = "measure it on a throw-away domain: Xen.measure(), xenapic host --measure"
 NOT_WHOLE = (
     "Xen's log no longer holds its start (it wrapped or was cleared), so a guest may have written any of it"
 )
 REBOOT_FOR_LOG = "read Xen's log soon after boot (raise conring_size= if it wraps before)"
 
 
-def describe(version: Version, physinfo: PhysInfo, log: BootLog, probe: int | None = None) -> Host:
+def describe(
+    version: Version,
+    physinfo: PhysInfo,
+    log: BootLog,
+    probe: int | None = None,
+    measured: Measurement | None = None,
+) -> Host:
     """Put together what is known.
 
-    ``probe`` is the errno of the safe probe (`xenapic.host.probe_interface`), None when it was not made.
+    ``probe`` is the errno of the safe probe (`xenapic.host.probe_interface`), None when it was not made;
+    ``measured`` what `xenapic.measure.measure` found.
     """
-    technology = _technology(physinfo)
+    technology = technology_of(physinfo)
     options = CommandLine(version.commandline)
-    evidence = _Evidence(version, physinfo, log, options, technology)
+    evidence = _Evidence(version, physinfo, log, options, technology, measured)
     interface = _interface(version, physinfo, probe)
     return Host(
         version=version,
@@ -135,6 +145,7 @@ def describe(version: Version, physinfo: PhysInfo, log: BootLog, probe: int | No
         nested_virt=_nested_virt(evidence),
         altp2m=_altp2m(evidence),
         grant_limits=grant_limits(options),
+        measured=measured,
     )
 
 
@@ -145,7 +156,8 @@ HW_CAP = {Technology.VMX: (1, 5), Technology.SVM: (3, 2)}
 (``xen/include/public/arch-x86/cpufeatureset.h``, words 1 and 3)."""
 
 
-def _technology(physinfo: PhysInfo) -> Technology | None:
+def technology_of(physinfo: PhysInfo) -> Technology | None:
+    """Return which extension the processor offers Xen; None for neither."""
     for technology, (word, bit) in HW_CAP.items():
         if physinfo.hw_cap[word] >> bit & 1:
             return technology
@@ -186,6 +198,7 @@ FIXED = {
 def _feature(row: Feature, evidence: _Evidence) -> Fact:
     """Return the first rule's answer; the rules stand in the order of their weight."""
     rules: tuple[Callable[[str, _Evidence], Fact | None], ...] = (
+        _measured,
         _no_hvm,
         _other_technology,
         _fixed,
@@ -203,6 +216,46 @@ def _feature(row: Feature, evidence: _Evidence) -> Fact:
         if fact is not None:
             return fact
     return _not_known(row.key, evidence)
+
+
+MODES = {
+    ApicState.XAPIC: "in xAPIC mode",
+    ApicState.X2APIC: "in x2APIC mode",
+    ApicState.RELOCATED: "in xAPIC mode at another base",
+    ApicState.DISABLED: "with its APIC disabled",
+}
+"""How to say a state, in the order in which a control is looked for."""
+
+PRINTED = {
+    "pin_based": ("PinBased", "pin_based", 8),
+    "primary": ("CPUBased", "cpu_based", 8),
+    "secondary": ("SecondaryExec", "secondary", 8),
+    "tertiary": ("TertiaryExec", "tertiary", 16),
+}
+"""Field of `Controls` to its name in Xen's dump, its name in `ControlWords`, and its digits."""
+
+ACTIVATED_BY = {"secondary": "secondary_controls", "tertiary": "tertiary_controls"}
+
+
+def _measured(key: str, evidence: _Evidence) -> Fact | None:
+    """The truth: what the processor is told for a guest. Xen uses a control if any state has it."""
+    states = evidence.measured.states if evidence.measured else {}
+    if key not in CONTROLS or not states:
+        return None
+    for state in MODES:
+        if state in states and effective(states[state].controls).has(key):
+            return yes(_from_vmcs(key, state, states[state]))
+    state = ApicState.X2APIC if key == "virtualize_x2apic_mode" else ApicState.XAPIC
+    return no(_from_vmcs(key, state, states[state]))
+
+
+def _from_vmcs(key: str, state: ApicState, words: ControlWords) -> str:
+    field = CONTROLS[key][0]
+    if field in ACTIVATED_BY and not words.controls.has(ACTIVATED_BY[field]):
+        field = "primary"
+    printed, name, digits = PRINTED[field]
+    word = f"{printed}={getattr(words, name):0{digits}x}"
+    return f"measured: {word} in the VMCS of a throw-away domain {MODES[state]}"
 
 
 def _no_hvm(_key: str, evidence: _Evidence) -> Fact | None:
@@ -271,11 +324,14 @@ def _follows(key: str, evidence: _Evidence) -> Fact | None:
 
 
 def _not_known(key: str, evidence: _Evidence) -> Fact:
+    how = MEASURE
+    if evidence.measured and evidence.measured.why_not:
+        how = f"it cannot be measured on this host: {evidence.measured.why_not}"
     if not evidence.log.trusted:
-        return unknown("dom0 can write into Xen's log (console_to_ring), so it is not believed", DUMP_VMCS)
+        return unknown("dom0 can write into Xen's log (console_to_ring), so it is not believed", how)
     if key != "virtualize_x2apic_mode" and not evidence.log.whole:
-        return unknown(NOT_WHOLE, f"{REBOOT_FOR_LOG}, or {DUMP_VMCS}")
-    return unknown("Xen neither logs nor reports it", DUMP_VMCS)
+        return unknown(NOT_WHOLE, f"{how}; {REBOOT_FOR_LOG}")
+    return unknown("Xen neither logs nor reports it", how)
 
 
 # -- the per-domain interface -------------------------------------------------------------------------

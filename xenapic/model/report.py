@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from xenapic.apic.features import FEATURES, Technology
+from xenapic.apic.state import ApicState
 from xenapic.errors import ReportInvalid
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Answer, Fact, Host, unknown
 from xenapic.model.info import PhysInfo, Version
+from xenapic.model.measured import ControlWords, Measurement
 
 __all__ = ["SCHEMA", "host_from_report"]
 
 SCHEMA = "xenapic/host/1"
 NOT_TOLD = unknown("the report does not tell", "make the report again with this version: xenapic host --json")
-FACTS = ("interface", "assisted_xapic", "assisted_x2apic")
 LATER_FACTS = ("tboot", "flask", "nested_virt", "altp2m")
 """Facts that the first reports did not hold."""
 ANSWERS = {answer.value: answer for answer in Answer}
@@ -36,14 +38,36 @@ def host_from_report(report: Any) -> Host:
 
 def _host(report: Mapping[str, Any]) -> Host:
     told = report["features"]
+    later = {name: _fact(report[name]) if name in report else NOT_TOLD for name in LATER_FACTS}
     return Host(
         version=_version(report["version"]),
         physinfo=_physinfo(report["physinfo"]),
         technology=None if report["technology"] is None else Technology(report["technology"]),
         features={row.key: _fact(told[row.key]) if row.key in told else NOT_TOLD for row in FEATURES},
+        interface=_fact(report["interface"]),
+        assisted_xapic=_fact(report["assisted_xapic"]),
+        assisted_x2apic=_fact(report["assisted_x2apic"]),
+        tboot=later["tboot"],
+        flask=later["flask"],
+        nested_virt=later["nested_virt"],
+        altp2m=later["altp2m"],
         grant_limits=GrantLimits(**report["grant_limits"]),
-        **{name: _fact(report[name]) for name in FACTS},
-        **{name: _fact(report[name]) if name in report else NOT_TOLD for name in LATER_FACTS},
+        measured=_measurement(report.get("measurement")),
+    )
+
+
+def _measurement(told: Mapping[str, Any] | None) -> Measurement | None:
+    if told is None:
+        return None
+    names = [field.name for field in fields(ControlWords)]
+    return Measurement(
+        states={
+            ApicState(state): ControlWords(**{name: words[name] for name in names})
+            for state, words in told["states"].items()
+        },
+        how=told["how"] or "",
+        why_not=told["why_not"] or "",
+        taken_at=datetime.fromisoformat(told["taken_at"]).timestamp(),
     )
 
 

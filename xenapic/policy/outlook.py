@@ -16,10 +16,11 @@ from xenapic.apic.features import Technology
 from xenapic.apic.registers import REGISTERS, SLOTS, Register, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (
+    APIC_BITS,
     DomainChoice,
     HvmLeaf,
     VcpuApic,
-    cpuid_bits,
+    cpuid_leaf,
     domain_choice,
     vcpu_apic,
     vcpu_apic_svm,
@@ -99,7 +100,7 @@ def access_rows(plan: Plan, state: ApicState, *, everything: bool = False) -> It
 def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterator[AccessRow]:
     """Yield the rows for a vCPU that is in one of these situations."""
     state = possible[0].state
-    offsets = SLOTS if everything else [offset for offset in REGISTERS if _has(register(offset), state)]
+    offsets = SLOTS if everything else [offset for offset, row in REGISTERS.items() if row.rights(state)]
     for operation in (Operation.READ, Operation.WRITE):
         for offset in offsets:
             variants = VALUES.get((state, offset), NO_VARIANT) if operation is Operation.WRITE else NO_VARIANT
@@ -109,10 +110,6 @@ def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterato
 
 
 NO_VARIANT: tuple[tuple[str, int | None], ...] = (("", None),)
-
-
-def _has(one: Register, state: ApicState) -> bool:
-    return bool(one.x2apic if state is ApicState.X2APIC else one.xapic)
 
 
 def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, value: int | None) -> Outcome:
@@ -128,7 +125,7 @@ def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, v
 
 def hvm_leaf(plan: Plan) -> HvmLeaf | None:
     """Return the APIC bits of the hypervisor's CPUID leaf base + 4; None when they are not known."""
-    if plan.host.technology is not Technology.VMX:
-        return HvmLeaf(0)
-    found = {cpuid_bits(plan.release, host, _choice(plan, host)) for host in possible_hosts(plan.host)}
+    vmx = plan.host.technology is Technology.VMX
+    hosts = possible_hosts(plan.host) if vmx else (Controls(),)
+    found = {cpuid_leaf(plan.release, host, _choice(plan, host)) & APIC_BITS for host in hosts}
     return found.pop() if len(found) == 1 else None

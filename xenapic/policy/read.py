@@ -23,7 +23,7 @@ from xenapic.model.gnttab import strtoul
 from xenapic.policy.terms import Aspect, GuestType, Policy, Want
 from xenapic.policy.xlcfg import XlValue, parse_xl_cfg
 
-__all__ = ["from_file", "from_mapping", "from_toml", "from_words", "from_xl_cfg"]
+__all__ = ["from_file", "from_mapping", "from_toml", "from_words", "from_xl_cfg", "to_mapping"]
 
 OTHER_KEYS = ("effects", "assisted_xapic", "assisted_x2apic", "guest_x2apic", "accept", "guest_type")
 
@@ -71,6 +71,18 @@ def from_mapping(table: Mapping[str, Any]) -> tuple[Policy, GuestType | None]:
         accept=frozenset(_texts(table, "accept")),
     )
     return policy, _guest_type(table.get("guest_type"))
+
+
+def to_mapping(policy: Policy) -> dict[str, Any]:
+    """Return the mapping that `from_mapping` reads back into the same policy."""
+    table: dict[str, Any] = {aspect.value: want.value for aspect, want in policy.aspects.items()}
+    table["effects"] = list(policy.effects)
+    table["guest_x2apic"] = policy.guest_x2apic
+    table["accept"] = sorted(policy.accept)
+    for name in ("assisted_xapic", "assisted_x2apic"):
+        if getattr(policy, name) is not None:
+            table[name] = getattr(policy, name)
+    return table
 
 
 def _want(key: str, value: object) -> Want:

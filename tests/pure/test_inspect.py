@@ -1,0 +1,111 @@
+"""Inspecting a domain: what was found, held against model and policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from tests.hosts import SVM, host
+from xenapic.apic.access import Kind
+from xenapic.apic.state import ApicState
+from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP_X86
+from xenapic.model.host import Host
+from xenapic.model.info import DomainInfo
+from xenapic.model.measured import ControlWords, Measurement, VcpuControls
+from xenapic.policy.terms import Aspect, Policy, Want
+from xenapic.verify.inspect import Inspection, Kept, judge
+
+PIN, CPU = 0x3F, 0xB6A065FE
+XAPIC, X2APIC, NEITHER = 0x17CB, 0x17DA, 0x17CA
+WORDS = {
+    ApicState.DISABLED: NEITHER,
+    ApicState.XAPIC: XAPIC,
+    ApicState.X2APIC: X2APIC,
+    ApicState.RELOCATED: NEITHER,
+}
+MEASURED = Measurement({state: ControlWords(PIN, CPU, word, 0) for state, word in WORDS.items()}, "measured")
+INFO = DomainInfo(
+    domid=7,
+    flags=DOMINF.hvm_guest,
+    shutdown_reason=None,
+    tot_pages=0,
+    max_pages=0,
+    outstanding_pages=0,
+    shr_pages=0,
+    paged_pages=0,
+    shared_info_frame=0,
+    cpu_time=0,
+    nr_online_vcpus=1,
+    max_vcpu_id=0,
+    ssidref=0,
+    handle=UUID(int=1),
+    cpupool=0,
+    gpaddr_bits=None,
+    emulation_flags=EMU.LAPIC,
+    misc_flags=MISC(0),
+)
+
+
+def vcpu(state: ApicState, secondary: int) -> VcpuControls:
+    return VcpuControls(0, state.apic_base, ControlWords(PIN, CPU, secondary, 0))
+
+
+def look(
+    state: ApicState, secondary: int, there: Host | None = None, policy: Policy | None = None, misc: int = 0
+) -> Inspection:
+    made = there or host(measured=MEASURED)
+    return judge(replace(INFO, misc_flags=MISC(misc)), policy, made, (vcpu(state, secondary),))
+
+
+@pytest.mark.parametrize("state", ApicState)
+def test_as_predicted(state: ApicState) -> None:
+    found = look(state, WORDS[state])
+    assert found.ok and found.vcpus[0].agrees and not found.vcpus[0].plain_memory
+    assert list(found.vcpus[0].accesses())
+
+
+def test_a_difference_is_named() -> None:
+    found = look(ApicState.XAPIC, XAPIC & ~0x200)
+    (one,) = found.vcpus
+    assert not found.ok and one.agrees is False
+    assert one.differences == ("virtual_interrupt_delivery",)
+
+
+def test_what_is_not_known_of_the_host_is_only_possible() -> None:
+    found = look(ApicState.X2APIC, X2APIC, host())  # the log does not tell of x2APIC mode
+    assert found.ok and len(found.vcpus[0].predicted) == 2
+
+
+def test_an_apic_that_is_plain_memory() -> None:
+    there = host(extra="-rc", arch_capabilities=PHYSCAP_X86(3), measured=MEASURED)
+    found = look(ApicState.XAPIC, NEITHER, there, misc=int(MISC.ASSISTED_X2APIC))
+    (one,) = found.vcpus
+    assert one.agrees and one.plain_memory and not found.ok
+    assert {row.outcome.kind for row in one.accesses()} == {Kind.MEMORY}
+    gone = look(ApicState.X2APIC, X2APIC, there, misc=int(MISC.ASSISTED_X2APIC))
+    assert gone.ok, "a guest that went to x2APIC mode is fine"
+
+
+def test_promises() -> None:
+    policy = Policy(
+        aspects={
+            Aspect.X2APIC_MODE: Want.REQUIRE,
+            Aspect.TPR_SHADOW: Want.REQUIRE,
+            Aspect.POSTED: Want.FORBID,
+            Aspect.REGISTERS: Want.PREFER,
+        }
+    )
+    found = look(ApicState.XAPIC, XAPIC, policy=policy)
+    assert [one.kept for one in found.vcpus[0].promises] == [Kept.NOT_NOW, Kept.KEPT, Kept.KEPT]
+    broken = look(ApicState.X2APIC, NEITHER, policy=policy)
+    assert broken.vcpus[0].promises[0].kept is Kept.BROKEN and not broken.ok
+
+
+def test_amd_and_a_vcpu_that_never_was() -> None:
+    found = VcpuControls(0, ApicState.XAPIC.apic_base, None, "no VMCS")
+    (one,) = judge(INFO, None, host(hw_cap=SVM, log=b""), (found,)).vcpus
+    assert one.agrees is None and all(row.outcome.kind.leaves for row in one.accesses())
+    (one,) = judge(INFO, None, host(measured=MEASURED), (found,)).vcpus
+    assert one.agrees is None and not one.plain_memory and list(one.accesses()) == []

@@ -1,0 +1,199 @@
+"""The probe guest's parts that need no Xen: its list of commands, its binary, what is made of its answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xenapic.apic.state import ApicState
+from xenapic.memory import PAGE
+from xenapic.probe import plan, run
+from xenapic.probe.findings import Access, Calibration, DeliveryKind, Op, Outcome
+from xenapic.probe.mailbox import HEAD_BYTES, Answer, Command, Eoi, Head, Kind, State, decode, encode
+from xenapic.probe.plan import Plan
+
+OBSERVED = Path(__file__).parent.parent / "data" / "observed"
+GUEST = Path(run.__file__).parent / "guest"
+
+
+@pytest.mark.skipif(not (shutil.which("as") and shutil.which("ld")), reason="needs an assembler (binutils)")
+def test_the_guest_is_what_its_source_says(tmp_path: Path) -> None:
+    made, built = tmp_path / "probe.o", tmp_path / "probe.bin"
+    subprocess.run(["as", "--32", GUEST / "probe.S", "-o", made], check=True)
+    link = f"ld -m elf_i386 -Ttext {run.GUEST_AT:#x} --oformat binary -e start".split()
+    subprocess.run([*link, made, "-o", built], check=True)
+    assert built.read_bytes() == (GUEST / "probe.bin").read_bytes()
+
+
+def test_the_guest_has_the_room_it_takes() -> None:
+    equates = dict(
+        line.split()[1:3] for line in (GUEST / "probe.S").read_text().splitlines() if ".equ" in line
+    )
+    assert int(equates["LOADED,"], 16) == run.GUEST_AT
+    assert len((GUEST / "probe.bin").read_bytes()) <= 0x2000, "the IDT lies behind it"
+    assert run.GUEST_AT + 0x4000 <= plan.SCRATCH
+    sizes = {
+        "HEAD_BYTES,": HEAD_BYTES,
+        "COMMAND_BYTES,": len(encode([Command(Kind.LOAD)], 0, Eoi(0, 0))) - HEAD_BYTES,
+    }
+    assert {name: int(equates[name]) for name in sizes} == sizes
+
+
+def recordings() -> Iterator[dict[str, Any]]:
+    for path in sorted(OBSERVED.glob("*.json")):
+        yield from json.loads(path.read_text())["guest"]
+
+
+def test_the_recordings_accesses_are_made_in_their_order() -> None:
+    found = 0
+    for recording in recordings():
+        section = Plan(ApicState(recording["apic_mode"])).sections()["accesses"]
+        mine = [(plan._offset(one), plan._op(one).value) for one in section]
+        assert mine == [(one["offset"], one["op"]) for one in recording["accesses"]]
+        written = [one["value"] for one in recording["accesses"] if one["op"] == "write"]
+        assert [one.value for one in section if plan._op(one) is Op.WRITE] == written
+        found += 1
+    assert found > 10
+
+
+@pytest.mark.parametrize("state", ApicState)
+def test_every_register_is_read_and_written(state: ApicState) -> None:
+    sections = Plan(state).sections()
+    made = {(plan._op(one), plan._offset(one)) for one in (*sections["accesses"], *sections["extra"])}
+    assert made >= {(op, offset) for op in Op for offset in range(0, 0x400, 0x10)}
+
+
+@pytest.mark.parametrize("state", ApicState)
+def test_accesses_go_where_the_apic_is(state: ApicState) -> None:
+    for one in Plan(state).sections()["accesses"]:
+        if state is ApicState.X2APIC:
+            assert one.kind in (Kind.RDMSR, Kind.WRMSR) and 0x800 <= one.address <= 0x83F
+        else:
+            assert one.kind in (Kind.LOAD, Kind.STORE)
+            assert one.address & ~0xFFF == state.apic_base & ~0xFFF
+
+
+def test_interrupts_are_asked_for_where_there_is_an_apic() -> None:
+    def kinds(state: ApicState) -> list[str]:
+        return [one.kind.value for one in Plan(state).findings(answers(Plan(state))).deliveries]
+
+    assert kinds(ApicState.DISABLED) == []
+    assert kinds(ApicState.XAPIC) == kinds(ApicState.RELOCATED) == ["icr-self", "icr-all", "timer"]
+    assert kinds(ApicState.X2APIC) == ["self-ipi-msr", "icr-self", "icr-all", "timer"]
+    assert Plan(ApicState.XAPIC).eoi == Eoi(1, 0xFEE000B0)
+    assert Plan(ApicState.RELOCATED).eoi == Eoi(1, 0xFED000B0)
+    assert Plan(ApicState.X2APIC).eoi == Eoi(2, 0x80B)
+
+
+def answer(command: Command, cost: int = 10, **fields: Any) -> Answer:
+    given = {
+        "eax": 0,
+        "ebx": 0,
+        "ecx": 0,
+        "edx": 0,
+        "fault": None,
+        "error_code": 0,
+        "arrivals": 0,
+        "waited": 0,
+    }
+    return Answer(**{**given, **fields}, ticks=tuple(range(cost, cost + command.repeat)))
+
+
+def answers(of: Plan, **costs: int) -> list[Answer]:
+    """Answers of a guest whose accesses all stay, save that CPUID leaves."""
+    given = {"NOTHING": 8, "CPUID": 1000, **costs}
+    return [answer(one, given.get(one.kind.name, 10)) for one in of.commands]
+
+
+def test_findings() -> None:
+    of = Plan(ApicState.XAPIC)
+    given = answers(of, STORE=700)
+    sections, at = of.sections(), 0
+    for name, section in sections.items():
+        for number, command in enumerate(section):
+            if name == "identity" and command.value == 0x40000100:
+                given[at] = answer(command, 1000, ebx=0x566E6558, ecx=0x65584D4D, edx=0x4D4D566E)
+            elif name == "identity" and command.value == 0x40000104:
+                given[at] = answer(command, 1000, eax=0x5F)
+            elif name.startswith("calibration") and command.kind is Kind.STORE:
+                given[at] = answer(command, 12)
+            elif name == "calibration" and command.kind is Kind.CPUID:
+                given[at] = answer(command, 1500, ecx=7)
+            elif name == "accesses" and command.address == 0xFEE00030:
+                given[at] = answer(command, 9, eax=0x50014)
+            elif name == "page" and number == 2:
+                given[at] = answer(command, eax=plan.PATTERN)
+            elif name == "msrs":
+                given[at] = answer(command, 900, eax=7, fault=13)
+            elif command.wait_for == 0xE4:
+                given[at] = answer(command, arrivals=1, waited=5000)
+            at += 1
+    found = of.findings(given)
+    assert (found.hypervisor_leaf, found.cpuid_apic, found.cpuid_1_ecx) == (0x40000100, 0x5F, 7)
+    assert found.calibration == Calibration(overhead=8, memory=12, exit=1000)
+    assert found.calibration.clear and found.calibration.threshold == 506
+    assert found.version == 0x50014 and found.page_is_memory
+    outcomes = {(one.op, found.outcome(one)) for one in found.accesses}
+    assert outcomes == {(Op.READ, Outcome.STAYS), (Op.WRITE, Outcome.LEAVES)}
+    assert {(found.outcome(one), one.fault, found.left(one)) for one in found.msrs} == {
+        (Outcome.FAULTS, 13, True)
+    }
+    assert all(one.value == 0 for one in found.msrs), "what a faulting read leaves behind is no value"
+    timer = found.deliveries[-1]
+    assert (timer.kind, timer.arrivals, timer.ticks, timer.vector) == (DeliveryKind.TIMER, 1, 5000, 0xE4)
+    assert found.deliveries[0].arrivals == 0
+    assert json.loads(json.dumps(found.to_dict()))["page_is_memory"] is True
+
+
+def test_a_recording_has_the_recordings_keys() -> None:
+    of = Plan(ApicState.X2APIC)
+    mine = of.findings(answers(of)).to_recording(6)
+    real = next(one for one in recordings() if one["apic_mode"] == "x2apic")
+    assert mine.keys() >= real.keys()
+    assert mine["accesses"][0].keys() >= real["accesses"][0].keys()
+    assert (mine["misc_flags"], mine["apic_mode"]) == (6, "x2apic")
+    assert mine["accesses"][0]["ticks_per_access"] == 6, "what reading the TSC costs is taken off"
+
+
+def test_the_cheapest_try_decides() -> None:
+    one = Access(0x20, Op.READ, 0, (9, 9, 9, 9, 9, 9, 9, 80000))
+    assert (one.ticks_min, one.ticks_mean) == (9, 10007.875)
+
+
+def test_unclear_costs_are_noticed() -> None:
+    assert not Calibration(overhead=8, memory=400, exit=1000).clear
+    assert not Calibration(overhead=8, memory=7, exit=8).clear
+    assert not Calibration(overhead=90, memory=60, exit=130).clear
+    assert Calibration(overhead=86000, memory=86100, exit=172000).clear
+
+
+def test_list_of_commands() -> None:
+    commands = [
+        Command(Kind.STORE, 0xFEE00080, 0x20),
+        Command(Kind.WRMSR, 0x83F, 0xF2, repeat=1, wait_for=0xF2),
+    ]
+    data = bytearray(encode(commands, 7, Eoi(2, 0x80B)))
+    assert Head.from_bytes(bytes(data)) == Head(State.FRESH, 2, 0, 7, Eoi(2, 0x80B), 0, (0, 0, 0))
+    second = HEAD_BYTES + 80
+    assert struct.unpack_from("<BBBxIQ", data, second) == (Kind.WRMSR, 1, 0xF2, 0x83F, 0xF2)
+    struct.pack_into("<9I", data, second + 16, 1, 2, 3, 4, 0x10D, 5, 6, 7, 8)
+    first, last = decode(bytes(data), commands)
+    assert first.fault is None and len(first.ticks) == 8
+    assert last == Answer(1, 2, 3, 4, 13, 5, 6, 7, (8,))
+    assert last.value == 4 << 32 | 1
+
+
+def test_memory_is_mapped_one_to_one() -> None:
+    entries = struct.unpack("<1024I", run.page_directory())
+    assert len(run.page_directory()) == PAGE
+    assert all(entry & 0xFFC00000 == number << 22 for number, entry in enumerate(entries))
+    uncached = [number << 22 for number, entry in enumerate(entries) if entry & 0x18 == 0x18]
+    assert uncached == [0xFEC00000]
+    assert all(entry & 0x83 == 0x83 for entry in entries)

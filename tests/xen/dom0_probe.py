@@ -1,0 +1,24 @@
+"""Runs in dom0: the probe guest, in the states of the local APIC that are named. Prints one JSON object.
+
+python3 dom0_probe.py STATE...
+"""
+
+import json
+import sys
+
+import xenapic
+from xenapic.apic.state import ApicState
+from xenapic.probe.run import run_probe
+
+
+def main(names):
+    found = {}
+    with xenapic.open() as xen:
+        for name in names:
+            findings = run_probe(xen, xenapic.DomainConfig.pvh(), ApicState(name))
+            found[name] = {**findings.to_dict(), "recording": findings.to_recording(6)}
+        left = [info.domid for info in xen.domains()]
+    print(json.dumps({"found": found, "left": left}))
+
+
+main(sys.argv[1:])

@@ -1,0 +1,68 @@
+"""Runs in dom0: inspect a domain in each state of its APIC, and a verification found out when the model is wrong.
+
+Prints one JSON object.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import xenapic
+from xenapic import ApicState, DomainConfig, Policy
+from xenapic.model import acceleration
+from xenapic.vcpu import FLAT_REGISTERS, set_first_vcpu
+from xenapic.verify.check import Verdict
+from xenapic.verify.record import Settings, record
+from xenapic.verify.recording import check_recording
+
+CR0 = 0x11
+
+
+def command(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "xenapic", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def inspected(domid):
+    status, out, err = command("inspect", str(domid), "--json")
+    return {"status": status, **(json.loads(out) if out else {"error": err})}
+
+
+def main():
+    found = {}
+    policy = Path("/tmp/policy.toml")
+    policy.write_text('[apic]\ntpr_shadow = "prefer"\n')
+    status, out, err = command("create", "--policy", str(policy))
+    assert status == 0, err
+    domid = int(out)
+    with xenapic.open() as xen:
+        domain = xen.domain(domid)
+        found["remembered"] = domain.policy() == Policy(
+            aspects={xenapic.Aspect.TPR_SHADOW: xenapic.Want.PREFER}
+        )
+        found["states"] = {}
+        for state in ApicState:
+            set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0}, state)
+            found["states"][state.value] = inspected(domid)
+        domain.destroy()
+        wanted = ("plan", "--require", "virtualize_x2apic_mode")
+        found["plans"] = [command(*wanted)[0], command(*wanted, "--measure")[0]]
+        found["why"] = command(*wanted)[1]
+        settings = Settings(states=(ApicState.XAPIC,))
+        data = record(xen, settings)
+        found["right"] = [check_recording(data, "x").ok, check_recording(data, "x").compared]
+        acceleration.VAA, kept = 0, acceleration.VAA
+        acceleration.vcpu_apic.cache_clear()
+        wrong = check_recording(data, "x").of(Verdict.DISAGREES)
+        acceleration.VAA = kept
+        acceleration.vcpu_apic.cache_clear()
+        found["wrong"] = sorted({one.topic for one in wrong}) if wrong else []
+        found["left"] = [one.domid for one in xen.domains() if one.domid]
+        found["config"] = DomainConfig.pvh().is_hvm
+    print(json.dumps(found))
+
+
+main()

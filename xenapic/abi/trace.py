@@ -1,0 +1,192 @@
+"""Xen's trace buffers as they lie in memory: who may read them, and what is in them.
+
+Xen has one set of buffers, a ring for each CPU, which it shares with the control domain.
+A *directory* (``struct t_info``) holds the frames of each ring; a ring starts with
+``struct t_buf``, whose ``prod`` is Xen's and whose ``cons`` is the reader's.
+
+Xen keeps no record of who reads. But each reader binds the virtual interrupt that tells of
+half-full buffers (``xentrace`` and ``xenbaked`` do), Xen lets only one bind it, and it is
+unbound when its holder dies: it serves as the lock here.
+
+Sources: ``xen/include/public/trace.h``, ``xen/common/trace.c``, ``tools/xentrace/xentrace.c``.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import select
+from typing import TYPE_CHECKING, Any
+
+from xenapic.abi.library import Library
+from xenapic.errors import CallFailed, NoPrivilege, TraceBusy, TraceUse, errno_name
+
+if TYPE_CHECKING:
+    from libxenctrl import EventChannel, TraceBufferStruct, TraceInfoStruct, XenForeignMemory
+
+__all__ = ["PAGE_BYTES", "TraceBuffers", "TraceVirq", "pieces"]
+
+VIRQ_TBUF = 4
+DOMID_XEN = 0x7FF2
+"""The pseudo-domain that owns what Xen shares (``xen/include/public/xen.h``)."""
+PAGE_BYTES = 4096
+HEADER_BYTES = 8
+"""``sizeof(struct t_buf)``."""
+
+
+class TraceVirq:
+    """The virtual interrupt VIRQ_TBUF, held: nobody else reads the trace buffers meanwhile.
+
+    Raises `TraceBusy` when another holds it.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._ffi, self._evtchn = library.ffi, library.evtchn
+        self._channel: EventChannel | None = self._open()
+        if self._evtchn.xenevtchn_bind_virq(self._channel, VIRQ_TBUF) < 0:
+            number = self._ffi.errno
+            self.close()
+            if number in (errno.EEXIST, errno.EBUSY):
+                raise TraceBusy(
+                    TraceUse.READ,
+                    "another tracer reads Xen's trace buffers (it has bound VIRQ_TBUF): there is one set of "
+                    "them, so end it first; look for xentrace, xenbaked and 'xenapic exits'",
+                )
+            raise CallFailed("xenevtchn_bind_virq", number, "bind VIRQ_TBUF")
+
+    def _open(self) -> EventChannel:
+        channel = self._evtchn.xenevtchn_open(self._ffi.NULL, 0)
+        if channel != self._ffi.NULL:
+            return channel
+        number = self._ffi.errno
+        if number in (errno.EACCES, errno.EPERM):
+            raise NoPrivilege(
+                f"this user may not open /dev/xen/evtchn ({errno_name(number)}): run as root", errno=number
+            )
+        raise CallFailed("xenevtchn_open", number, "open /dev/xen/evtchn (is the module xen-evtchn loaded?)")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a buffer becomes half full, but no longer than so many seconds."""
+        if self._channel is None:
+            return
+        descriptor = self._evtchn.xenevtchn_fd(self._channel)
+        if select.select([descriptor], [], [], max(seconds, 0))[0]:
+            port = self._evtchn.xenevtchn_pending(self._channel)
+            if port >= 0:
+                self._evtchn.xenevtchn_unmask(self._channel, port)
+
+    def close(self) -> None:
+        """Let others read; a second call does nothing."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self._evtchn.xenevtchn_close(channel)
+
+
+class TraceBuffers:
+    """The rings of all CPUs, mapped. Raises `CallFailed` when they cannot be."""
+
+    def __init__(self, library: Library, directory_frame: int, directory_bytes: int, max_cpu: int) -> None:
+        self._ffi, self._library = library.ffi, library.foreign
+        self._maps: list[tuple[Any, int]] = []
+        self._rings: dict[int, TraceBufferStruct] = {}
+        self._memory: XenForeignMemory | None = self._library.xenforeignmemory_open(self._ffi.NULL, 0)
+        if self._memory == self._ffi.NULL:
+            self._memory = None
+            raise CallFailed("xenforeignmemory_open", self._ffi.errno, "open /dev/xen/privcmd for mapping")
+        try:
+            self._map_all(directory_frame, directory_bytes, max_cpu)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """CPUs that have a buffer: those that were online when the buffers were allocated."""
+        return tuple(self._rings)
+
+    def unread(self) -> int:
+        """Return how many bytes lie unread in all buffers together."""
+        return sum(
+            length
+            for ring in self._rings.values()
+            for _start, length in pieces(ring.cons, ring.prod, self.ring_bytes)
+        )
+
+    def take(self, cpu: int) -> bytes:
+        """Return what a CPU has recorded since it was last taken: whole records, and room is made for more.
+
+        Raises ValueError when the ring's positions make no sense; what it held is then dropped.
+        """
+        ring = self._rings[cpu]
+        cons, prod = ring.cons, ring.prod  # once each: Xen goes on writing
+        records = self._ffi.cast("char *", ring) + HEADER_BYTES
+        try:
+            parts = pieces(cons, prod, self.ring_bytes)
+            return b"".join(bytes(self._ffi.buffer(records + start, length)) for start, length in parts)
+        finally:
+            ring.cons = prod
+
+    def discard(self) -> None:
+        """Drop all that lies unread, and make sense of positions that make none; for when tracing is off."""
+        for ring in self._rings.values():
+            try:
+                pieces(ring.cons, ring.prod, self.ring_bytes)
+            except ValueError:
+                ring.prod = 0
+            ring.cons = ring.prod
+
+    def close(self) -> None:
+        """Unmap; a second call does nothing. The buffers themselves stay Xen's until reboot."""
+        self._rings.clear()
+        memory, self._memory = self._memory, None
+        if memory is None:
+            return
+        for address, pages in self._maps:
+            self._library.xenforeignmemory_unmap(memory, address, pages)
+        self._maps.clear()
+        self._library.xenforeignmemory_close(memory)
+
+    def _map_all(self, frame: int, size: int, max_cpu: int) -> None:
+        frames = range(frame, frame + size // PAGE_BYTES)
+        address = self._map(frames, mmap.PROT_READ, "map the directory of Xen's trace buffers")
+        info: TraceInfoStruct = self._ffi.cast("struct t_info *", address)
+        words = self._ffi.cast("uint32_t *", address)
+        self.pages = info.tbuf_size
+        self.ring_bytes = self.pages * PAGE_BYTES - HEADER_BYTES
+        for cpu in range(max_cpu + 1):
+            offset = info.mfn_offset[cpu]
+            if offset == 0:  # it was offline when the buffers were allocated
+                continue
+            ring = self._map(
+                [words[offset + page] for page in range(self.pages)],
+                mmap.PROT_READ | mmap.PROT_WRITE,
+                f"map the trace buffer of CPU {cpu}",
+            )
+            self._rings[cpu] = self._ffi.cast("struct t_buf *", ring)
+
+    def _map(self, frames: Any, protection: int, asked: str) -> Any:
+        assert self._memory is not None
+        count = len(frames)
+        errors = self._ffi.new("int[]", count)
+        address = self._library.xenforeignmemory_map(
+            self._memory, DOMID_XEN, protection, count, self._ffi.new("unsigned long[]", list(frames)), errors
+        )
+        if address == self._ffi.NULL:
+            number = self._ffi.errno or next((-one for one in errors if one), errno.EFAULT)
+            raise CallFailed("xenforeignmemory_map", number, asked)
+        self._maps.append((address, count))
+        return address
+
+
+def pieces(cons: int, prod: int, size: int) -> list[tuple[int, int]]:
+    """Return start and length of what lies between two positions of a ring: no, one or two pieces.
+
+    Positions run to twice the size, so that a full ring differs from an empty one.
+    Raises ValueError for positions that Xen never sets.
+    """
+    length = prod - cons if prod >= cons else prod + 2 * size - cons
+    if not (0 <= cons < 2 * size and 0 <= prod < 2 * size and length <= size) or (cons | prod) & 3:
+        raise ValueError(f"trace buffer positions {cons:#x} and {prod:#x} of {size:#x} bytes make no sense")
+    start = cons % size
+    first = min(length, size - start)
+    return [piece for piece in ((start, first), (0, length - first)) if piece[1]]

@@ -1,0 +1,152 @@
+"""Measure a host: make a domain that never runs, put its local APIC into each state, and look.
+
+Nothing of the host is changed, and nothing is left behind: the domain is owned (`xenapic.domain.Domain`),
+has no memory, stays paused, and is destroyed whatever happens.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from xenapic.apic.features import Technology
+from xenapic.apic.state import ApicState
+from xenapic.domain import Domain, HvmRecord, hvm_records
+from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed
+from xenapic.model.config import LAST_DOMID, DomainConfig
+from xenapic.model.flags import CDF, PHYSCAP
+from xenapic.model.host import Host
+from xenapic.model.measured import ControlWords, Measurement
+from xenapic.vmcs import NO_VMCS, Patience, read_vcpus
+
+if TYPE_CHECKING:
+    from xenapic.abi.handle import Handle
+
+__all__ = ["measure", "why_not_measurable"]
+
+END, HEADER, CPU, LAPIC = 0, 1, 2, 5
+"""Type codes of an HVM context's records (``xen/include/public/arch-x86/hvm/save.h``)."""
+VLAPIC_HW_DISABLED = 1
+"""In ``hvm_hw_lapic.disabled`` (``asm/hvm/vlapic.h``). Xen asks it, not bit 11 of the base, when it chooses
+the controls (``vmx_vlapic_msr_changed``): the two must say the same."""
+DOMID_TRIES = 8
+
+
+def measure(
+    handle: Handle,
+    host: Host,
+    create: Callable[[DomainConfig], Domain],
+    patience: Patience | None = None,
+) -> Measurement:
+    """Measure what Xen sets up for each state of a local APIC.
+
+    ``create`` makes an owned domain. Raises `MeasureFailed` when the console ring does not yield it, and what
+    ``create`` raises, e.g. `CallFailed` with ENOMEM.
+    """
+    why_not = why_not_measurable(host)
+    if why_not:
+        return Measurement(why_not=why_not, taken_at=time.time())
+    hap = PHYSCAP.hap in host.physinfo.capabilities
+    config = DomainConfig.pvh(flags=CDF.hvm | (CDF.hap if hap else CDF(0)))
+    with _create_last(handle, config, create) as domain:
+        domain.set_max_vcpus(1)
+        header = next(record for record in hvm_records(domain.hvm_context()) if record.typecode == HEADER)
+        states = {state: _words(handle, domain, header, state, patience) for state in ApicState}
+    paging = "hap" if hap else "shadow paging"
+    how = f"debug key 'v' on a paused throw-away PVH domain with {paging}"
+    return Measurement(states=states, how=how, taken_at=time.time())
+
+
+def why_not_measurable(host: Host) -> str:
+    """Return why nothing can be measured on this host; empty when it can."""
+    capabilities = host.physinfo.capabilities
+    if PHYSCAP.hvm not in capabilities or host.technology is None:
+        return "Xen runs no HVM-type guest on this host (physinfo)"
+    if host.technology is Technology.SVM:
+        return NO_VMCS
+    if not capabilities & (PHYSCAP.hap | PHYSCAP.shadow):
+        return (
+            "Xen has neither hap nor shadow paging for HVM-type guests on this host (physinfo.capabilities)"
+        )
+    return ""
+
+
+def _create_last(handle: Handle, config: DomainConfig, create: Callable[[DomainConfig], Domain]) -> Domain:
+    """Create the domain under the highest number that is free.
+
+    Domains are dumped in the order of their numbers, so ours is at the end of the dump: what is printed
+    last is overwritten last. It also leaves the numbers alone that Xen hands out one after the other.
+    """
+    for domid in islice(_free_domids(handle), DOMID_TRIES):
+        try:
+            return create(config.replace(domid=domid))
+        except CallFailed as error:
+            if error.errno != errno.EEXIST:
+                raise
+        except ConfigRefused as error:
+            if any(problem.code != "domid-in-use" for problem in error.problems):
+                raise
+    raise MeasureFailed(f"{DOMID_TRIES} free domain numbers were taken by others before they could be used")
+
+
+def _free_domids(handle: Handle) -> Iterator[int]:
+    infos, count = handle.domain_infos()
+    used = {infos[index].domain for index in range(count)}
+    return (domid for domid in range(LAST_DOMID, 0, -1) if domid not in used)
+
+
+def _words(
+    handle: Handle, domain: Domain, header: HvmRecord, state: ApicState, patience: Patience | None
+) -> ControlWords:
+    """Put the vCPU's local APIC into a state and return the words that its VMCS then has."""
+    tag = int.from_bytes(os.urandom(8), "big"), int.from_bytes(os.urandom(8), "big")
+    records = (
+        header,
+        HvmRecord(CPU, 0, handle.hvm_cpu_data(FLAT | {"rsp": tag[0], "rip": tag[1]})),
+        HvmRecord(LAPIC, 0, _lapic_data(handle, domain.domid, state)),
+        HvmRecord(END, 0, b""),
+    )
+    domain.set_hvm_context(b"".join(record.to_bytes() for record in records))
+    base = handle.hvm_lapic(domain.domid, 0).apic_base_msr
+    if base != state.apic_base:
+        raise MeasureFailed(f"Xen was given the APIC base {state.apic_base:#x} and keeps {base:#x}")
+    vcpus = read_vcpus(handle, domain.domid, tag, patience)
+    words = vcpus[0].words
+    assert words is not None and len(vcpus) == 1  # a vCPU that was not initialised has no tag
+    return words
+
+
+def _lapic_data(handle: Handle, domid: int, state: ApicState) -> bytes:
+    """Return a LAPIC record as the vCPU has it, but in another state."""
+    held = handle.hvm_lapic(domid, 0)
+    off = VLAPIC_HW_DISABLED if state is ApicState.DISABLED else 0
+    values = {
+        "apic_base_msr": state.apic_base,
+        "disabled": held.disabled & ~VLAPIC_HW_DISABLED | off,
+        "timer_divisor": held.timer_divisor,
+        "tdt_msr": held.tdt_msr,
+    }
+    return handle.hvm_lapic_data(values)
+
+
+DATA_SEGMENT = {f"{name}_arbytes": 0xC93 for name in ("ds", "es", "fs", "gs", "ss")} | {
+    f"{name}_limit": 0xFFFFFFFF for name in ("ds", "es", "fs", "gs", "ss")
+}
+FLAT = {
+    **DATA_SEGMENT,
+    "cs_arbytes": 0xC9B,
+    "cs_limit": 0xFFFFFFFF,
+    "tr_arbytes": 0x8B,
+    "tr_limit": 0x67,
+    "ldtr_arbytes": 0x82,
+    "rflags": 2,
+    "cr0": 0x11,
+    "dr6": 0xFFFF0FF0,
+    "dr7": 0x400,
+}
+"""A vCPU in flat 32-bit protected mode without paging. It never runs; Xen wants PE and ET consistent, and
+real mode would need more memory on processors without unrestricted guests."""

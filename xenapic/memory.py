@@ -1,0 +1,46 @@
+"""A guest's memory: give it pages, read and write them from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xenapic.abi.handle import Handle
+
+__all__ = ["PAGE", "GuestMemory"]
+
+PAGE = 4096
+"""Bytes in a page."""
+
+
+class GuestMemory:
+    """The memory of one domain, by guest physical address.
+
+    Nothing stays mapped between two calls: a mapping that is forgotten would keep a
+    destroyed domain from going away.
+    """
+
+    def __init__(self, handle: Handle, domid: int) -> None:
+        self._handle = handle
+        self.domid = domid
+
+    def populate(self, address: int, size: int) -> None:
+        """Give the domain memory for all pages of a range (bytes); what it holds is undefined.
+
+        Raises `CallFailed`, for instance when the domain may have no more memory.
+        """
+        self._handle.populate_physmap(self.domid, list(_frames(address, size)))
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return bytes of the guest's memory; raise `CallFailed` where there is none."""
+        frames = list(_frames(address, size))
+        return self._handle.foreign_read(self.domid, frames, address % PAGE, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write into the guest's memory; raise `CallFailed` where there is none."""
+        frames = list(_frames(address, len(data)))
+        self._handle.foreign_write(self.domid, frames, address % PAGE, data)
+
+
+def _frames(address: int, size: int) -> range:
+    return range(address // PAGE, (address + size + PAGE - 1) // PAGE)

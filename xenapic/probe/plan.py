@@ -1,0 +1,274 @@
+"""What the probe guest does: tables of accesses, turned into commands, and answers into findings.
+
+Sources: Intel SDM volume 3A, "Local APIC register address map" and "x2APIC register
+address space"; the recordings for `XAPIC_READS` and the three tables that follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
+from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
+from xenapic.probe.mailbox import Answer, Command, Eoi, Kind
+
+__all__ = ["Plan"]
+
+SCRATCH = 0x104000
+"""A page of plain memory for the calibration."""
+
+IA32_APIC_BASE, X2APIC_FIRST = 0x1B, 0x800
+APIC_ID, APIC_LVR, APIC_TASKPRI, APIC_EOI, APIC_SPIV, APIC_ICR = 0x20, 0x30, 0x80, 0xB0, 0xF0, 0x300
+APIC_LVTT, APIC_TMICT, APIC_TDCR, APIC_SELF_IPI = 0x320, 0x380, 0x3E0, 0x3F0
+MASKED, ENABLED, DIVIDE_BY_1 = 1 << 16, 1 << 8 | 0xFF, 0xB
+DEST_SELF, DEST_ALL, ASSERT = 0x40000, 0x80000, 0x4000
+OFFSET_IN_PAGE = 0xFFF
+
+BITMAPS = tuple(range(0x100, 0x280, 0x10))
+"""ISR, TMR and IRR."""
+LVTS = (0x320, 0x330, 0x340, 0x350, 0x360, 0x370)
+XAPIC_READS = (
+    *(0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0),
+    *BITMAPS,
+    *(0x280, 0x300, 0x310),
+    *LVTS,
+    *(0x380, 0x390, 0x3E0),
+)
+X2APIC_READS = tuple(at for at in XAPIC_READS if at not in (0x90, 0xB0, 0xC0, 0xE0, 0x310))
+
+Writes = tuple[tuple[int, int], ...]
+ICR_WRITES = ((0x300, DEST_SELF | 0xF1), (0x300, DEST_ALL | ASSERT | 0xF1))
+TIMER_WRITES = (*((at, MASKED) for at in LVTS), (0x3E0, DIVIDE_BY_1), (0x380, 0))
+XAPIC_WRITES: Writes = (
+    *((0x20, 0), (0x80, 0x20), (0x80, 0), (0xB0, 0), (0xD0, 1 << 24), (0xE0, 0xFFFFFFFF), (0xF0, ENABLED)),
+    *((0x280, 0), (0x310, 0)),
+    *ICR_WRITES,
+    *TIMER_WRITES,
+)
+X2APIC_WRITES: Writes = (
+    *((0x80, 0x20), (0x80, 0), (0xB0, 0), (0xF0, ENABLED), (0x280, 0)),
+    *ICR_WRITES,
+    (0x3F0, 0xF2),
+    *TIMER_WRITES,
+)
+
+REGISTERS = tuple(range(0, 0x400, 0x10))
+CMCI = 0x2F0
+BEYOND = (0x400, 0xFF0)
+"""The MSRs 0x840 and 0x8FF: reserved, but in the range that an MSR bitmap opens."""
+RESERVED_BITS: Writes = ((0x80, 1 << 8), (0xB0, 1), (0x3F0, 1 << 8))
+"""x2APIC writes with bits that are reserved."""
+PATTERN = 0x5A5AA5A5
+SOME_MSRS = (APIC_ID, APIC_LVR, APIC_TASKPRI, APIC_EOI)
+
+MOVED_BASE = 0xFED00000
+TIMER_COUNT = 100_000
+"""One millisecond of Xen's APIC timer (10 ns a tick)."""
+PATIENCE = 1 << 23
+"""Turns of a loop of four instructions: seconds in an emulator, where a timer was seen 300 ms late."""
+
+XEN_LEAVES = (0x40000000, 0x40000100)
+XEN_SIGNATURE = b"XenVMMXenVMM"
+
+
+CALIBRATION = (
+    Command(Kind.NOTHING),
+    Command(Kind.LOAD, SCRATCH),
+    Command(Kind.STORE, SCRATCH),
+    Command(Kind.CPUID, value=1),
+)
+"""No access, two that stay in the guest, one that leaves it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the guest does in one state of its local APIC."""
+
+    state: ApicState
+    patience: int = PATIENCE
+    """How many turns of a loop the guest waits for an interrupt."""
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """All commands, in order."""
+        return tuple(one for section in self.sections().values() for one in section)
+
+    @property
+    def eoi(self) -> Eoi:
+        """How the guest ends interrupts in this state."""
+        if self.state is ApicState.DISABLED:
+            return Eoi(0, 0)
+        command = self._write(APIC_EOI, 0)
+        return Eoi(2 if command.kind is Kind.WRMSR else 1, command.address)
+
+    def sections(self) -> Mapping[str, tuple[Command, ...]]:
+        """Return the commands by what they are for, in order."""
+        return {
+            "calibration": CALIBRATION,
+            "identity": (
+                Command(Kind.RDMSR, IA32_APIC_BASE),
+                *(Command(Kind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
+            ),
+            "accesses": tuple(self._recorded()),
+            "extra": tuple(self._extra()),
+            "page": (
+                _load(APIC_DEFAULT_PHYS_BASE, APIC_LVR),
+                _store(APIC_DEFAULT_PHYS_BASE, APIC_LVR, PATTERN),
+                _load(APIC_DEFAULT_PHYS_BASE, APIC_LVR),
+                _store(APIC_DEFAULT_PHYS_BASE, APIC_LVR, 0),
+            ),
+            "msrs": (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(APIC_TASKPRI, 0)),
+            "delivery": tuple(self._delivery()),
+            "move": (
+                Command(Kind.WRMSR, IA32_APIC_BASE, self.moved, repeat=1),
+                Command(Kind.RDMSR, IA32_APIC_BASE),
+                _rdmsr(APIC_LVR) if self._is_x2apic else _load(MOVED_BASE, APIC_LVR),
+                Command(Kind.WRMSR, IA32_APIC_BASE, self.state.apic_base, repeat=1),
+            ),
+            # The first accesses of all are dearer than later ones: caches, and code an emulator translates.
+            "calibration again": CALIBRATION,
+        }
+
+    @property
+    def moved(self) -> int:
+        """IA32_APIC_BASE with the APIC elsewhere and all else as it is."""
+        return MOVED_BASE | self.state.apic_base & OFFSET_IN_PAGE
+
+    def findings(self, answers: Sequence[Answer]) -> Findings:
+        """Make sense of the answers to all commands."""
+        left = iter(answers)
+        told = {
+            name: [(command, next(left)) for command in section] for name, section in self.sections().items()
+        }
+        found = {name: tuple(_access(*pair) for pair in pairs) for name, pairs in told.items()}
+        _, *leaves = (answer for _, answer in told["identity"])
+        leaf, features = _xen_leaves(leaves)
+        return Findings(
+            state=self.state,
+            cpuid_1_ecx=told["calibration"][-1][1].ecx,
+            hypervisor_leaf=leaf,
+            cpuid_apic=features,
+            apic_base=told["identity"][0][1].value,
+            calibration=_calibration(found["calibration"], found["calibration again"]),
+            accesses=found["accesses"],
+            extra=found["extra"],
+            page=found["page"],
+            msrs=found["msrs"],
+            deliveries=tuple(_deliveries(told["delivery"])),
+            move=Move(
+                asked=self.moved,
+                fault=found["move"][0].fault,
+                apic_base=found["move"][1].value,
+                version=found["move"][2],
+            ),
+        )
+
+    @property
+    def _is_x2apic(self) -> bool:
+        return self.state is ApicState.X2APIC
+
+    def _read(self, offset: int) -> Command:
+        return _rdmsr(offset) if self._is_x2apic else _load(self._base, offset)
+
+    def _write(self, offset: int, value: int) -> Command:
+        return _wrmsr(offset, value) if self._is_x2apic else _store(self._base, offset, value)
+
+    @property
+    def _base(self) -> int:
+        return self.state.apic_base & ~OFFSET_IN_PAGE
+
+    def _recorded(self) -> Iterator[Command]:
+        reads, writes = (X2APIC_READS, X2APIC_WRITES) if self._is_x2apic else (XAPIC_READS, XAPIC_WRITES)
+        yield from (self._read(offset) for offset in reads)
+        yield from (self._write(offset, value) for offset, value in writes)
+
+    def _extra(self) -> Iterator[Command]:
+        done = [(_op(one), _offset(one)) for one in self._recorded()]
+        offsets = (*REGISTERS, *BEYOND) if self._is_x2apic else REGISTERS
+        yield from (self._read(offset) for offset in offsets if (Op.READ, offset) not in done)
+        for offset in offsets:
+            if (Op.WRITE, offset) not in done:
+                yield self._write(offset, MASKED if offset == CMCI else 0)
+        if self._is_x2apic:
+            yield from (self._write(offset, value) for offset, value in RESERVED_BITS)
+
+    def _delivery(self) -> Iterator[Command]:
+        if self.state is ApicState.DISABLED:
+            return
+        yield from (self._write(APIC_SPIV, ENABLED), self._write(APIC_TASKPRI, 0))
+        for kind, (offset, bits, vector) in DELIVERIES.items():
+            if kind is DeliveryKind.SELF_IPI_MSR and not self._is_x2apic:
+                continue
+            if kind is DeliveryKind.TIMER:
+                yield from (self._write(APIC_LVTT, vector), self._write(APIC_TDCR, DIVIDE_BY_1))
+            sent = bits if kind is DeliveryKind.TIMER else bits | vector
+            one = self._write(offset, sent)
+            yield Command(one.kind, one.address, one.value, repeat=1, wait_for=vector)
+        yield self._write(APIC_LVTT, MASKED)
+
+
+DELIVERIES: dict[DeliveryKind, tuple[int, int, int]] = {
+    DeliveryKind.SELF_IPI_MSR: (APIC_SELF_IPI, 0, 0xE1),
+    DeliveryKind.ICR_SELF: (APIC_ICR, DEST_SELF, 0xE2),
+    DeliveryKind.ICR_ALL: (APIC_ICR, DEST_ALL | ASSERT, 0xE3),
+    DeliveryKind.TIMER: (APIC_TMICT, TIMER_COUNT, 0xE4),
+}
+"""The register that is written, what is written there, and the vector that shall come."""
+
+
+def _load(base: int, offset: int) -> Command:
+    return Command(Kind.LOAD, base + offset)
+
+
+def _store(base: int, offset: int, value: int) -> Command:
+    return Command(Kind.STORE, base + offset, value)
+
+
+def _rdmsr(offset: int) -> Command:
+    return Command(Kind.RDMSR, X2APIC_FIRST + (offset >> 4))
+
+
+def _wrmsr(offset: int, value: int) -> Command:
+    return Command(Kind.WRMSR, X2APIC_FIRST + (offset >> 4), value)
+
+
+def _op(command: Command) -> Op:
+    return Op.WRITE if command.kind in (Kind.STORE, Kind.WRMSR) else Op.READ
+
+
+def _offset(command: Command) -> int:
+    if command.kind in (Kind.RDMSR, Kind.WRMSR):
+        return (command.address - X2APIC_FIRST) << 4
+    return command.address & OFFSET_IN_PAGE
+
+
+def _access(command: Command, answer: Answer) -> Access:
+    value = command.value
+    if _op(command) is Op.READ:
+        value = answer.value if answer.fault is None else 0
+    return Access(_offset(command), _op(command), value, answer.ticks, answer.fault, answer.error_code)
+
+
+def _calibration(*rounds: Sequence[Access]) -> Calibration:
+    nothing, load, store, known_exit = (
+        min(one.ticks_min for one in same) for same in zip(*rounds, strict=True)
+    )
+    return Calibration(overhead=nothing, memory=max(load, store), exit=known_exit)
+
+
+def _xen_leaves(answers: Sequence[Answer]) -> tuple[int | None, int | None]:
+    """Return where Xen's leaves begin and EAX of leaf 4, from the first and fourth leaf of each place."""
+    for place, first, fourth in zip(XEN_LEAVES, answers[0::2], answers[1::2], strict=True):
+        words = (first.ebx, first.ecx, first.edx)
+        if b"".join(word.to_bytes(4, "little") for word in words) == XEN_SIGNATURE:
+            return place, fourth.eax
+    return None, None
+
+
+def _deliveries(pairs: Sequence[tuple[Command, Answer]]) -> Iterator[Delivery]:
+    kinds = {vector: kind for kind, (_, _, vector) in DELIVERIES.items()}
+    for command, answer in pairs:
+        if command.wait_for:
+            kind = kinds[command.wait_for]
+            yield Delivery(kind, command.wait_for, answer.arrivals, answer.waited, answer.fault)

@@ -1,0 +1,145 @@
+"""Run the probe guest in a domain of its own and bring back what it found."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from xenapic.apic.state import ApicState
+from xenapic.domain import Domain
+from xenapic.errors import ConfigInvalid, ProbeFailed
+from xenapic.memory import PAGE
+from xenapic.model.config import DomainConfig
+from xenapic.model.flags import DOMINF, EMU
+from xenapic.policy.terms import Policy
+from xenapic.probe.findings import Findings
+from xenapic.probe.mailbox import HEAD_BYTES, Head, State, decode, encode
+from xenapic.probe.plan import SCRATCH, Plan
+from xenapic.vcpu import FLAT_REGISTERS, set_first_vcpu
+from xenapic.xen import Xen
+
+__all__ = ["TIMEOUT", "probe_domain", "run_probe"]
+
+GUEST = Path(__file__).parent / "guest" / "probe.bin"
+GUEST_AT = 0x100000
+PAGE_DIRECTORY = SCRATCH + PAGE
+MAILBOX = PAGE_DIRECTORY + PAGE
+MEMORY_KIB = 8192
+
+TIMEOUT = 60.0
+"""Seconds the guest may take; on real hardware it needs milliseconds."""
+POLL_SECONDS = 0.02
+
+LARGE_PAGE_SHIFT = 22
+UNCACHED_AT = 0xFEC00000
+PAGE_PRESENT, PAGE_RW, PAGE_PWT, PAGE_PCD, PAGE_ACCESSED, PAGE_DIRTY, PAGE_PSE = 1, 2, 8, 16, 32, 64, 128
+CR0_PE, CR0_ET, CR0_NE, CR0_PG, CR4_PSE = 1 << 0, 1 << 4, 1 << 5, 1 << 31, 1 << 4
+
+REGISTERS: Mapping[str, int] = {
+    **FLAT_REGISTERS,
+    "rip": GUEST_AT,
+    "rbx": MAILBOX,
+    # Paging from the start: VMX without unrestricted guest runs nothing else as it is.
+    "cr0": CR0_PE | CR0_ET | CR0_NE | CR0_PG,
+    "cr3": PAGE_DIRECTORY,
+    "cr4": CR4_PSE,
+}
+
+
+def run_probe(
+    xen: Xen,
+    config: DomainConfig,
+    state: ApicState,
+    timeout: float = TIMEOUT,
+    policy: Policy | None = None,
+) -> Findings:
+    """Create a domain, run the probe guest in it with its APIC in ``state``, destroy the domain.
+
+    ``config`` is of an HVM type with a local APIC, created for ``policy``. ``timeout`` is in seconds. Raises
+    what `Xen.create_domain` raises, `CallFailed`, and `ProbeFailed` when the guest
+    gives no answer that can be used.
+    """
+    if not config.is_hvm or EMU.LAPIC not in config.emulation_flags:
+        raise ConfigInvalid("the probe guest needs an HVM-type domain with a local APIC")
+    with xen.create_domain(config, policy) as domain:
+        domain.set_max_vcpus(config.max_vcpus)
+        return probe_domain(domain, state, timeout)
+
+
+def probe_domain(
+    domain: Domain,
+    state: ApicState,
+    timeout: float = TIMEOUT,
+    pause: Callable[[float], None] | None = None,
+) -> Findings:
+    """Run the probe guest in a domain that has vCPUs, but no memory yet, and never ran; it is left shut down.
+
+    ``timeout`` is in seconds; ``pause`` passes the time between two looks at the guest, for a witness who
+    has something to do meanwhile. Raises `CallFailed` and `ProbeFailed`.
+    """
+    plan = Plan(state)
+    size = _load(domain, plan)
+    set_first_vcpu(domain, REGISTERS, state)
+    domain.set_native_tsc()  # a clock whose reading is itself an exit would drown what is measured
+    domain.unpause()
+    _wait(domain, plan, timeout, pause or time.sleep)
+    answers = list(decode(domain.memory.read(MAILBOX, size), plan.commands))
+    findings = plan.findings(answers)
+    if not findings.calibration.clear:
+        raise ProbeFailed(
+            "an access that leaves the guest cannot be told from one that stays: plain memory costs "
+            f"{findings.calibration.memory} TSC ticks, a known exit {findings.calibration.exit}, of which "
+            f"{findings.calibration.overhead} are spent reading the TSC"
+        )
+    return findings
+
+
+def _load(domain: Domain, plan: Plan) -> int:
+    """Give the domain its memory and fill it; return the size of the list of commands."""
+    listed = encode(plan.commands, plan.patience, plan.eoi)
+    image = GUEST.read_bytes().ljust(SCRATCH - GUEST_AT, b"\0") + bytes(PAGE) + page_directory() + listed
+    domain.set_max_mem(MEMORY_KIB)
+    domain.memory.populate(GUEST_AT, len(image))
+    domain.memory.write(GUEST_AT, image)
+    return len(listed)
+
+
+def page_directory() -> bytes:
+    """Return a page directory of 4 MiB pages: memory one to one, where the APICs are uncached."""
+    entry = PAGE_PRESENT | PAGE_RW | PAGE_ACCESSED | PAGE_DIRTY | PAGE_PSE
+    entries = [page << LARGE_PAGE_SHIFT | entry for page in range(1 << 32 - LARGE_PAGE_SHIFT)]
+    entries[UNCACHED_AT >> LARGE_PAGE_SHIFT] |= PAGE_PCD | PAGE_PWT
+    return struct.pack(f"<{len(entries)}I", *entries)
+
+
+def _wait(domain: Domain, plan: Plan, timeout: float, pause: Callable[[float], None]) -> None:
+    """Return when the guest is done; raise `ProbeFailed` when it broke, died or takes too long."""
+    deadline = time.monotonic() + timeout
+    while True:
+        # Asked before the memory is read: a guest that is done shuts its domain down.
+        info = domain.info()
+        head = Head.from_bytes(domain.memory.read(MAILBOX, HEAD_BYTES))
+        if head.state == State.DONE:
+            return
+        if head.state == State.BROKEN:
+            what = f"exception {head.broken_vector}, stack {' '.join(map(hex, head.stack))}"
+            raise ProbeFailed(f"the probe guest broke ({what}) {_where(head, plan)}")
+        if info.flags & (DOMINF.shutdown | DOMINF.dying):
+            reason = f" ({info.shutdown_reason!r})" if info.shutdown_reason is not None else ""
+            raise ProbeFailed(f"the probe guest's domain went down{reason} {_where(head, plan)}")
+        if time.monotonic() > deadline:
+            raise ProbeFailed(
+                f"the probe guest gave no answer within {timeout:g} s; it got stuck {_where(head, plan)}"
+            )
+        pause(POLL_SECONDS)
+
+
+def _where(head: Head, plan: Plan) -> str:
+    commands, state = plan.commands, plan.state.value
+    if head.state == State.FRESH:
+        return f"before its first command (APIC {state})"
+    if head.progress >= len(commands):
+        return f"after its last command (APIC {state})"
+    return f"at command {head.progress} of {len(commands)}: {commands[head.progress]} (APIC {state})"

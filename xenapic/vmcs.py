@@ -1,0 +1,174 @@
+"""Read what is in force for a domain's vCPUs, by debug key 'v' and Xen's console ring.
+
+The ring belongs to everybody on the host: it is never cleared, others press keys and print into it
+at any time, and it wraps. A press from a program is served inside its hypercall
+(``handle_keypress`` in ``xen/common/keyhandler.c``, no interrupt there) and reading the ring takes the same
+lock (``sysctl_lock``), so a dump of ours is in the ring, whole, when the press returns, unless what
+came after it has overwritten it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xenapic.apic.features import Technology
+from xenapic.domain import to_domain_info
+from xenapic.errors import MeasureFailed
+from xenapic.host import ask_physinfo
+from xenapic.model.host import technology_of
+from xenapic.model.measured import VcpuControls
+from xenapic.model.vmcsdump import Problem, Reading, Tag, VcpuDump, read_dump
+
+if TYPE_CHECKING:
+    from xenapic.abi.handle import Handle
+
+__all__ = ["PATIENCE", "Patience", "read_controls", "read_vcpus"]
+
+KEY = "v"
+MARGIN = 1024
+"""So many bytes Xen may overwrite before it says so: the size of ``vprintk_common``'s buffer."""
+NOT_INITIALISED = "the vCPU is not initialised: no state was ever loaded into it"
+NO_VMCS = "the processor has SVM: its VMCB holds none of these controls, and no Xen up to 4.22 uses AVIC"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try. A press makes Xen print about 3 KiB for each vCPU of every HVM-type domain."""
+
+    presses: int = 12
+    seconds: float = 20.0
+    settle_seconds: float = 0.3
+    """How long to wait for the rest of a dump."""
+
+
+PATIENCE = Patience()
+
+
+def read_vcpus(
+    handle: Handle, domid: int, tag: Tag | None = None, patience: Patience | None = None
+) -> tuple[VcpuDump, ...]:
+    """Press the key until a dump of the domain is beyond doubt; return its vCPUs.
+
+    With ``tag`` (see `xenapic.model.vmcsdump.read_dump`) one dump is enough; without, two presses in a row
+    must tell the same. Raises `MeasureFailed` with what was seen instead.
+    """
+    limits = patience or PATIENCE
+    deadline = time.monotonic() + limits.seconds
+    seen: Counter[Problem] = Counter()
+    before: tuple[VcpuDump, ...] | None = None
+    presses, sizes = 0, ""
+    while presses < limits.presses and (presses == 0 or time.monotonic() < deadline):
+        presses += 1
+        reading, window = _press(handle, domid, tag, limits.settle_seconds)
+        if reading.problem is None and (tag is not None or reading.vcpus == before):
+            return reading.vcpus
+        if reading.problem is None:
+            seen[Problem.DIFFERENT] += before is not None
+            before = reading.vcpus
+            continue
+        seen[reading.problem] += 1
+        before = None
+        if reading.problem is Problem.VMCB:
+            break
+        if reading.problem is Problem.LOST:
+            sizes = f". Last time {window.printed} bytes were printed, and the ring holds {window.held}"
+        if reading.problem is Problem.ABSENT:
+            handle.domain_info(domid)  # raises when it is gone
+        # Whoever disturbed us is at work: step aside a little longer each time.
+        time.sleep(min(0.01 * 2**presses, 0.5))
+    raise MeasureFailed(
+        f"the controls of domain {domid} could not be read: debug key '{KEY}' was pressed {presses} times"
+        + sizes,
+        tuple(f"{count} x {problem.value}" for problem, count in seen.most_common() if count),
+    )
+
+
+def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -> tuple[Reading, _Window]:
+    window = _Window(handle)
+    handle.send_debug_keys(KEY)
+    until = time.monotonic() + settle_seconds
+    while True:
+        window.read()
+        reading = read_dump(window.data, window.whole_start, domid, tag)
+        if reading.problem not in (Problem.NOTHING, Problem.CUT) or time.monotonic() >= until:
+            return reading, window
+        time.sleep(0.02)
+
+
+class _Window:
+    """What was written into the ring since now, without what may have been overwritten while it was read."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        held = handle.read_console()
+        self._opened = self._start = self._end = held.end
+        self._oldest = held.start
+        self.whole_start = held.data.endswith(b"\n")
+        self.data = b""
+
+    @property
+    def printed(self) -> int:
+        """Bytes that were written since now, whether they are still there or not."""
+        return (self._end - self._opened) & 0xFFFFFFFF
+
+    @property
+    def held(self) -> int:
+        """Bytes that the ring held when it was read last: all it can, when something was overwritten."""
+        return (self._end - self._oldest) & 0xFFFFFFFF
+
+    def read(self) -> None:
+        """Read what came since."""
+        chunk = self._handle.read_console(self._end)
+        if chunk.start == self._end:
+            self.data += chunk.data
+        else:
+            self._start, self.data, self.whole_start = chunk.start, chunk.data, False
+        self._end = chunk.end
+        self._drop_overwritten()
+
+    def _drop_overwritten(self) -> None:
+        """Xen copies the ring without its lock: what it overwrote meanwhile may mix old and new."""
+        self._oldest = self._handle.oldest_in_console()
+        ahead = (self._oldest + MARGIN - self._start) & 0xFFFFFFFF
+        if 0 < ahead < 1 << 31:
+            self.data, self.whole_start = self.data[ahead:], False
+            self._start = (self._start + ahead) & 0xFFFFFFFF
+
+
+CHANGES = 3
+"""How often a vCPU may change its APIC's state under our hands."""
+
+
+def read_controls(handle: Handle, domid: int, patience: Patience | None = None) -> tuple[VcpuControls, ...]:
+    """Return what is in force on each vCPU of an HVM-type domain, which may be running.
+
+    Raises `MeasureFailed` for a PV domain, and when no dump can be had or the guest changes its APICs'
+    states all the time; `DomainNotFound` when the domain is gone.
+    """
+    info = to_domain_info(handle.domain_info(domid))
+    if not info.is_hvm:
+        raise MeasureFailed(f"domain {domid} is PV: it runs without VMX controls and has no local APIC")
+    if technology_of(ask_physinfo(handle)) is Technology.SVM:
+        bases = _apic_bases(handle, domid, info.max_vcpu_id)
+        return tuple(VcpuControls(vcpu, base, None, NO_VMCS) for vcpu, base in bases.items())
+    before = _apic_bases(handle, domid, info.max_vcpu_id)
+    for _ in range(CHANGES):
+        vcpus = read_vcpus(handle, domid, patience=patience)
+        after = _apic_bases(handle, domid, info.max_vcpu_id)
+        if before == after and {one.vcpu for one in vcpus} == set(after):
+            return tuple(_vcpu_controls(one, after[one.vcpu]) for one in vcpus)
+        before = after
+    raise MeasureFailed(f"domain {domid} changes the states of its APICs faster than they can be read")
+
+
+def _apic_bases(handle: Handle, domid: int, last_vcpu: int) -> Mapping[int, int]:
+    return {vcpu: handle.hvm_lapic(domid, vcpu).apic_base_msr for vcpu in range(last_vcpu + 1)}
+
+
+def _vcpu_controls(dump: VcpuDump, apic_base: int) -> VcpuControls:
+    why_not = "" if dump.words else NOT_INITIALISED
+    return VcpuControls(dump.vcpu, apic_base, dump.words, why_not)
