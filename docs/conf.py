@@ -15,12 +15,16 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 default_role = "py:obj"
 html_theme = "furo"
 html_title = "xenapic"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 myst_enable_extensions = ["colon_fence", "deflist"]
 suppress_warnings = ["ref.python"]
 
+import pictures  # noqa: E402
+import spec_tables  # noqa: E402
 import tables  # noqa: E402
 
 tables.write(HERE / "_generated")
+spec_tables.write(HERE / "_generated" / "spec")
+pictures.write(HERE / "_generated" / "spec")

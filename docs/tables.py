@@ -8,9 +8,10 @@ from pathlib import Path
 from xenapic.abi.releases import RELEASES, soname
 from xenapic.apic.features import FEATURES
 from xenapic.errors import XenApicError, errno_name
+from xenapic.glossary.build import span
 from xenapic.lab.machines import MACHINES
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
-from xenapic.model.rules import FIRST, NEVER, RULES, Rule
+from xenapic.model.rules import RULES
 
 
 def write(into: Path) -> None:
@@ -75,18 +76,6 @@ def TABLES() -> dict[str, tuple[Sequence[str], list[Sequence[object]]]]:  # noqa
             [(f"`{m.name}`", m.emulator, m.vendor, ", ".join(m.offers), m.notes) for m in MACHINES.values()],
         ),
     }
-
-
-def span(rule: Rule) -> str:
-    """Return the releases that a rule holds for."""
-    first = "{}.{}".format(*rule.since) if rule.since != FIRST else ""
-    until = "{}.{}".format(*rule.until) if rule.until != NEVER else ""
-    if rule.needs_interface:
-        return "4.17-rc"
-    return (
-        " ".join(filter(None, [f"since {first}" if first else "", f"before {until}" if until else ""]))
-        or "all"
-    )
 
 
 def errors() -> list[type[XenApicError]]:

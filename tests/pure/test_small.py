@@ -121,7 +121,7 @@ LAYERS = (
     ("xenapic.apic.features",),
     ("xenapic.model",),
     ("xenapic.owners", "xenapic.domain", "xenapic.host", "xenapic.xen"),
-    ("xenapic.cli", "xenapic.lab", "xenapic.__main__"),
+    ("xenapic.cli", "xenapic.glossary", "xenapic.lab", "xenapic.__main__"),
 )
 PURE_AND_BELOW = 2
 

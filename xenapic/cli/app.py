@@ -21,6 +21,10 @@ COMMANDS = {
     "create": ("xenapic.cli.commands:create", "Check a domain's config, then create it."),
     "plan": ("xenapic.cli.spec:plan_command", "Turn a policy into a plan, or a refusal with every reason."),
     "access": ("xenapic.cli.spec:access", "What becomes of each access to the APIC's registers."),
+    "explain": (
+        "xenapic.cli.explain:explain",
+        "Explain a control, flag, register, code, release, processor.",
+    ),
     "spec": ("xenapic.cli.spec:spec", "Check recordings of a real Xen against the specification."),
     "inspect": ("xenapic.cli.inspect:inspect_command", "What is in force for a domain, vCPU by vCPU."),
     "verify": ("xenapic.cli.verify:verify", "Compare the specification with the running Xen."),

@@ -40,6 +40,7 @@ SCHEMAS = (
     "host",
     "plan",
     "access",
+    "explain",
     "spec-check",
     "inspect",
     "verify",
