@@ -182,7 +182,11 @@ def _share(one: Plan, state: ApicState) -> str:
         return "**plain memory**"
     parts = []
     for operation in (READ, WRITE):
-        mine = [row.outcome.kind is Kind.STAYS for row in found if row.operation is operation]
+        mine = [
+            row.outcome.kind is Kind.STAYS
+            for row in found
+            if row.operation is operation and operation.value[0] in row.register.rights(state)
+        ]
         parts.append(f"{sum(mine)} of {len(mine)} {operation.value}s")
     return (
         ", ".join(parts) if any(not part.startswith("0 ") for part in parts) else "none: every access leaves"

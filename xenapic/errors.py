@@ -61,7 +61,9 @@ __all__ = [
 
 
 def errno_name(number: int) -> str:
-    """Return ``"EINVAL"`` for 22; a number without a name is returned as text."""
+    """Return ``"EINVAL"`` for 22, spelt as in Xen's headers; a number without a name is returned as text."""
+    if number == _errno.EOPNOTSUPP:  # has two names on Linux
+        return "EOPNOTSUPP"
     return _errno.errorcode.get(number, str(number))
 
 

@@ -13,8 +13,9 @@ HVM_SAVE_END, HVM_SAVE_HEADER, HVM_SAVE_CPU, HVM_SAVE_LAPIC, HVM_SAVE_LAPIC_REGS
 """``HVM_SAVE_CODE`` of the records (``xen/include/public/arch-x86/hvm/save.h``)."""
 
 VLAPIC_HW_DISABLED = 1
-"""``VLAPIC_HW_DISABLED`` (``xen/arch/x86/include/asm/hvm/vlapic.h``): bit of ``hvm_hw_lapic.disabled``. Xen
-asks it, not bit 11 of the base, when it chooses the controls (``vmx_vlapic_msr_changed``): both must agree."""
+"""``VLAPIC_HW_DISABLED`` (``xen/arch/x86/include/asm/hvm/vlapic.h``): bit of ``hvm_hw_lapic.disabled``.
+Xen asks it, not bit 11 of the base, when it chooses the controls (``vmx_vlapic_msr_changed``): both must
+agree."""
 
 FLAT_REGISTERS: Mapping[str, int] = {
     "rflags": 1 << 1,

@@ -154,6 +154,8 @@ def read_controls(handle: Handle, domid: int, patience: Patience | None = None) 
     if technology_of(ask_physinfo(handle)) is Technology.SVM:
         bases = _apic_bases(handle, domid, info.max_vcpu_id)
         return tuple(VcpuControls(vcpu, base, None, NO_VMCS) for vcpu, base in bases.items())
+    if info.max_vcpu_id < 0:
+        return ()
     before = _apic_bases(handle, domid, info.max_vcpu_id)
     for _ in range(CHANGES):
         vcpus = read_vcpus(handle, domid, patience=patience)

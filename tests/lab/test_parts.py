@@ -20,7 +20,7 @@ from xenapic.lab.errors import (
     StageTimeout,
 )
 from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, SECTOR, START, STDOUT, encode
-from xenapic.lab.kernel import module_info, plain_kernel
+from xenapic.lab.kernel import module_info, plain_kernel, with_short_p2m
 from xenapic.lab.machines import MACHINES, machine
 from xenapic.lab.programs import need
 
@@ -115,6 +115,15 @@ def test_archives_can_be_read_by_cpio(tmp_path: Path) -> None:
 def test_a_kernel_that_is_none_is_refused() -> None:
     with pytest.raises(FetchFailed):
         plain_kernel(b"\0" * 4096)
+
+
+def test_the_p2m_limit_is_shortened_where_it_is_found_once() -> None:
+    code = bytes.fromhex("ba00000008be00002000 4839d0488905023d3e00480f42c2488d04c5ffff1f0048250000e0ff")
+    other = bytes.fromhex("ba00000008ffff1f00") + bytes(80)
+    short = with_short_p2m(other + code + other)
+    assert short == other + b"\xba\x00\x00\x40\x00" + code[5:] + other
+    assert with_short_p2m(other) == other
+    assert with_short_p2m(code + code) == code + code
 
 
 def test_module_info() -> None:

@@ -110,7 +110,7 @@ def test_every_topic_says_something() -> None:
         ("44", "APIC_ACCESS"),
         ("exit reason 56", "APIC_WRITE"),
         ("einval", "EINVAL"),
-        ("EOPNOTSUPP", "ENOTSUP"),
+        ("ENOTSUP", "EOPNOTSUPP"),
         ("0x48e", "MSR 0x482/0x48E"),
         ("XEN_X86_ASSISTED_XAPIC", "MISC.ASSISTED_XAPIC"),
         ("Xen 4.17-rc", "4.17-rc"),

@@ -651,7 +651,7 @@ def _errnos() -> Iterator[Topic]:
             " ".join(filter(None, [text, of_create])),
             "A release build of Xen logs no reason." if codes else "",
             see=tuple(codes),
-            aliases=(f"errno {number}", *(("EOPNOTSUPP",) if number == errno.EOPNOTSUPP else ())),
+            aliases=(f"errno {number}", *(("ENOTSUP",) if number == errno.EOPNOTSUPP else ())),
         )
 
 

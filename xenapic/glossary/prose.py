@@ -487,7 +487,7 @@ ERRNOS: dict[str, str] = {
     "EINVAL": "For the safe probe it means: no choice per domain.",
     "ENODEV": "For the safe probe it means: the choice is there, the hardware is not.",
     "EACCES": "Every domctl answers so when the library is of another release than the hypervisor.",
-    "ENOTSUP": "Xen calls it EOPNOTSUPP: the same number.",
+    "EOPNOTSUPP": "Linux knows the number as ENOTSUP, too.",
     "EEXIST": "",
     "ESRCH": "From calls about a domain: there is none of that number.",
 }

@@ -21,13 +21,13 @@ from .cache import Entry, cache_root
 from .cpio import CpioWriter
 from .errors import FetchFailed, LabUsageError
 from .frames import SECTOR
-from .kernel import DRIVERS, Drivers, driver_files, plain_kernel
+from .kernel import DRIVERS, Drivers, driver_files, plain_kernel, with_short_p2m
 from .programs import need
 
 Progress = Callable[[str], None]
 
 # Raise when this module makes something else of the same packages.
-FORMAT = 5
+FORMAT = 6
 
 ROOT_MAGIC = b"XENAPIC-ROOT\n"
 
@@ -166,7 +166,7 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
     packed = one_file(xen_tree, "boot/xen-*.gz")
     (into / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
     vmlinuz = one_file(kernel_tree, "boot/vmlinuz-*")
-    (into / "vmlinux").write_bytes(plain_kernel(vmlinuz.read_bytes()))
+    (into / "vmlinux").write_bytes(with_short_p2m(plain_kernel(vmlinuz.read_bytes())))
     return Drivers(kernel.removeprefix("linux-image-"), driver_files(kernel_tree))
 
 

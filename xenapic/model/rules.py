@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
+from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE
 from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
 from xenapic.model.host import Answer, Host
@@ -736,9 +737,8 @@ def _assistance_problem(
     if not wanted and offered and field == "assisted_xapic":
         return (
             "apic-defect-memory",
-            "without it this Xen leaves the guest's APIC page mapped as plain memory: nothing intercepts it, no "
-            "interrupt controller is behind it, and a guest that does not go straight to x2APIC hangs",
+            PLAIN_MEMORY,
             f"{inherit}, or boot Xen on a host without the feature.",
-            "defect of 4.17-rc, seen on a real Xen",
+            PLAIN_MEMORY_SOURCE,
         )
     return None

@@ -145,6 +145,8 @@ def read_dump(data: bytes, whole_start: bool, domid: int, tag: Tag | None = None
         ours = [vcpus for vcpus in ours if vcpus and all(vcpu.tag == tag for vcpu in vcpus)]
         if not ours:
             return Reading(problem=Problem.UNTAGGED)
+    if not all(ours):
+        return Reading(problem=Problem.GARBLED)  # an added line can cut a domain's vCPUs off
     if any(vcpus != ours[0] for vcpus in ours):
         return Reading(problem=Problem.DIFFERENT)
     return Reading(vcpus=ours[0])

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from xenapic.apic.processors import PROCESSORS
+from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.apic.state import ApicState
+from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE, host_controls, x2apic_assistance
 from xenapic.model.cmdline import CommandLine
 from xenapic.model.flags import MISC, PHYSCAP
 from xenapic.model.host import BY_APICV, Answer, Fact, Host, no, yes
-from xenapic.model.releases import DEVELOPMENT, XenRelease
+from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES, XenRelease
 from xenapic.policy.remedies import Remedy, RemedyKind
 from xenapic.policy.terms import ASSISTED, Aspect, GuestType, Policy, Want
 
@@ -273,9 +274,8 @@ def _defects(policy: Policy, host: Host, flags: MISC | None) -> Iterator[Reason]
         Code.DEFECT_MEMORY,
         Aspect.APIC_ACCESSES,
         words,
-        "without it this Xen leaves the guest's APIC page mapped as plain memory: nothing intercepts it, no "
-        "interrupt controller is behind it, and a guest that does not go straight to x2APIC hangs",
-        "defect of 4.17-rc, seen on a real Xen",
+        PLAIN_MEMORY,
+        PLAIN_MEMORY_SOURCE,
         (
             Remedy(RemedyKind.ASK_NOTHING, Aspect.APIC_ACCESSES, "Leave it at the host's default."),
             Remedy(
@@ -343,9 +343,13 @@ def _prefer(aspect: Aspect) -> Remedy:
 
 
 def _first_with(aspect: Aspect) -> str:
-    return next(
-        row.title for row in PROCESSORS.values() if not row.emulated_by and aspect.value in row.offers
-    )
+    """Return the oldest real processor on which Xen uses it."""
+    return next(row.title for row in PROCESSORS.values() if not row.emulated_by and _used(aspect, row))
+
+
+def _used(aspect: Aspect, row: Processor) -> bool:
+    host = host_controls(XEN_RELEASES[-1], allowed(row))
+    return x2apic_assistance(host) if aspect is Aspect.X2APIC_MODE else host.has(aspect.value)
 
 
 def _for_imposed(aspect: Aspect, case: _Case, _how: str) -> Iterator[Remedy]:

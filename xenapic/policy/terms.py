@@ -163,7 +163,7 @@ class Policy:
     guest_x2apic: bool = True
     """Whether the guest may enter x2APIC mode. The toolstack takes it away with ``cpuid="host,x2apic=0"``."""
     accept: frozenset[str] = frozenset()
-    """Codes of known defects (`xenapic.model.defects`) that the plan may run into, to test them say."""
+    """Codes of known defects (`ACCEPTABLE`) that the plan may run into, to test them say."""
     asked: tuple[tuple[Aspect, Want, str], ...] = field(init=False, repr=False, compare=False)
     """Each thing that is asked of an aspect, and in which words."""
 
@@ -176,6 +176,9 @@ class Policy:
         for name in ("assisted_xapic", "assisted_x2apic"):
             if getattr(self, name) not in (True, False, None):
                 raise PolicyInvalid(f"{name} is True, False or None, not {getattr(self, name)!r}")
+        for code in self.accept:
+            if code not in ACCEPTABLE:
+                raise PolicyInvalid(f"no defect {code!r} to accept; there are {', '.join(ACCEPTABLE)}")
         if not isinstance(self.guest_x2apic, bool):
             raise PolicyInvalid(f"guest_x2apic is True or False, not {self.guest_x2apic!r}")
         object.__setattr__(self, "asked", self._asked())
@@ -194,6 +197,9 @@ class Policy:
                 found.append((aspect, Want.REQUIRE if value else Want.FORBID, f"{name} = {int(value)}"))
         return tuple(found)
 
+
+ACCEPTABLE = ("apic-defect-memory",)
+"""Defects (`xenapic.model.defects`) that hang on createdomain's flags, so that a plan can run into them."""
 
 ASSISTED = (("assisted_xapic", Aspect.APIC_ACCESSES), ("assisted_x2apic", Aspect.X2APIC_MODE))
 """The two historic flags, and the aspect that each controls."""

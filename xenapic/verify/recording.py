@@ -1,7 +1,7 @@
 """Hold recordings of a real Xen against the model: every create answer, VMCS word, CPUID leaf and access.
 
-The format is that of ``tests/data/observed`` (its README), with what ``xenapic verify --record``
-adds: JSON, one file for one Xen on one processor. A recording names its processor; when
+The format is that of ``tests/data/observed`` (``docs/spec/recordings.md``), with what ``xenapic verify
+--record`` adds: JSON, one file for one Xen on one processor. A recording names its processor; when
 `PROCESSORS` has no such row, what the processor offers is taken from the recording's own
 feature list, and said so.
 """
