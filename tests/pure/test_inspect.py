@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from uuid import UUID
 
+import jsonschema
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.hosts import SVM, host
 from xenapic.apic.access import Kind
 from xenapic.apic.state import ApicState
+from xenapic.cli.app import app
+from xenapic.cli.show import schema_text
+from xenapic.errors import DomainNotFound
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP_X86
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
@@ -109,3 +115,63 @@ def test_amd_and_a_vcpu_that_never_was() -> None:
     assert one.agrees is None and all(row.outcome.kind.leaves for row in one.accesses())
     (one,) = judge(INFO, None, host(measured=MEASURED), (found,)).vcpus
     assert one.agrees is None and not one.plain_memory and list(one.accesses()) == []
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def run(monkeypatch: pytest.MonkeyPatch, answers: list[object], *arguments: str) -> Result:
+    """Run the command; each look at the domain gives the next answer."""
+    left = list(answers)
+
+    def answer(_xen: object, _domid: int) -> object:
+        one = left.pop(0)
+        if isinstance(one, BaseException):
+            raise one
+        return one
+
+    class Nothing:
+        def __enter__(self) -> Nothing:
+            return self
+
+        def __exit__(self, *_error: object) -> None:
+            pass
+
+        def host(self) -> None:
+            pass
+
+    monkeypatch.setattr("xenapic.verify.inspect.inspect", answer)
+    monkeypatch.setattr("xenapic.open", lambda _library=None: Nothing())
+    return CliRunner().invoke(app, ["inspect", "7", *arguments])
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(monkeypatch, [look(ApicState.XAPIC, XAPIC, policy=Policy(assisted_xapic=True))], "--accesses")
+    assert done.exit_code == 0, done.output
+    assert "assisted_xapic = 1" in done.output and "kept" in done.output
+    assert "EOI virtualization" in done.output
+
+
+def test_the_command_is_loud_about_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = host(extra="-rc", arch_capabilities=PHYSCAP_X86(3), measured=MEASURED)
+    done = run(monkeypatch, [look(ApicState.XAPIC, NEITHER, there)])
+    assert done.exit_code == 1 and "DEFECT: the APIC of vCPU 0 is plain memory" in done.output
+    done = run(monkeypatch, [look(ApicState.XAPIC, XAPIC & ~0x200)])
+    assert done.exit_code == 1 and "unlike it: virtual_interrupt_delivery" in done.output
+
+
+def test_the_command_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(monkeypatch, [look(ApicState.X2APIC, X2APIC, policy=Policy(assisted_xapic=True))], "--json")
+    document = json.loads(done.output)
+    jsonschema.validate(document, json.loads(schema_text("inspect")))
+    assert document["vcpus"][0]["promises"] == [{"asked": "assisted_xapic = 1", "kept": "not now"}]
+    assert run(monkeypatch, [], "--json", "--watch", "1").exit_code == 2
+
+
+def test_watching_prints_what_changed_until_the_domain_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, then = look(ApicState.XAPIC, XAPIC), look(ApicState.X2APIC, X2APIC)
+    gone = DomainNotFound("xc_domain_getinfolist", 3, "look at domain 7")
+    done = run(monkeypatch, [first, first, then, then, gone], "--watch", "0")
+    assert done.exit_code == 0
+    assert done.output.count("domain 7, PVH") == 2
+    assert "0xfee00d00" in done.output and done.output.rstrip().endswith("domain 7 is gone")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.xen.test_real_xen import in_dom0
 from xenapic.apic.state import ApicState
+from xenapic.cli.show import schema_text
 from xenapic.lab.matrix import Cell, emulator_of
 from xenapic.verify.check import Verdict
 from xenapic.verify.recording import check_recording
@@ -71,6 +73,19 @@ def test_inspecting_a_domain_in_every_state(verified: tuple[str, dict[str, Any]]
     if intel:
         controls = found["states"]["x2apic"]["vcpus"][0]["controls"]
         assert "virtualize_x2apic_mode" in controls and "virtualize_apic_accesses" not in controls
+
+
+def test_the_command_reports_records_and_agrees(verified: tuple[str, dict[str, Any]]) -> None:
+    machine, found = verified
+    run = found["verify"]
+    assert (run["status"], run["again"]) == (0, 0), run
+    assert all(size > 1000 for size in run["sizes"])
+    jsonschema.validate(run["document"], json.loads(schema_text("verify")))
+    report = run["document"]["report"]
+    assert report["agree"] == report["compared"] > 300
+    assert "probe guest, misc_flags 0, APIC x2apic" in run["said"]
+    assert (report["not_testable"] == []) is (machine == "broadwell_ult"), "AMD has no VMCS"
+    assert all(one["verdict"] != "disagrees" for one in report["checks"])
 
 
 def test_what_was_measured_decides_what_was_unknown(verified: tuple[str, dict[str, Any]]) -> None:
