@@ -10,14 +10,16 @@ from typing import Any
 import click
 
 from xenapic.apic.access import Kind, Operation
+from xenapic.apic.controls import Controls
 from xenapic.apic.state import ApicState
 from xenapic.cli import show
 from xenapic.cli.situation import HostChoice, host_options, hosts_of, policy_of, policy_options
+from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
 from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Plan, Reason, Refusal, plan
 from xenapic.policy.pool import PoolPlan, plan_pool
-from xenapic.policy.terms import GuestType
+from xenapic.policy.terms import Aspect, GuestType
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 TYPE = click.Choice([one.value for one in GuestType])
@@ -104,9 +106,7 @@ def _show_states(one: Plan) -> None:
     for state in one.states:
         found = list(access_rows(one, state))
         situation = vcpus(one, state)
-        controls = str(situation[0].controls) if len(situation) == 1 else "not all known"
-        if one.host.technology is not None and one.host.technology.value == "SVM":
-            controls = "AVIC off"
+        controls = _controls(situation[0]) if len(situation) == 1 else "not all known"
         shares = (_share(found, state, operation) for operation in REPORTED)
         rows.append((state.value, *shares, controls))
     show.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
@@ -115,6 +115,14 @@ def _show_states(one: Plan) -> None:
     click.echo(f"\nCPUID base+4 EAX tells the guest: {told}")
 
 
+def _controls(situation: VcpuApic) -> str:
+    """Return the controls that are aspects, of those in force."""
+    if not isinstance(situation.controls, Controls):
+        return "AVIC off"
+    return " ".join(key for key in situation.controls.keys if key in ASPECTS) or "none"
+
+
+ASPECTS = {aspect.value for aspect in Aspect}
 REPORTED = (Operation.READ, Operation.WRITE)
 
 

@@ -43,6 +43,8 @@ CREATES = (
 )
 """Flags, emulation_flags and misc_flags of the creates that are recorded."""
 PROBE_SECONDS = 60.0
+TRACE_PAGES = 128
+"""Per CPU: room for all the exits of a probe, should nobody find the time to read them meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ class _Job:
 
         if not self.settings.trace:
             return probe_domain(domain, state, PROBE_SECONDS), {}
-        with ExitCounter(self.xen, domain.domid) as counter:
+        with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES) as counter:
             found = probe_domain(domain, state, PROBE_SECONDS, counter.wait)
             report = counter.stop()
         reasons: Counter[int] = Counter()

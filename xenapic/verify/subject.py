@@ -110,7 +110,8 @@ def _processor(data: Mapping[str, Any]) -> tuple[Technology | None, list[Control
         missing = f"no row {name!r} in the table of processors" if name else "no processor is named"
         technology, offered = _offered_by_log(data)
         unknown = {"virtualize_x2apic_mode"} if technology is Technology.VMX else set()
-        return technology, _possible(offered, unknown), f"the recording's own feature list: {missing}"
+        own = "what was found in use" if data.get("features") is None else "Xen's own feature list"
+        return technology, _possible(offered, unknown), f"{own}: {missing}"
     known = f"the table's row {row.name} ({row.source})"
     return row.technology, _possible(row.offers & CONTROLS.keys(), row.unknown), known
 
