@@ -110,8 +110,9 @@ def _section(body: Element, name: str, data: Mapping[str, Any], report: Report) 
 
 def _map(body: Element, guest: Mapping[str, Any], wrong: set[str]) -> None:
     """A map of the registers as the guest felt them, and where the model says otherwise."""
-    accesses = (*guest.get("accesses", ()), *guest.get("extra", ()))
-    cells = {(one["offset"], one["op"]): one for one in accesses}
+    cells: dict[tuple[int, str], Mapping[str, Any]] = {}
+    for one in (*guest.get("accesses", ()), *guest.get("extra", ())):
+        cells.setdefault((one["offset"], one["op"]), one)  # the usual value comes before odd ones
     made = SubElement(body, "table", {"class": "map"})
     by = "MSR" if guest["apic_mode"] == "x2apic" else "page offset"
     _add(made, "caption", f"{of_domain(guest)}, by {by}")
