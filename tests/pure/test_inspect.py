@@ -84,6 +84,15 @@ def test_what_is_not_known_of_the_host_is_only_possible() -> None:
     assert found.ok and len(found.vcpus[0].predicted) == 2
 
 
+@pytest.mark.parametrize("state", ApicState)
+def test_without_xens_log_what_is_in_force_is_still_possible(state: ApicState) -> None:
+    """Others' debug keys wrap the ring: then nearly nothing is known of the host."""
+    found = look(state, WORDS[state], host(start=1))
+    assert found.ok and found.vcpus[0].agrees and len(found.vcpus[0].predicted) > 2
+    impossible = look(state, XAPIC | 0x10, host(start=1))
+    assert impossible.vcpus[0].agrees is False, "both modes at once: no VM entry takes it"
+
+
 def test_an_apic_that_is_plain_memory() -> None:
     there = host(extra="-rc", arch_capabilities=PHYSCAP_X86(3), measured=MEASURED)
     found = look(ApicState.XAPIC, NEITHER, there, misc=int(MISC.ASSISTED_X2APIC))

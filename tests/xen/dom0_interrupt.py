@@ -17,7 +17,7 @@ from xenapic import ApicState, DomainConfig
 from xenapic.errors import ProbeFailed
 from xenapic.probe import run
 
-MOMENTS = 12
+MOMENTS = 7
 """How many verifications are ended, each a little later than the one before."""
 
 

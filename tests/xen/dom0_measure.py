@@ -17,7 +17,7 @@ from dom0_guest import CODE_PAGE, TEXT_PAGE, code, cpu_record, fill_memory, load
 
 import xenapic
 from xenapic import ApicState, DomainConfig, HvmRecord
-from xenapic.measure import FLAT
+from xenapic.vcpu import FLAT_REGISTERS
 from xenapic.vmcs import Patience, read_controls
 
 FORGED = """
@@ -65,7 +65,10 @@ def load_vcpus(xen, domain, states):
         if state is not None:
             off = state is ApicState.DISABLED
             lapic = handle.hvm_lapic_data({"apic_base_msr": state.apic_base, "disabled": off})
-            records += [HvmRecord(2, vcpu, handle.hvm_cpu_data(FLAT)), HvmRecord(5, vcpu, lapic)]
+            records += [
+                HvmRecord(2, vcpu, handle.hvm_cpu_data({**FLAT_REGISTERS, "cr0": 0x11})),
+                HvmRecord(5, vcpu, lapic),
+            ]
     records.append(HvmRecord(0, 0, b""))
     domain.set_hvm_context(b"".join(record.to_bytes() for record in records))
 

@@ -28,7 +28,7 @@ from xenapic.model.acceleration import (
 from xenapic.model.host import Answer, Host
 from xenapic.policy.plan import Plan
 
-__all__ = ["AccessRow", "access_rows", "hvm_leaf", "possible_hosts", "vcpus"]
+__all__ = ["AccessRow", "access_rows", "beside_the_point", "hvm_leaf", "possible_hosts", "rows", "vcpus"]
 
 SELF_IPI_VALUE = 0x400F1
 OTHER_IPI_VALUE = 0x840F1
@@ -57,7 +57,20 @@ def possible_hosts(host: Host) -> tuple[Controls, ...]:
     sure = [key for key, answer in facts.items() if answer is Answer.YES]
     open_ = [key for key, answer in facts.items() if answer is Answer.UNKNOWN and key in BEARING]
     subsets = chain.from_iterable(combinations(open_, size) for size in range(len(open_) + 1))
-    return tuple(Controls.of(*sure, *subset) for subset in subsets)
+    return tuple(Controls.of(*_activated({*sure, *subset})) for subset in subsets)
+
+
+def _activated(keys: set[str]) -> set[str]:
+    """Add 'activate secondary controls' where one of them is in use: without it none would count."""
+    used = any(CONTROLS[key][0] == "secondary" for key in keys)
+    return keys | {"secondary_controls"} if used else keys
+
+
+def beside_the_point(host: Host) -> frozenset[str]:
+    """Return the controls that are unknown and make no difference: no possibility says anything of them."""
+    return frozenset(
+        key for key in CONTROLS if host.features[key].answer is Answer.UNKNOWN and key not in BEARING
+    )
 
 
 BEARING = (

@@ -15,7 +15,7 @@ from xenapic.model.acceleration import VcpuApic, domain_choice, msr_bitmap, vcpu
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
 from xenapic.model.measured import VcpuControls
-from xenapic.policy.outlook import AccessRow, possible_hosts, rows
+from xenapic.policy.outlook import AccessRow, beside_the_point, possible_hosts, rows
 from xenapic.policy.terms import Aspect, Policy, Want
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class VcpuInspection:
     promises: tuple[Promise, ...]
     situation: VcpuApic | None
     """What accesses go by; None when the vCPU has no controls yet."""
+    beside: frozenset[str] = frozenset()
+    """Keys of controls of which the predictions say nothing."""
 
     @property
     def agrees(self) -> bool | None:
@@ -67,7 +69,8 @@ class VcpuInspection:
         controls = self.found.controls
         if controls is None or not self.predicted:
             return None
-        return controls in self.predicted
+        found = set(controls.keys) - self.beside
+        return any(found == set(one.keys) - self.beside for one in self.predicted)
 
     @property
     def differences(self) -> tuple[str, ...]:
@@ -76,7 +79,9 @@ class VcpuInspection:
         if self.agrees is not False or controls is None:
             return ()
         return tuple(
-            key for key in CONTROLS if all(one.has(key) is not controls.has(key) for one in self.predicted)
+            key
+            for key in CONTROLS
+            if key not in self.beside and all(one.has(key) is not controls.has(key) for one in self.predicted)
         )
 
     @property
@@ -139,7 +144,8 @@ def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, found: VcpuContro
     mapped = bool(host.features["virtualize_apic_accesses"]) and found.state is not ApicState.RELOCATED
     backing = Backing.MEMORY if mapped else Backing.ABSENT
     situation = VcpuApic(found.state, controls, msr_bitmap(controls), backing)
-    return VcpuInspection(found, predicted, tuple(_promises(policy, found.state, controls)), situation)
+    promises = tuple(_promises(policy, found.state, controls))
+    return VcpuInspection(found, predicted, promises, situation, beside_the_point(host))
 
 
 def _predicted(info: DomainInfo, host: Host, state: ApicState) -> Iterator[Controls]:
