@@ -27,7 +27,7 @@ from xenapic.vmcs import NO_VMCS, Patience, read_vcpus
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
 
-__all__ = ["measure", "why_not_measurable"]
+__all__ = ["measure", "throw_away_config", "why_not_measurable"]
 
 DOMID_TRIES = 8
 
@@ -46,14 +46,19 @@ def measure(
     why_not = why_not_measurable(host)
     if why_not:
         return Measurement(why_not=why_not, taken_at=time.time())
-    hap = PHYSCAP.hap in host.physinfo.capabilities
-    config = DomainConfig.pvh(flags=CDF.hvm | (CDF.hap if hap else CDF(0)))
+    config = throw_away_config(host)
     with _create_last(handle, config, create) as domain:
         domain.set_max_vcpus(1)
         states = {state: _words(handle, domain, state, patience) for state in ApicState}
-    paging = "hap" if hap else "shadow paging"
+    paging = "hap" if CDF.hap in config.flags else "shadow paging"
     how = f"debug key 'v' on a paused throw-away PVH domain with {paging}"
     return Measurement(states=states, how=how, taken_at=time.time())
+
+
+def throw_away_config(host: Host) -> DomainConfig:
+    """Return the smallest PVH domain that the host runs: with hap where there is, else shadow paging."""
+    hap = CDF.hap if PHYSCAP.hap in host.physinfo.capabilities else CDF(0)
+    return DomainConfig.pvh(flags=CDF.hvm | hap)
 
 
 def why_not_measurable(host: Host) -> str:

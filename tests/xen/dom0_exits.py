@@ -11,13 +11,12 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 sys.path.insert(0, "/")
-from dom0_guest import CODE_PAGE, CPU, END, HEADER, LAPIC, LAPIC_REGS, cpu_record, fill_memory
+from dom0_guest import CODE_PAGE, fill_memory, load_abi, load_cpu
 
 import xenapic
-from xenapic import DomainConfig, HvmRecord
+from xenapic import DomainConfig
 from xenapic.cli.exits import exits_json
 from xenapic.errors import TraceBusy
 from xenapic.model.flags import DOMINF
@@ -72,19 +71,10 @@ FOREVER = bytes.fromhex("31c0 0fa2 ebfa")
 
 
 def prepare(domain, release, code):
-    abi = json.loads(Path(f"/checkout/tests/data/abi/xen-{release}.json").read_text())
     domain.set_max_vcpus(1)
     domain.set_max_mem(8192)
     fill_memory(release, domain.domid, {CODE_PAGE: code})
-    records = {record.typecode: record for record in xenapic.hvm_records(domain.hvm_context())}
-    context = (
-        records[HEADER],
-        HvmRecord(CPU, 0, cpu_record(abi)),
-        records[LAPIC],
-        records[LAPIC_REGS],
-        HvmRecord(END, 0, b""),
-    )
-    domain.set_hvm_context(b"".join(record.to_bytes() for record in context))
+    load_cpu(domain, load_abi(release))
 
 
 def run(domain, pause):

@@ -63,6 +63,18 @@ def load_abi(release):
     return json.loads(Path(f"/checkout/tests/data/abi/xen-{release}.json").read_text())
 
 
+def load_cpu(domain, abi):
+    records = {record.typecode: record for record in xenapic.hvm_records(domain.hvm_context())}
+    context = (
+        records[HEADER],
+        HvmRecord(CPU, 0, cpu_record(abi)),
+        records[LAPIC],
+        records[LAPIC_REGS],
+        HvmRecord(END, 0, b""),
+    )
+    domain.set_hvm_context(b"".join(record.to_bytes() for record in context))
+
+
 def fill_memory(release, domid, pages):
     xenctrl = ctypes.CDLL(f"libxenctrl.so.{release}", use_errno=True)
     foreign = ctypes.CDLL("libxenforeignmemory.so.1", use_errno=True)
@@ -94,15 +106,7 @@ def main(times):
             domain.set_max_vcpus(1)
             domain.set_max_mem(8192)
             fill_memory(release, domain.domid, {CODE_PAGE: code(times), TEXT_PAGE: TEXT + b"\0"})
-            records = {record.typecode: record for record in xenapic.hvm_records(domain.hvm_context())}
-            context = [
-                records[HEADER],
-                HvmRecord(CPU, 0, cpu_record(abi)),
-                records[LAPIC],
-                records[LAPIC_REGS],
-                HvmRecord(END, 0, b""),
-            ]
-            domain.set_hvm_context(b"".join(record.to_bytes() for record in context))
+            load_cpu(domain, abi)
             domain.unpause()
             used, idle = -1, 0
             for _ in range(600):

@@ -6,12 +6,22 @@ VMX controls" (which combinations a VM entry takes).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
 
 from xenapic.apic.features import FEATURES, Technology
 
-__all__ = ["CONTROLS", "ENTRY_RULES", "FIELDS", "Controls", "EntryRule", "effective", "violations"]
+__all__ = [
+    "CONTROLS",
+    "ENTRY_RULES",
+    "FIELDS",
+    "Controls",
+    "EntryRule",
+    "effective",
+    "subsets",
+    "violations",
+]
 
 FIELDS = ("pin_based", "primary", "secondary", "tertiary")
 FIELD_OF = {"pin-based": "pin_based"}
@@ -68,6 +78,11 @@ class Controls:
 
     def __str__(self) -> str:
         return " ".join(self.keys) or "none"
+
+
+def subsets(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield every choice of these controls, the empty one first: what unknown ones may turn out to be."""
+    return chain.from_iterable(combinations(keys, size) for size in range(len(keys) + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import click
 import xenapic
 from xenapic.apic.features import FEATURES
 from xenapic.cli import show, values
+from xenapic.cli.show import JSON
 from xenapic.errors import ConfigRefused, DomainNotFound
 from xenapic.model.flags import names
 from xenapic.model.info import DomainInfo
@@ -20,8 +21,6 @@ from xenapic.owners import OwnerState, owner_state
 
 if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
-
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 
 
 @click.command()

@@ -35,7 +35,7 @@ HEADERS = ("reason", "", "APIC register", "access", "exits", "per second", "shar
     help="4 KiB pages of trace buffer for each CPU, if Xen has none yet; it keeps them until reboot.",
 )
 @click.option("--recover", is_flag=True, help="Put tracing back after a tracer was killed; count nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
+@show.JSON
 @click.pass_obj
 def exits(
     library: str | None,

@@ -24,7 +24,7 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
 
 @click.command()
 @click.argument("topic", nargs=-1, metavar="[TOPIC]", shell_complete=_complete)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
+@show.JSON
 def explain(topic: tuple[str, ...], as_json: bool) -> None:
     """Explain a term: a control, a flag, a register, a code, a release, a processor.
 

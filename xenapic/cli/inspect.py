@@ -9,12 +9,12 @@ import click
 
 import xenapic
 from xenapic.cli import show
+from xenapic.cli.show import JSON
 from xenapic.cli.spec import row_json, show_accesses
 
 if TYPE_CHECKING:
     from xenapic.verify.inspect import Inspection, VcpuInspection
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 LOUD = (
     "DEFECT: the APIC of vCPU {vcpu} is plain memory. Nothing intercepts its page, no interrupt controller "
     "is behind it: no interrupt will come unless the guest goes to x2APIC mode. [apic-defect-memory]"
@@ -41,7 +41,6 @@ def inspect_command(
     if as_json and watch is not None:
         raise click.UsageError("--json and --watch exclude each other")
     with xenapic.open(library) as xen:
-        xen.host()
         found = inspect(xen, domid)
         if as_json:
             show.emit("inspect", inspection_json(found))

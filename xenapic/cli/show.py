@@ -24,6 +24,7 @@ from xenapic.model.measured import Measurement
 from xenapic.owners import owner_state
 
 __all__ = [
+    "JSON",
     "SCHEMAS",
     "domain_json",
     "emit",
@@ -53,6 +54,9 @@ SCHEMAS = (
     "machines",
 )
 VERSION = 1
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
+"""The option of every command that can `emit`."""
 
 
 def emit(name: str, body: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from xenapic.errors import ReportInvalid
 from xenapic.model.host import Host
 from xenapic.policy.terms import EFFECTS, Aspect, GuestType, Policy, Want
 
-__all__ = ["HostChoice", "host_options", "hosts_of", "policy_of", "policy_options"]
+__all__ = ["CHOICE", "FLAG", "HostChoice", "host_options", "hosts_of", "policy_of", "policy_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHOICE = click.Choice(["yes", "no", "default"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,16 @@ from xenapic.apic.access import Kind, Operation
 from xenapic.apic.controls import Controls
 from xenapic.apic.state import ApicState
 from xenapic.cli import show
-from xenapic.cli.situation import HostChoice, host_options, hosts_of, policy_of, policy_options
+from xenapic.cli.show import JSON
+from xenapic.cli.situation import (
+    CHOICE,
+    FLAG,
+    HostChoice,
+    host_options,
+    hosts_of,
+    policy_of,
+    policy_options,
+)
 from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
 from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, vcpus
@@ -21,7 +29,6 @@ from xenapic.policy.plan import Plan, Reason, Refusal, plan
 from xenapic.policy.pool import PoolPlan, plan_pool
 from xenapic.policy.terms import Aspect, GuestType
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 TYPE = click.Choice([one.value for one in GuestType])
 
 
@@ -235,8 +242,8 @@ DIFF_KEYS = ("state", "processor", "xen", "xen-options", "host", "assisted-xapic
     show_default=True,
     help="State of the guest's APIC.",
 )
-@click.option("--assisted-xapic", type=click.Choice(["yes", "no", "default"]), default="default")
-@click.option("--assisted-x2apic", type=click.Choice(["yes", "no", "default"]), default="default")
+@click.option("--assisted-xapic", type=CHOICE, default="default")
+@click.option("--assisted-x2apic", type=CHOICE, default="default")
 @host_options
 @click.option(
     "--diff",
@@ -304,12 +311,14 @@ def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list
 
     choice = HostChoice(*(chosen[name] for name in ("reports", "processor", "xen", "xen_options", "measure")))
     ((_name, host),) = hosts_of(choice, library).items()
-    policy = Policy(accept=frozenset({Code.DEFECT_MEMORY.value}))
     for name in ("assisted_xapic", "assisted_x2apic"):
-        if chosen[name] not in ("yes", "no", "default"):
+        if chosen[name] not in FLAG:  # typed after --diff
             raise click.UsageError(f"{name} is yes, no or default, not {chosen[name]!r}")
-        if chosen[name] != "default":
-            policy = replace(policy, **{name: chosen[name] == "yes"})
+    policy = Policy(
+        accept=frozenset({Code.DEFECT_MEMORY.value}),
+        assisted_xapic=FLAG[chosen["assisted_xapic"]],
+        assisted_x2apic=FLAG[chosen["assisted_x2apic"]],
+    )
     found = plan(policy, host)
     if isinstance(found, Refusal):
         show_reasons(found.reasons, "")

@@ -13,12 +13,12 @@ import click
 import xenapic
 from xenapic.apic.state import ApicState
 from xenapic.cli import show
+from xenapic.cli.show import JSON
 from xenapic.cli.spec import spec_json
 
 if TYPE_CHECKING:
     from xenapic.verify.check import Report
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, described by 'xenapic schema'.")
 FILE = click.Path(dir_okay=False, allow_dash=True)
 HERE = "this Xen"
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, combinations
 
 from xenapic.apic.access import Kind, Operation, Outcome, access
-from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.controls import CONTROLS, Controls, subsets
 from xenapic.apic.features import Technology
 from xenapic.apic.registers import REGISTERS, SLOTS, Register, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (
     APIC_BITS,
-    DomainChoice,
     HvmLeaf,
     VcpuApic,
     cpuid_leaf,
@@ -28,7 +26,16 @@ from xenapic.model.acceleration import (
 from xenapic.model.host import Answer, Host
 from xenapic.policy.plan import Plan
 
-__all__ = ["AccessRow", "access_rows", "beside_the_point", "hvm_leaf", "possible_hosts", "rows", "vcpus"]
+__all__ = [
+    "AccessRow",
+    "access_rows",
+    "beside_the_point",
+    "hvm_leaf",
+    "possible_hosts",
+    "possible_vcpus",
+    "rows",
+    "vcpus",
+]
 
 SELF_IPI_VALUE = 0x400F1
 OTHER_IPI_VALUE = 0x840F1
@@ -56,8 +63,7 @@ def possible_hosts(host: Host) -> tuple[Controls, ...]:
     facts = {key: host.features[key].answer for key in CONTROLS}
     sure = [key for key, answer in facts.items() if answer is Answer.YES]
     open_ = [key for key, answer in facts.items() if answer is Answer.UNKNOWN and key in BEARING]
-    subsets = chain.from_iterable(combinations(open_, size) for size in range(len(open_) + 1))
-    return tuple(Controls.of(*_activated({*sure, *subset})) for subset in subsets)
+    return tuple(Controls.of(*_activated({*sure, *subset})) for subset in subsets(open_))
 
 
 def _activated(keys: set[str]) -> set[str]:
@@ -85,10 +91,6 @@ BEARING = (
 """Controls whose being unknown makes a difference to accesses or to what is told of them."""
 
 
-def _choice(plan: Plan, host: Controls) -> DomainChoice:
-    return domain_choice(plan.release, host, plan.misc_flags)
-
-
 def vcpus(plan: Plan, state: ApicState) -> tuple[VcpuApic, ...]:
     """Return what the processor is told for a vCPU in a state: one when all is known, else each possibility.
 
@@ -98,7 +100,15 @@ def vcpus(plan: Plan, state: ApicState) -> tuple[VcpuApic, ...]:
         raise ValueError(f"a {plan.guest_type.value} guest of this plan never is in state {state.value}")
     if plan.host.technology is not Technology.VMX:
         return (vcpu_apic_svm(state),)
-    found = [vcpu_apic(host, _choice(plan, host), state) for host in possible_hosts(plan.host)]
+    return possible_vcpus(plan.host, plan.misc_flags, state)
+
+
+def possible_vcpus(host: Host, misc_flags: int, state: ApicState) -> tuple[VcpuApic, ...]:
+    """Return each possibility for a vCPU of a domain with these flags on a host with VMX."""
+    found = [
+        vcpu_apic(controls, domain_choice(host.release, controls, misc_flags), state)
+        for controls in possible_hosts(host)
+    ]
     return tuple(dict.fromkeys(found))
 
 
@@ -140,5 +150,8 @@ def hvm_leaf(plan: Plan) -> HvmLeaf | None:
     """Return the APIC bits of the hypervisor's CPUID leaf base + 4; None when they are not known."""
     vmx = plan.host.technology is Technology.VMX
     hosts = possible_hosts(plan.host) if vmx else (Controls(),)
-    found = {cpuid_leaf(plan.release, host, _choice(plan, host)) & APIC_BITS for host in hosts}
+    found = {
+        cpuid_leaf(plan.release, host, domain_choice(plan.release, host, plan.misc_flags)) & APIC_BITS
+        for host in hosts
+    }
     return found.pop() if len(found) == 1 else None

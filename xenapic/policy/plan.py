@@ -209,9 +209,8 @@ def in_force(policy: Policy, host: Host, guest_type: GuestType, flags: MISC | No
     found = {aspect: features[aspect.value] for aspect in Aspect}
     if flags is not None:
         for aspect, flag in FLAG.items():
-            found[aspect] = (
-                CHOSEN[flag in flags] if getattr(host, OFFERED[aspect]) else getattr(host, OFFERED[aspect])
-            )
+            offered = getattr(host, OFFERED[aspect])
+            found[aspect] = CHOSEN[flag in flags] if offered else offered
     if not policy.guest_x2apic:
         found[Aspect.X2APIC_MODE] = HIDDEN
     return found
@@ -277,7 +276,7 @@ def _defects(policy: Policy, host: Host, flags: MISC | None) -> Iterator[Reason]
         PLAIN_MEMORY,
         PLAIN_MEMORY_SOURCE,
         (
-            Remedy(RemedyKind.ASK_NOTHING, Aspect.APIC_ACCESSES, "Leave it at the host's default."),
+            _leave(Aspect.APIC_ACCESSES),
             Remedy(
                 RemedyKind.ACCEPT,
                 Aspect.APIC_ACCESSES,
@@ -342,6 +341,10 @@ def _prefer(aspect: Aspect) -> Remedy:
     return Remedy(RemedyKind.PREFER, aspect, "Prefer it instead of requiring it.")
 
 
+def _leave(aspect: Aspect) -> Remedy:
+    return Remedy(RemedyKind.ASK_NOTHING, aspect, "Leave it at the host's default.")
+
+
 def _first_with(aspect: Aspect) -> str:
     """Return the oldest real processor on which Xen uses it."""
     return next(row.title for row in PROCESSORS.values() if not row.emulated_by and _used(aspect, row))
@@ -369,12 +372,12 @@ def _for_imposed(aspect: Aspect, case: _Case, _how: str) -> Iterator[Remedy]:
         )
     yield Remedy(RemedyKind.HOST_WITHOUT, aspect, f"Use a host whose Xen does not use '{aspect.title}'.")
     yield Remedy(RemedyKind.GUEST_TYPE, aspect, "Make it a PV guest, which has no APIC.", GuestType.PV.value)
-    yield Remedy(RemedyKind.ASK_NOTHING, aspect, "Leave it at the host's default.")
+    yield _leave(aspect)
 
 
 def _for_unknown(aspect: Aspect, _case: _Case, how: str) -> Iterator[Remedy]:
     yield Remedy(RemedyKind.MEASURE, aspect, f"Measure it: {how or 'xenapic host --measure'}.")
-    yield Remedy(RemedyKind.ASK_NOTHING, aspect, "Leave it at the host's default.")
+    yield _leave(aspect)
 
 
 REMEDIES = {

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xenapic.errors import PolicyInvalid
 from xenapic.model.gnttab import strtoul
@@ -63,14 +64,15 @@ def from_mapping(table: Mapping[str, Any]) -> tuple[Policy, GuestType | None]:
         if key not in names and key not in OTHER_KEYS:
             raise PolicyInvalid(f"no such key: {key!r}; there are {', '.join([*names, *OTHER_KEYS])}")
     policy = Policy(
-        aspects={names[key]: _want(key, value) for key, value in table.items() if key in names},
+        aspects={names[key]: _one_of(Want, key, value) for key, value in table.items() if key in names},
         effects=_texts(table, "effects"),
         assisted_xapic=_choice(table, "assisted_xapic"),
         assisted_x2apic=_choice(table, "assisted_x2apic"),
         guest_x2apic=table.get("guest_x2apic", True),
         accept=frozenset(_texts(table, "accept")),
     )
-    return policy, _guest_type(table.get("guest_type"))
+    kind = table.get("guest_type")
+    return policy, None if kind is None else _one_of(GuestType, "guest_type", kind)
 
 
 def to_mapping(policy: Policy) -> dict[str, Any]:
@@ -85,11 +87,14 @@ def to_mapping(policy: Policy) -> dict[str, Any]:
     return table
 
 
-def _want(key: str, value: object) -> Want:
-    for want in Want:
-        if value == want.value:
-            return want
-    raise PolicyInvalid(f"{key} is one of {', '.join(want.value for want in Want)}, not {value!r}")
+E = TypeVar("E", bound=Enum)
+
+
+def _one_of(kind: type[E], key: str, value: object) -> E:
+    for one in kind:
+        if value == one.value:
+            return one
+    raise PolicyInvalid(f"{key} is one of {', '.join(one.value for one in kind)}, not {value!r}")
 
 
 def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -108,15 +113,6 @@ def _choice(table: Mapping[str, Any], key: str) -> bool | None:
     return value
 
 
-def _guest_type(value: object) -> GuestType | None:
-    if value is None:
-        return None
-    for one in GuestType:
-        if value == one.value:
-            return one
-    raise PolicyInvalid(f"guest_type is one of {', '.join(one.value for one in GuestType)}, not {value!r}")
-
-
 def from_words(words: Iterable[str]) -> Policy:
     """Read a policy from words like ``require=tpr_shadow``, ``effect=x2apic-reads-stay``.
 
@@ -132,7 +128,7 @@ def from_words(words: Iterable[str]) -> Policy:
             continue
         if name not in names:
             raise PolicyInvalid(f"no such aspect: {name!r}; there are {', '.join(names)}")
-        aspects[names[name]] = _want(name, verb)
+        aspects[names[name]] = _one_of(Want, name, verb)
     return Policy(aspects=aspects, effects=tuple(effects))
 
 

@@ -11,11 +11,11 @@ from xenapic.apic.access import Backing, Kind, Operation, access
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
 from xenapic.apic.state import ApicState
-from xenapic.model.acceleration import VcpuApic, domain_choice, msr_bitmap, vcpu_apic, vcpu_apic_svm
+from xenapic.model.acceleration import VcpuApic, msr_bitmap, vcpu_apic_svm
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
 from xenapic.model.measured import VcpuControls
-from xenapic.policy.outlook import AccessRow, beside_the_point, possible_hosts, rows
+from xenapic.policy.outlook import AccessRow, beside_the_point, possible_vcpus, rows
 from xenapic.policy.terms import Aspect, Policy, Want
 
 if TYPE_CHECKING:
@@ -149,11 +149,9 @@ def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, found: VcpuContro
 
 
 def _predicted(info: DomainInfo, host: Host, state: ApicState) -> Iterator[Controls]:
-    for possible in possible_hosts(host):
-        choice = domain_choice(host.release, possible, int(info.misc_flags))
-        controls = vcpu_apic(possible, choice, state).controls
-        if isinstance(controls, Controls):
-            yield controls
+    for possible in possible_vcpus(host, int(info.misc_flags), state):
+        if isinstance(possible.controls, Controls):
+            yield possible.controls
 
 
 def _promises(policy: Policy | None, state: ApicState, controls: Controls) -> Iterator[Promise]:

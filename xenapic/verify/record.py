@@ -17,8 +17,9 @@ from xenapic.apic.features import FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.domain import Domain
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
+from xenapic.measure import throw_away_config
 from xenapic.model.bootlog import parse
-from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
+from xenapic.model.config import HVM_EMULATION, CreateRequest
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
 from xenapic.model.host import Host
 from xenapic.model.rules import Situation, check_request
@@ -200,8 +201,9 @@ class _Job:
         """Yield what the probe guest finds in each state for each choice of flags."""
         if not self.settings.probe:
             return
-        if self._why_no_guest():
-            self.not_testable.append(f"guests: {self._why_no_guest()}")
+        why_not = self._why_no_guest()
+        if why_not:
+            self.not_testable.append(f"guests: {why_not}")
             return
         for misc_flags, state in product(self.choices, self.settings.states):
             self.step(f"probe guest, misc_flags {misc_flags}, APIC {state.value}")
@@ -217,7 +219,7 @@ class _Job:
 
     def _guest(self, misc_flags: int, state: ApicState) -> dict[str, Any]:
         try:
-            with self.xen.create_domain(self._config(), self._policy(misc_flags)) as domain:
+            with self.xen.create_domain(throw_away_config(self.host), self._policy(misc_flags)) as domain:
                 domain.set_max_vcpus(1)
                 found, exits = self._probe(domain, state)
         except (ProbeFailed, CallFailed, ConfigRefused, TraceBusy) as error:
@@ -239,7 +241,3 @@ class _Job:
             reasons[kind.reason] += count
         counts = {str(reason): count for reason, count in sorted(reasons.items())}
         return found, {"exits": {"complete": report.complete, "by_reason": counts}}
-
-    def _config(self) -> DomainConfig:
-        hap = CDF.hap if PHYSCAP.hap in self.host.physinfo.capabilities else CDF(0)
-        return DomainConfig.pvh(flags=CDF.hvm | hap)

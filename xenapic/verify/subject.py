@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from errno import EINVAL, ENODEV
-from itertools import chain, combinations
 from typing import Any
 
 from xenapic.apic.access import Backing
-from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.controls import CONTROLS, Controls, subsets
 from xenapic.apic.features import Technology
 from xenapic.apic.processors import emulated
 from xenapic.apic.state import ApicState
@@ -117,8 +116,7 @@ def _processor(data: Mapping[str, Any]) -> tuple[Technology | None, list[Control
 
 
 def _possible(offered: Set[str], unknown: Set[str]) -> list[Controls]:
-    extra = chain.from_iterable(combinations(sorted(unknown), size) for size in range(len(unknown) + 1))
-    return [Controls.of(*offered, *more) for more in extra]
+    return [Controls.of(*offered, *more) for more in subsets(sorted(unknown))]
 
 
 def _emulator_release(text: str) -> tuple[int, int]:
