@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 
-.PHONY: demo test test-pure verify lint docs bench prerequisites wheel clean
+.PHONY: demo test test-pure verify lint docs bench prerequisites wheel stubs clean
 
 prerequisites:
 	@sh tools/prerequisites.sh
 
-$(BIN)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/releases.py | prerequisites
+$(BIN)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py | prerequisites
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
 	touch $@
@@ -34,6 +34,7 @@ lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 docs: $(BIN)/.installed
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
@@ -44,6 +45,10 @@ bench: $(BIN)/.installed
 
 wheel: $(BIN)/.installed
 	$(BIN)/python -m build --wheel
+
+## Write xenapic/__init__.pyi anew, after a change of the public names.
+stubs: $(BIN)/.installed
+	$(BIN)/python tools/write_stub.py
 
 clean:
 	rm -rf build dist docs/_build docs/_generated *.egg-info $(VENV)

@@ -3,7 +3,7 @@
 The declarations stand here once. A line that not every release has ends in a
 mark: ``//@ >=4.16`` (first release that has it), ``//@ <4.21`` (first that no
 longer has it), or both. Which releases share a generation is a table in
-``xenapic/abi/releases.py``; it is checked here.
+``xenapic/abi/generations.py``; it is checked here.
 
 Sources: Xen's ``xen/include/public/{domctl,sysctl,trace,version}.h``,
 ``arch-x86/{xen,hvm/save}.h``, ``tools/include/{xenctrl,xenevtchn,xenforeignmemory,xentoollog}.h``
@@ -20,7 +20,7 @@ import cffi
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
-from xenapic.abi.releases import RELEASES, Release  # noqa: E402  (a pure table)
+from xenapic.abi.generations import RELEASES, Release  # noqa: E402  (a pure table)
 
 PACKAGE = "xenapic._xenctrl"
 

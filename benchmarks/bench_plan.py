@@ -10,9 +10,9 @@ import pytest
 from tests.hosts import host
 from xenapic.apic.processors import PROCESSORS
 from xenapic.cli.show import host_json
+from xenapic.documents.host_report import host_from_report
 from xenapic.model.named import named_host
 from xenapic.model.releases import xen_release
-from xenapic.model.report import host_from_report
 from xenapic.policy.outlook import access_rows
 from xenapic.policy.plan import Plan, plan
 from xenapic.policy.pool import plan_pool

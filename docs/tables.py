@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from xenapic.abi.releases import RELEASES, soname
+from xenapic.abi.generations import RELEASES, soname
 from xenapic.apic.features import FEATURES
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary.build import span

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from xenapic.apic.features import Technology
-from xenapic.model.bootlog import BootLog, parse
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.rules import Situation
+from xenapic.parse.bootlog import BootLog, parse
 
 VMX = (0, 1 << 5, 0, 0, 0, 0, 0, 0)
 SVM = (0, 0, 0, 1 << 2, 0, 0, 0, 0)

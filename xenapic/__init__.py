@@ -16,121 +16,14 @@ Names are loaded when they are first used, so importing costs next to nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from xenapic.apic.controls import Controls
-    from xenapic.apic.state import ApicState
-    from xenapic.domain import Domain, HvmRecord, hvm_records
-    from xenapic.errors import (
-        CallFailed,
-        ConfigInvalid,
-        ConfigRefused,
-        DomainNotFound,
-        HandleClosed,
-        LibraryNotFound,
-        MeasureFailed,
-        NoPrivilege,
-        NoXen,
-        PolicyInvalid,
-        PolicyRefused,
-        ProbeFailed,
-        Problem,
-        RecordingInvalid,
-        ReleaseMismatch,
-        ReleaseUnknown,
-        ReportInvalid,
-        TraceBusy,
-        Unavailable,
-        XenApicError,
-    )
-    from xenapic.model.config import DomainConfig
-    from xenapic.model.flags import ALTP2M, CDF, DOMINF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
-    from xenapic.model.host import Answer, Fact, Host
-    from xenapic.model.info import DomainInfo, PhysInfo, Version
-    from xenapic.model.measured import ControlWords, Measurement, VcpuControls
-    from xenapic.model.named import named_host
-    from xenapic.model.owner import Owner
-    from xenapic.model.report import host_from_report
-    from xenapic.model.ring import Origin, RingLine
-    from xenapic.policy.plan import Plan, Reason, Refusal, plan
-    from xenapic.policy.pool import PoolPlan, plan_pool
-    from xenapic.policy.terms import Aspect, GuestType, Policy, Want
-    from xenapic.probe.exits import ExitCounter, ExitReport, count_exits
-    from xenapic.xen import Console, Xen, open
-
-__all__ = [
-    "ALTP2M",
-    "Answer",
-    "ApicState",
-    "Aspect",
-    "CallFailed",
-    "CDF",
-    "ConfigInvalid",
-    "ConfigRefused",
-    "Console",
-    "Controls",
-    "ControlWords",
-    "count_exits",
-    "Domain",
-    "DomainConfig",
-    "DomainInfo",
-    "DomainNotFound",
-    "DOMINF",
-    "EMU",
-    "ExitCounter",
-    "ExitReport",
-    "Fact",
-    "GuestType",
-    "HandleClosed",
-    "Host",
-    "host_from_report",
-    "hvm_records",
-    "HvmRecord",
-    "IOMMU",
-    "LibraryNotFound",
-    "MeasureFailed",
-    "Measurement",
-    "MISC",
-    "named_host",
-    "NoPrivilege",
-    "NoXen",
-    "open",
-    "Origin",
-    "Owner",
-    "PHYSCAP",
-    "PHYSCAP_X86",
-    "PhysInfo",
-    "Plan",
-    "plan",
-    "plan_pool",
-    "Policy",
-    "PolicyInvalid",
-    "PolicyRefused",
-    "PoolPlan",
-    "ProbeFailed",
-    "Problem",
-    "Reason",
-    "RecordingInvalid",
-    "Refusal",
-    "ReleaseMismatch",
-    "ReleaseUnknown",
-    "ReportInvalid",
-    "RingLine",
-    "Shutdown",
-    "TraceBusy",
-    "Unavailable",
-    "VcpuControls",
-    "Version",
-    "Want",
-    "Xen",
-    "XenApicError",
-]
+__version__ = "0.1.0"
 
 _HOMES = {
-    "xenapic.apic.controls": ("Controls",),
+    "xenapic.apic.controls": ("Controls", "ControlWords"),
     "xenapic.apic.state": ("ApicState",),
-    "xenapic.domain": ("Domain", "HvmRecord", "hvm_records"),
+    "xenapic.live.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
         "ConfigInvalid",
@@ -168,27 +61,33 @@ _HOMES = {
     "xenapic.model.host": ("Answer", "Fact", "Host"),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
     "xenapic.model.named": ("named_host",),
-    "xenapic.model.measured": ("ControlWords", "Measurement", "VcpuControls"),
+    "xenapic.model.measured": ("Measurement", "VcpuControls"),
     "xenapic.model.owner": ("Owner",),
-    "xenapic.model.report": ("host_from_report",),
-    "xenapic.model.ring": ("Origin", "RingLine"),
+    "xenapic.documents.host_report": ("host_from_report",),
+    "xenapic.parse.ring": ("Origin", "RingLine"),
     "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),
     "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
     "xenapic.policy.terms": ("Aspect", "GuestType", "Policy", "Want"),
-    "xenapic.probe.exits": ("ExitCounter", "ExitReport", "count_exits"),
-    "xenapic.xen": ("Console", "Xen", "open"),
+    "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
+    "xenapic.live.xen": ("Console", "Xen", "open"),
 }
-"""Where each name of `__all__` lives; it is imported from there when first used."""
+"""The public names, each under the module it is imported from when it is first used.
+
+The one list of them: ``__init__.pyi``, which type checkers read, is written from it (``make stubs``)."""
+
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF.keys() - {"open"})  # noqa: PLE0605  (`from xenapic import *` keeps Python's own open)
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(import_module(home), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'xenapic' has no attribute {name!r}")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'xenapic' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOME_OF})

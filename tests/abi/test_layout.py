@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import build_ffi
-from xenapic.abi.releases import RELEASES, Release
-from xenapic.model import flags, trace
+from xenapic.abi.generations import RELEASES, Release
+from xenapic.exits import records as trace
+from xenapic.model import flags
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
 
 DATA = Path(__file__).parent.parent / "data" / "abi"

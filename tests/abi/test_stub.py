@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import build_ffi
-from xenapic.abi.releases import RELEASES
+from xenapic.abi.generations import RELEASES
 
 STUB = Path(build_ffi.ROOT) / "stubs" / "libxenctrl.pyi"
 FIELDS = {

@@ -22,11 +22,11 @@ from xenapic.apic.access import Operation
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege, TraceBusy, TraceUse
-from xenapic.model.exits import Cause
+from xenapic.exits.counter import ExitCounter, count_exits, recover_tracing
+from xenapic.exits.judgement import Cause
+from xenapic.exits.records import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK
+from xenapic.live.xen import Xen
 from xenapic.model.flags import DOMINF
-from xenapic.model.trace import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK
-from xenapic.probe.exits import ExitCounter, count_exits, recover_tracing
-from xenapic.xen import Xen
 
 pytestmark = pytest.mark.library
 DIRECTORY, RING = 0x500, 0x600

@@ -29,8 +29,8 @@ from xenapic.errors import (
     ReleaseMismatch,
     ReleaseUnknown,
 )
+from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
-from xenapic.xen import Xen
 
 pytestmark = pytest.mark.library
 

@@ -15,19 +15,19 @@ from click.testing import CliRunner
 import xenapic
 from tests.dumps import OFF, X2APIC, XAPIC, Vcpu, Words, dump_lines, ring
 from tests.library.test_handle import FakeXen
-from xenapic import vmcs
 from xenapic.abi.library import Library, load
+from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
-from xenapic.domain import hvm_records
 from xenapic.errors import CallFailed, DomainNotFound, MeasureFailed
+from xenapic.live import vmcs
+from xenapic.live.domain import hvm_records
+from xenapic.live.vmcs import Patience
+from xenapic.live.xen import Xen
 from xenapic.model.config import LAST_DOMID
 from xenapic.model.flags import CDF, DOMINF
 from xenapic.model.host import Answer
-from xenapic.model.measured import ControlWords
-from xenapic.vmcs import Patience
-from xenapic.xen import Xen
 
 pytestmark = pytest.mark.library
 

@@ -14,10 +14,10 @@ from tests.library.test_handle import FakeXen
 from xenapic.abi.library import Library, load
 from xenapic.cli.app import app
 from xenapic.errors import PolicyRefused
+from xenapic.live.xen import Xen, guest_type_of
 from xenapic.model.config import DomainConfig
 from xenapic.policy.plan import Plan, Refusal
 from xenapic.policy.terms import Aspect, GuestType, Policy, Want
-from xenapic.xen import Xen, guest_type_of
 
 pytestmark = pytest.mark.library
 DEFECT = frozenset({"apic-defect-memory"})

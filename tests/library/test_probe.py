@@ -14,15 +14,15 @@ import pytest
 from tests.library.test_handle import FakeXen
 from xenapic.abi.library import Library, load
 from xenapic.apic.state import ApicState
-from xenapic.domain import HvmRecord, hvm_records
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, HandleClosed, ProbeFailed
-from xenapic.memory import PAGE
+from xenapic.live.domain import HvmRecord, hvm_records
+from xenapic.live.memory import PAGE
+from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.probe import run
 from xenapic.probe.findings import Outcome
 from xenapic.probe.mailbox import HEAD_BYTES, Kind, State
 from xenapic.probe.run import run_probe
-from xenapic.xen import Xen
 
 pytestmark = pytest.mark.library
 COMMAND_BYTES = 80

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.hosts import SVM, host
 from xenapic.apic.access import Kind
+from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
@@ -19,9 +20,9 @@ from xenapic.errors import DomainNotFound
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP_X86
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
-from xenapic.model.measured import ControlWords, Measurement, VcpuControls
+from xenapic.model.measured import Measurement, VcpuControls
 from xenapic.policy.terms import Aspect, Policy, Want
-from xenapic.verify.inspect import Inspection, Kept, judge
+from xenapic.verify.inspection import Inspection, Kept, judge
 
 PIN, CPU = 0x3F, 0xB6A065FE
 XAPIC, X2APIC, NEITHER = 0x17CB, 0x17DA, 0x17CA
@@ -149,7 +150,7 @@ def run(monkeypatch: pytest.MonkeyPatch, answers: list[object], *arguments: str)
         def host(self) -> None:
             pass
 
-    monkeypatch.setattr("xenapic.verify.inspect.inspect", answer)
+    monkeypatch.setattr("xenapic.verify.inspection.inspect", answer)
     monkeypatch.setattr("xenapic.open", lambda _library=None: Nothing())
     return CliRunner().invoke(app, ["inspect", "7", *arguments])
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from tests.hosts import host
-from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.controls import CONTROLS, Controls, ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.model.host import Answer
-from xenapic.model.measured import ControlWords, Measurement, VcpuControls
+from xenapic.model.measured import Measurement, VcpuControls
 
 FULL = {
     ApicState.DISABLED: ControlWords(0x3F, 0xB6A065FE, 0x17CA, 0),

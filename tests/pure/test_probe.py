@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from xenapic.apic.state import ApicState
-from xenapic.memory import PAGE
-from xenapic.probe import plan, run
+from xenapic.live.memory import PAGE
+from xenapic.probe import run
+from xenapic.probe import script as plan
 from xenapic.probe.findings import Access, Calibration, DeliveryKind, Op, Outcome
 from xenapic.probe.mailbox import HEAD_BYTES, Answer, Command, Eoi, Head, Kind, State, decode, encode
-from xenapic.probe.plan import Plan
+from xenapic.probe.script import Plan
 
 OBSERVED = Path(__file__).parent.parent / "data" / "observed"
 GUEST = Path(run.__file__).parent / "guest"

@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import host
+from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.show import SCHEMAS, host_json
+from xenapic.documents.host_report import host_from_report
 from xenapic.errors import PolicyInvalid, ReportInvalid
 from xenapic.model.flags import PHYSCAP_X86
 from xenapic.model.host import Host
-from xenapic.model.measured import ControlWords, Measurement
-from xenapic.model.report import host_from_report
+from xenapic.model.measured import Measurement
+from xenapic.parse.xlcfg import parse_xl_cfg
 from xenapic.policy.read import from_file, from_toml, from_words, from_xl_cfg
 from xenapic.policy.terms import Aspect, GuestType, Policy, Want
-from xenapic.policy.xlcfg import parse_xl_cfg
 
 WHOLE = """
 [apic]

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
-from xenapic.lab import matrix
 from xenapic.lab.errors import LabUsageError
+from xenapic.verify import matrix
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.page import html_page
 from xenapic.verify.recording import check_recording

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import INTEL_LOG, host
-from xenapic.model.bootlog import parse
 from xenapic.model.host import Answer
-from xenapic.model.ring import Origin, ring_lines
+from xenapic.parse.bootlog import parse
+from xenapic.parse.ring import Origin, ring_lines
 
 FORGED = "(XEN) VMX: Supported advanced features:"
 printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"]))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xenapic.abi.trace import pieces
+from xenapic.abi.tracebuffers import pieces
 from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
-from xenapic.model.exit_reasons import reason_name, reason_number
-from xenapic.model.exits import Cause, Clues, ExitKind, Removable, judge
-from xenapic.model.trace import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, Tally, TraceParser, is_ours
+from xenapic.exits.judgement import Cause, Clues, ExitKind, Removable, judge
+from xenapic.exits.reasons import reason_name, reason_number
+from xenapic.exits.records import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, Tally, TraceParser, is_ours
 
 DOMID, OTHER, IDLE = 5, 6, 0x7FFF
 READ, WRITE = Operation.READ, Operation.WRITE

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dumps import END, OFF, START, X2APIC, XAPIC, Vcpu, dump_lines, old, ring, vcpu_lines
-from xenapic.model.measured import ControlWords
-from xenapic.model.vmcsdump import Problem, Reading, read_dump
+from xenapic.apic.controls import ControlWords
+from xenapic.parse.vmcsdump import Problem, Reading, read_dump
 
 MINE = 7
 TAG = (0x1122334455667788, 0x99AABBCCDDEEFF00)

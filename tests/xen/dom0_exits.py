@@ -19,8 +19,8 @@ import xenapic
 from xenapic import DomainConfig
 from xenapic.cli.exits import exits_json
 from xenapic.errors import TraceBusy
+from xenapic.exits.counter import ExitCounter, recover_tracing
 from xenapic.model.flags import DOMINF
-from xenapic.probe.exits import ExitCounter, recover_tracing
 
 APIC = 0xFEE00000
 

@@ -17,8 +17,8 @@ from dom0_guest import CODE_PAGE, TEXT_PAGE, code, cpu_record, fill_memory, load
 
 import xenapic
 from xenapic import ApicState, DomainConfig, HvmRecord
-from xenapic.vcpu import FLAT_REGISTERS
-from xenapic.vmcs import Patience, read_controls
+from xenapic.live.vcpu import FLAT_REGISTERS
+from xenapic.live.vmcs import Patience, read_controls
 
 FORGED = """
 *********** VMCS Areas **************

@@ -8,9 +8,9 @@ First shows that the checker refuses it, then sends it all the same.
 import sys
 
 from xenapic import DomainConfig
+from xenapic.live.owners import this_process
+from xenapic.live.xen import Xen, fill
 from xenapic.model.rules import to_request
-from xenapic.owners import this_process
-from xenapic.xen import Xen, fill
 
 LATE = (
     DomainConfig.pvh(max_grant_frames=0),

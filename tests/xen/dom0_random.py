@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 
 from xenapic.apic.features import Technology
 from xenapic.errors import CallFailed
+from xenapic.live.owners import this_process
+from xenapic.live.xen import Xen, fill
 from xenapic.model.config import CreateRequest
 from xenapic.model.rules import Situation, check_request
-from xenapic.owners import this_process
-from xenapic.xen import Xen, fill
 
 
 def pick(rng, usual, *others, rare=0.15):

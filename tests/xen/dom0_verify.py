@@ -10,8 +10,8 @@ from pathlib import Path
 
 import xenapic
 from xenapic import ApicState, DomainConfig, Policy
+from xenapic.live.vcpu import FLAT_REGISTERS, set_first_vcpu
 from xenapic.model import acceleration
-from xenapic.vcpu import FLAT_REGISTERS, set_first_vcpu
 from xenapic.verify.check import Verdict
 from xenapic.verify.record import Settings, record
 from xenapic.verify.recording import check_recording

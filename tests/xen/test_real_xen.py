@@ -139,7 +139,7 @@ def test_layout_against_trixies_headers(tmp_path: Path) -> None:
     import subprocess
 
     from tests.abi.test_layout import check_headers
-    from xenapic.abi.releases import release as known
+    from xenapic.abi.generations import release as known
     from xenapic.lab.apt import Apt, derive, machine_sources
 
     apt = Apt(tmp_path / "apt", derive(machine_sources(), "trixie"))

@@ -11,8 +11,8 @@ import pytest
 from tests.xen.test_real_xen import in_dom0
 from xenapic.apic.state import ApicState
 from xenapic.cli.show import schema_text
-from xenapic.lab.matrix import Cell, emulator_of
 from xenapic.verify.check import Verdict
+from xenapic.verify.matrix import Cell, emulator_of
 from xenapic.verify.recording import check_recording
 
 pytestmark = pytest.mark.xen

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xenapic.abi.elf import elf_soname
-from xenapic.abi.releases import RELEASES, Release, release, soname
+from xenapic.abi.generations import RELEASES, Release, release, soname
 from xenapic.errors import LibraryNotFound, ReleaseUnknown
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load(library: str | os.PathLike[str] | None = None) -> Library:
     """Load libxenctrl.
 
     Raises `LibraryNotFound` when there is none, `ReleaseUnknown` when its soname
-    is none of those in `xenapic.abi.releases`.
+    is none of those in `xenapic.abi.generations`.
     """
     asked = os.fspath(library) if library is not None else os.environ.get(ENVIRONMENT)
     if asked:

@@ -14,6 +14,7 @@ from xenapic.apic.features import FEATURES, Technology
 
 __all__ = [
     "CONTROLS",
+    "ControlWords",
     "ENTRY_RULES",
     "FIELDS",
     "Controls",
@@ -78,6 +79,23 @@ class Controls:
 
     def __str__(self) -> str:
         return " ".join(self.keys) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlWords:
+    """The four words of VM-execution controls of a vCPU, whole, under the names that Xen prints."""
+
+    pin_based: int
+    cpu_based: int
+    """Primary processor-based controls."""
+    secondary: int
+    tertiary: int
+    """64 bits; 0 where the processor has none, and where Xen is too old to know of them."""
+
+    @property
+    def controls(self) -> Controls:
+        """The bits that bear on the APIC."""
+        return Controls.from_words(self.pin_based, self.cpu_based, self.secondary, self.tertiary)
 
 
 def subsets(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -13,11 +13,11 @@ from xenapic.apic.features import FEATURES
 from xenapic.cli import show, values
 from xenapic.cli.show import JSON
 from xenapic.errors import ConfigRefused, DomainNotFound
+from xenapic.live.owners import OwnerState, owner_state
 from xenapic.model.flags import names
 from xenapic.model.info import DomainInfo
 from xenapic.model.measured import Measurement
-from xenapic.model.ring import Origin, RingLine
-from xenapic.owners import OwnerState, owner_state
+from xenapic.parse.ring import Origin, RingLine
 
 if TYPE_CHECKING:
     from xenapic.policy.terms import Policy

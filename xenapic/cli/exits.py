@@ -13,9 +13,9 @@ import click
 
 import xenapic
 from xenapic.cli import show
-from xenapic.model.exit_reasons import reason_name, reason_number
-from xenapic.model.exits import Cause, ExitKind, Removable
-from xenapic.probe.exits import DEFAULT_PAGES, ExitCounter, ExitReport, recover_tracing
+from xenapic.exits.counter import DEFAULT_PAGES, ExitCounter, ExitReport, recover_tracing
+from xenapic.exits.judgement import Cause, ExitKind, Removable
+from xenapic.exits.reasons import reason_name, reason_number
 
 __all__ = ["exits", "exits_json"]
 

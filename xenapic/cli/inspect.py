@@ -13,7 +13,7 @@ from xenapic.cli.show import JSON
 from xenapic.cli.spec import row_json, show_accesses
 
 if TYPE_CHECKING:
-    from xenapic.verify.inspect import Inspection, VcpuInspection
+    from xenapic.verify.inspection import Inspection, VcpuInspection
 
 LOUD = (
     "DEFECT: the APIC of vCPU {vcpu} is plain memory. Nothing intercepts its page, no interrupt controller "
@@ -36,7 +36,7 @@ def inspect_command(
     domain may be running; nothing of it is changed. Exit status 1 when something is not
     as it should be.
     """
-    from xenapic.verify.inspect import inspect
+    from xenapic.verify.inspection import inspect
 
     if as_json and watch is not None:
         raise click.UsageError("--json and --watch exclude each other")
@@ -55,7 +55,7 @@ def inspect_command(
 def _watch(xen: xenapic.Xen, last: Inspection, accesses: bool, seconds: float) -> None:
     """Print the inspection whenever it is unlike the one before, until Ctrl-C or the domain's end."""
     from xenapic.errors import DomainNotFound
-    from xenapic.verify.inspect import inspect
+    from xenapic.verify.inspection import inspect
 
     try:
         while True:

@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xenapic.lab.matrix import Result
+    from xenapic.verify.matrix import Result
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def run(
     from pathlib import Path
 
     from xenapic.lab import runner
-    from xenapic.lab.report import Reporter
+    from xenapic.lab.progress import Reporter
 
     _end_like_interrupt()
     with _lab_errors(), Reporter(quiet=quiet) as reporter:
@@ -149,7 +149,7 @@ def shell(machine: str, xen: str, xen_args: str) -> None:
     `exit` powers the machine off; Ctrl-C goes to the program inside; Ctrl-] ends it all at once.
     """
     from xenapic.lab import shell as lab_shell
-    from xenapic.lab.report import Reporter
+    from xenapic.lab.progress import Reporter
 
     _end_like_interrupt()
     with _lab_errors(), Reporter() as reporter:
@@ -164,7 +164,7 @@ def shell(machine: str, xen: str, xen_args: str) -> None:
 def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
     """Fetch Xen releases into the cache, so that later runs need no network."""
     from xenapic.lab import xens
-    from xenapic.lab.report import Reporter
+    from xenapic.lab.progress import Reporter
 
     _end_like_interrupt()
     with _lab_errors(), Reporter() as reporter:
@@ -198,9 +198,9 @@ def verify_lab(
 
     Exit status 1 when anything disagrees or a machine gave no answer.
     """
-    from xenapic.lab import matrix
     from xenapic.lab.machines import MACHINES
     from xenapic.lab.xens import RELEASES
+    from xenapic.verify import matrix
 
     _end_like_interrupt()
     options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
@@ -232,7 +232,7 @@ def _keep(
     import json
     from pathlib import Path
 
-    from xenapic.lab.matrix import overview
+    from xenapic.verify.matrix import overview
     from xenapic.verify.page import html_page
     from xenapic.verify.reports import junit
 

@@ -17,11 +17,11 @@ from uuid import UUID
 import click
 
 from xenapic.errors import Problem
+from xenapic.live.owners import owner_state
 from xenapic.model.flags import names
 from xenapic.model.host import Fact, Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.owners import owner_state
 
 __all__ = [
     "JSON",

@@ -12,8 +12,7 @@ from xenapic.apic.access import Kind, Operation
 from xenapic.apic.controls import Controls
 from xenapic.apic.state import ApicState
 from xenapic.cli import show
-from xenapic.cli.show import JSON
-from xenapic.cli.situation import (
+from xenapic.cli.options import (
     CHOICE,
     FLAG,
     HostChoice,
@@ -22,6 +21,7 @@ from xenapic.cli.situation import (
     policy_of,
     policy_options,
 )
+from xenapic.cli.show import JSON
 from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
 from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, vcpus

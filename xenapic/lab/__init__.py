@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import LabError as LabError
-    from .errors import LabPrerequisite as LabPrerequisite
-    from .errors import StageTimeout as StageTimeout
-    from .errors import XenPanicked as XenPanicked
-    from .machines import MACHINES as MACHINES
-    from .machines import Machine as Machine
-    from .runner import RunResult as RunResult
-    from .runner import run as run
+    from xenapic.lab.errors import LabError as LabError
+    from xenapic.lab.errors import LabPrerequisite as LabPrerequisite
+    from xenapic.lab.errors import StageTimeout as StageTimeout
+    from xenapic.lab.errors import XenPanicked as XenPanicked
+    from xenapic.lab.machines import MACHINES as MACHINES
+    from xenapic.lab.machines import Machine as Machine
+    from xenapic.lab.runner import RunResult as RunResult
+    from xenapic.lab.runner import run as run
 
 # Looked up when asked for: the pytest plugin is imported by every pytest on the machine.
 _HOMES = {

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import FetchFailed, LabPrerequisite
+from xenapic.lab.errors import FetchFailed, LabPrerequisite
 
 CODENAMES = ("bookworm", "trixie")
 POCKETS = ("", "-updates", "-security")

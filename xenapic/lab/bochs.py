@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import FetchFailed, LabPrerequisite
-from .frames import CYLINDER, SECTOR
-from .programs import need
+from xenapic.lab.errors import FetchFailed, LabPrerequisite
+from xenapic.lab.frames import CYLINDER, SECTOR
+from xenapic.lab.programs import need
 
 LOADER = Path(__file__).parent / "guest/loader.bin"
 TABLE_SECTORS = 64

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .cache import cache_root
+from xenapic.lab.cache import cache_root
 
 UNUSED_FOR = 14 * 86400.0
 

@@ -6,11 +6,11 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bochs
-from .frames import CHANNEL_MAGIC, CHANNEL_SIZE
-from .machines import Machine
-from .programs import need
-from .xens import XenFiles
+from xenapic.lab import bochs
+from xenapic.lab.frames import CHANNEL_MAGIC, CHANNEL_SIZE
+from xenapic.lab.machines import Machine
+from xenapic.lab.programs import need
+from xenapic.lab.xens import XenFiles
 
 XEN_ARGS = (
     "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all bootscrub=0 spec-ctrl=no xpti=no cpufreq=none"

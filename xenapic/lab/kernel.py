@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import FetchFailed
+from xenapic.lab.errors import FetchFailed
 
 # Drivers dom0 needs: Xen's devices for libxenctrl, and the disks with root and channel.
 DRIVERS = (

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xenapic.apic.processors import PROCESSORS
-
-from .errors import LabUsageError
+from xenapic.lab.errors import LabUsageError
 
 LABELS = {
     "tpr_shadow": "TPR shadow",

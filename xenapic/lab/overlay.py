@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import xenapic
-
-from .compiled import compiled, runs_here
-from .cpio import CpioWriter
-from .errors import LabUsageError
+from xenapic.lab.compiled import compiled, runs_here
+from xenapic.lab.cpio import CpioWriter
+from xenapic.lab.errors import LabUsageError
 
 CHECKOUT = "/checkout"
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from .errors import LabPrerequisite
+from xenapic.lab.errors import LabPrerequisite
 
 PACKAGES = {
     "qemu-system-x86_64": ("qemu-system-x86",),

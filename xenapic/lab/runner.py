@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import emulators, xens
-from .cache import cache_root
-from .child import Child
-from .errors import BootError, Dom0Failed, EmulatorDied, LabError, StageTimeout, XenPanicked
-from .machines import DEFAULT_MACHINE, Machine
-from .machines import machine as find_machine
-from .overlay import write_overlay
-from .rundir import run_directory
-from .watch import Sink, Watch
+from xenapic.lab import emulators, xens
+from xenapic.lab.cache import cache_root
+from xenapic.lab.child import Child
+from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, StageTimeout, XenPanicked
+from xenapic.lab.machines import DEFAULT_MACHINE, Machine
+from xenapic.lab.machines import machine as find_machine
+from xenapic.lab.overlay import write_overlay
+from xenapic.lab.rundir import run_directory
+from xenapic.lab.watch import Sink, Watch
 
 Progress = Callable[[str, str], None]
 

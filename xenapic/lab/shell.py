@@ -11,15 +11,15 @@ import termios
 import tty
 from collections.abc import Iterator, Sequence
 
-from . import xens
-from .child import Child
-from .emulators import terminal
-from .machines import DEFAULT_MACHINE
-from .machines import machine as find_machine
-from .overlay import SHELL_READY
-from .rundir import run_directory
-from .runner import Progress, check_boot, put_together
-from .watch import Watch
+from xenapic.lab import xens
+from xenapic.lab.child import Child
+from xenapic.lab.emulators import terminal
+from xenapic.lab.machines import DEFAULT_MACHINE
+from xenapic.lab.machines import machine as find_machine
+from xenapic.lab.overlay import SHELL_READY
+from xenapic.lab.rundir import run_directory
+from xenapic.lab.runner import Progress, check_boot, put_together
+from xenapic.lab.watch import Watch
 
 ESCAPE = b"\x1d"
 END_OF_INPUT = b"\x04"

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import ChannelBroken
-from .frames import EXIT, MAX_DATA, SECTOR, START, STDERR, STDOUT, TROUBLE, Decoder, Frame
+from xenapic.lab.errors import ChannelBroken
+from xenapic.lab.frames import EXIT, MAX_DATA, SECTOR, START, STDERR, STDOUT, TROUBLE, Decoder, Frame
 
 Sink = Callable[[bytes], None]
 

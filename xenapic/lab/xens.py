@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .apt import Apt, Package, derive, machine_sources
-from .bochs import pad_to_cylinder
-from .cache import Entry, cache_root
-from .cpio import CpioWriter
-from .errors import FetchFailed, LabUsageError
-from .frames import SECTOR
-from .kernel import DRIVERS, Drivers, driver_files, plain_kernel, with_short_p2m
-from .programs import need
+from xenapic.lab.apt import Apt, Package, derive, machine_sources
+from xenapic.lab.bochs import pad_to_cylinder
+from xenapic.lab.cache import Entry, cache_root
+from xenapic.lab.cpio import CpioWriter
+from xenapic.lab.errors import FetchFailed, LabUsageError
+from xenapic.lab.frames import SECTOR
+from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, plain_kernel, with_short_p2m
+from xenapic.lab.programs import need
 
 Progress = Callable[[str], None]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from xenapic.model.cmdline import CommandLine
+from xenapic.parse.commandline import CommandLine
 
 __all__ = ["DEFAULT_FRAMES", "DEFAULT_MAPTRACK_FRAMES", "GrantLimits", "grant_limits", "strtoul"]
 

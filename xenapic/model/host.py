@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from enum import Enum
 from errno import EINVAL, ENODEV
 
-from xenapic.apic.controls import CONTROLS, effective
+from xenapic.apic.controls import CONTROLS, ControlWords, effective
 from xenapic.apic.features import FEATURES, Feature, Technology
 from xenapic.apic.state import ApicState
-from xenapic.model.bootlog import BootLog
-from xenapic.model.cmdline import CommandLine
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
-from xenapic.model.measured import ControlWords, Measurement
+from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
+from xenapic.parse.bootlog import BootLog
+from xenapic.parse.commandline import CommandLine
 
 __all__ = ["Answer", "Fact", "Host", "describe", "technology_of"]
 
@@ -125,8 +125,8 @@ def describe(
 ) -> Host:
     """Put together what is known.
 
-    ``probe`` is the errno of the safe probe (`xenapic.host.probe_interface`), None when it was not made;
-    ``measured`` what `xenapic.measure.measure` found.
+    ``probe`` is the errno of the safe probe (`xenapic.live.ask.probe_interface`), None when it was not made;
+    ``measured`` what `xenapic.live.measure.measure` found.
     """
     technology = technology_of(physinfo)
     options = CommandLine(version.commandline)

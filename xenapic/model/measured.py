@@ -5,27 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from xenapic.apic.controls import Controls
+from xenapic.apic.controls import Controls, ControlWords
 from xenapic.apic.state import ApicState
 
-__all__ = ["ControlWords", "Measurement", "VcpuControls"]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlWords:
-    """The four words of VM-execution controls of a vCPU, whole, under the names that Xen prints."""
-
-    pin_based: int
-    cpu_based: int
-    """Primary processor-based controls."""
-    secondary: int
-    tertiary: int
-    """64 bits; 0 where the processor has none, and where Xen is too old to know of them."""
-
-    @property
-    def controls(self) -> Controls:
-        """The bits that bear on the APIC."""
-        return Controls.from_words(self.pin_based, self.cpu_based, self.secondary, self.tertiary)
+__all__ = ["Measurement", "VcpuControls"]
 
 
 @dataclass(frozen=True, slots=True)

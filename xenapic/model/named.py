@@ -9,12 +9,12 @@ from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
 from xenapic.apic.processors import Processor
 from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
-from xenapic.model.bootlog import BootLog
-from xenapic.model.cmdline import CommandLine
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.host import HW_CAP, Fact, Host, describe, no, unknown, yes
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.releases import XenRelease
+from xenapic.parse.bootlog import BootLog
+from xenapic.parse.commandline import CommandLine
 
 __all__ = ["blank_physinfo", "named_host"]
 

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from xenapic.apic.state import ApicState
-from xenapic.domain import Domain
 from xenapic.errors import ConfigInvalid, ProbeFailed
-from xenapic.memory import PAGE
+from xenapic.live.domain import Domain
+from xenapic.live.memory import PAGE
+from xenapic.live.vcpu import FLAT_REGISTERS, set_first_vcpu
+from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
 from xenapic.probe.mailbox import HEAD_BYTES, Head, State, decode, encode
-from xenapic.probe.plan import SCRATCH, Plan
-from xenapic.vcpu import FLAT_REGISTERS, set_first_vcpu
-from xenapic.xen import Xen
+from xenapic.probe.script import SCRATCH, Plan
 
 __all__ = ["TIMEOUT", "probe_domain", "run_probe"]
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from xenapic.apic.features import FEATURES
 from xenapic.apic.state import ApicState
-from xenapic.domain import Domain
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
-from xenapic.measure import throw_away_config
-from xenapic.model.bootlog import parse
+from xenapic.live.domain import Domain
+from xenapic.live.measure import throw_away_config
+from xenapic.live.owners import this_process
+from xenapic.live.xen import Xen, fill
 from xenapic.model.config import HVM_EMULATION, CreateRequest
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
 from xenapic.model.host import Host
 from xenapic.model.rules import Situation, check_request
-from xenapic.owners import this_process
+from xenapic.parse.bootlog import parse
 from xenapic.policy.terms import Policy
-from xenapic.xen import Xen, fill
 
 if TYPE_CHECKING:
     from xenapic.probe.findings import Findings
@@ -228,7 +228,7 @@ class _Job:
 
     def _probe(self, domain: Domain, state: ApicState) -> tuple[Findings, dict[str, Any]]:
         """Run the probe guest; return what it found, and what the trace counted meanwhile."""
-        from xenapic.probe.exits import ExitCounter
+        from xenapic.exits.counter import ExitCounter
         from xenapic.probe.run import probe_domain
 
         if not self.settings.trace:

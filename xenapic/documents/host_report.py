@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import ReportInvalid
@@ -14,7 +15,7 @@ from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Answer, Fact, Host, unknown
 from xenapic.model.info import PhysInfo, Version
-from xenapic.model.measured import ControlWords, Measurement
+from xenapic.model.measured import Measurement
 
 __all__ = ["SCHEMA", "host_from_report"]
 

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass, field
 
 from xenapic.apic.features import Technology
-from xenapic.model.cmdline import CommandLine
-from xenapic.model.ring import Origin, ring_lines
+from xenapic.parse.commandline import CommandLine
+from xenapic.parse.ring import Origin, ring_lines
 
 __all__ = ["BootLog", "parse"]
 

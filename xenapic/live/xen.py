@@ -13,7 +13,6 @@ from uuid import UUID
 
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Library, load
-from xenapic.domain import Domain
 from xenapic.errors import (
     CallFailed,
     ConfigInvalid,
@@ -22,15 +21,16 @@ from xenapic.errors import (
     PolicyRefused,
     Problem,
 )
-from xenapic.host import ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.domain import Domain
+from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import EMU, MISC
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.ring import Origin, RingLine, ring_lines
 from xenapic.model.rules import Situation, check, to_request
-from xenapic.owners import OwnerState, owner_state, released_mark, this_process
+from xenapic.parse.ring import Origin, RingLine, ring_lines
 
 if TYPE_CHECKING:
     from xenapic.policy.plan import Plan, Refusal
@@ -99,7 +99,7 @@ class Xen:
         """Return what is known of APIC acceleration on this host, each fact with its source.
 
         ``probe`` settles whether the per-domain interface exists where nothing else
-        tells, with one create that cannot succeed (`xenapic.host.probe_interface`). After
+        tells, with one create that cannot succeed (`xenapic.live.ask.probe_interface`). After
         `measure` the VMX controls are answered from what was measured.
         """
         self._host = ask_host(self._handle, probe, self._measurement)
@@ -114,7 +114,7 @@ class Xen:
         `MeasureFailed` when the console ring does not yield it, and `ConfigRefused`, `PolicyRefused`
         or `CallFailed` when the domain cannot be created.
         """
-        from xenapic.measure import measure
+        from xenapic.live.measure import measure
 
         if policy is not None:
             return measure(self._handle, self.host(), lambda config: self.create_domain(config, policy))

@@ -6,7 +6,7 @@ releases of 4.15 to 4.18) print the words in two lines, older ones without the f
 Before 4.17 a vCPU that was never initialised is dumped like any other.
 
 Each ``printk`` of a dump is one whole line with the prefix ``(XEN) ``, and lines of others may come in
-between. A guest's line begins with its own prefix and is never looked at (`xenapic.model.ring`). The one
+between. A guest's line begins with its own prefix and is never looked at (`xenapic.parse.ring`). The one
 way round that prefix is text which follows an unfinished line of Xen's: with luck such a text can look
 like *one* line of Xen's. So it must be taken that somebody can *add* lines; nobody can take one
 away. That is why every rule here is one that an added line breaks: each line of a vCPU stands
@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import pairwise
 
-from xenapic.model.measured import ControlWords
-from xenapic.model.ring import Origin, ring_lines
+from xenapic.apic.controls import ControlWords
+from xenapic.parse.ring import Origin, ring_lines
 
 __all__ = ["Problem", "Reading", "Tag", "VcpuDump", "read_dump"]
 

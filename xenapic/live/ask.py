@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import CallFailed
-from xenapic.model.bootlog import parse
 from xenapic.model.flags import (
     CDF,
     DOMINF,
@@ -23,6 +22,7 @@ from xenapic.model.host import Host, describe
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
+from xenapic.parse.bootlog import parse
 
 if TYPE_CHECKING:
     from libxenctrl import DomainInfoStruct

@@ -1,7 +1,7 @@
 """Measure a host: make a domain that never runs, put its local APIC into each state, and look.
 
-Nothing of the host is changed, and nothing is left behind: the domain is owned (`xenapic.domain.Domain`),
-has no memory, stays paused, and is destroyed whatever happens.
+Nothing of the host is changed, and nothing is left behind: the domain is owned
+(`xenapic.live.domain.Domain`), has no memory, stays paused, and is destroyed whatever happens.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import Technology
 from xenapic.apic.state import ApicState
-from xenapic.domain import Domain
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed
+from xenapic.live.domain import Domain
+from xenapic.live.vcpu import FLAT_REGISTERS, set_first_vcpu
+from xenapic.live.vmcs import NO_VMCS, Patience, read_vcpus
 from xenapic.model.config import LAST_DOMID, DomainConfig
 from xenapic.model.flags import CDF, PHYSCAP
 from xenapic.model.host import Host
-from xenapic.model.measured import ControlWords, Measurement
-from xenapic.vcpu import FLAT_REGISTERS, set_first_vcpu
-from xenapic.vmcs import NO_VMCS, Patience, read_vcpus
+from xenapic.model.measured import Measurement
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from xenapic.apic.features import Technology
 from xenapic.errors import MeasureFailed
-from xenapic.host import ask_physinfo, to_domain_info
+from xenapic.live.ask import ask_physinfo, to_domain_info
 from xenapic.model.host import technology_of
 from xenapic.model.measured import VcpuControls
-from xenapic.model.vmcsdump import Problem, Reading, Tag, VcpuDump, read_dump
+from xenapic.parse.vmcsdump import Problem, Reading, Tag, VcpuDump, read_dump
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
@@ -52,7 +52,7 @@ def read_vcpus(
 ) -> tuple[VcpuDump, ...]:
     """Press the key until a dump of the domain is beyond doubt; return its vCPUs.
 
-    With ``tag`` (see `xenapic.model.vmcsdump.read_dump`) one dump is enough; without, two presses in a row
+    With ``tag`` (see `xenapic.parse.vmcsdump.read_dump`) one dump is enough; without, two presses in a row
     must tell the same. Raises `MeasureFailed` with what was seen instead.
     """
     limits = patience or PATIENCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xenapic.apic.state import ApicState
-from xenapic.domain import Domain, HvmRecord, hvm_records
+from xenapic.live.domain import Domain, HvmRecord, hvm_records
 
 __all__ = ["FLAT_REGISTERS", "set_first_vcpu"]
 

@@ -71,7 +71,7 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
 
 
 def _report(path: Path) -> Host:
-    from xenapic.model.report import host_from_report
+    from xenapic.documents.host_report import host_from_report
 
     try:
         return host_from_report(json.loads(path.read_text()))

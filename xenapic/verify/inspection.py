@@ -19,7 +19,7 @@ from xenapic.policy.outlook import AccessRow, beside_the_point, possible_vcpus, 
 from xenapic.policy.terms import Aspect, Policy, Want
 
 if TYPE_CHECKING:
-    from xenapic.xen import Xen
+    from xenapic.live.xen import Xen
 
 __all__ = ["Inspection", "Kept", "Promise", "VcpuInspection", "inspect", "judge"]
 

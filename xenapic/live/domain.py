@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
-from xenapic.host import to_domain_info
-from xenapic.memory import GuestMemory
+from xenapic.live.ask import to_domain_info
+from xenapic.live.memory import GuestMemory
+from xenapic.live.policy_store import forget, rename
 from xenapic.model.info import DomainInfo
-from xenapic.remembered import forget, rename
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
@@ -65,13 +65,13 @@ class Domain:
 
     def policy(self) -> Policy | None:
         """Return the policy the domain was created for; None when it has none, or none is remembered."""
-        from xenapic.remembered import recall
+        from xenapic.live.policy_store import recall
 
         return recall(self.domid, self.info().handle)
 
     def remember(self, policy: Policy) -> bool:
         """Keep a policy for `policy`; return whether it could be kept."""
-        from xenapic.remembered import remember
+        from xenapic.live.policy_store import remember
 
         return remember(self.domid, self._mark or self.info().handle, policy)
 
@@ -132,7 +132,7 @@ class Domain:
         `MeasureFailed`, with what was seen instead, when the dump cannot be had beyond doubt, and
         for a PV domain.
         """
-        from xenapic.vmcs import read_controls
+        from xenapic.live.vmcs import read_controls
 
         return read_controls(self._handle, self.domid)
 

@@ -28,7 +28,7 @@ from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
 from xenapic.apic.registers import msr_of
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE
-from xenapic.model.exits import APIC_MSRS, VALUE_MATTERS, Clues, ExitKind, judge
+from xenapic.exits.judgement import APIC_MSRS, VALUE_MATTERS, Clues, ExitKind, judge
 
 __all__ = ["BOOT_MASK", "EVENTS", "MARK", "NEEDED_MASK", "PROBE_MASK", "Tally", "TraceParser", "is_ours"]
 

@@ -21,17 +21,17 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from xenapic.abi.trace import TraceBuffers, TraceVirq
+from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid, DomainNotFound, TraceBusy, TraceUse
-from xenapic.model.exits import Cause, ExitKind, Removable
+from xenapic.exits.judgement import Cause, ExitKind, Removable
+from xenapic.exits.records import BOOT_MASK, NEEDED_MASK, PROBE_MASK, TraceParser, is_ours
 from xenapic.model.flags import DOMINF
 from xenapic.model.host import Answer
-from xenapic.model.trace import BOOT_MASK, NEEDED_MASK, PROBE_MASK, TraceParser, is_ours
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
-    from xenapic.xen import Xen
+    from xenapic.live.xen import Xen
 
 __all__ = ["DEFAULT_PAGES", "ExitCount", "ExitCounter", "ExitReport", "count_exits", "recover_tracing"]
 

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from xenapic.lab import bochs
+from xenapic.lab.machines import machine
+from xenapic.lab.xens import release
 from xenapic.verify.check import Report
 from xenapic.verify.recording import check_recording
-
-from . import bochs
-from .machines import machine
-from .xens import release
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -1,0 +1,134 @@
+# Written by tools/write_stub.py; do not edit.
+from xenapic.apic.controls import ControlWords as ControlWords
+from xenapic.apic.controls import Controls as Controls
+from xenapic.apic.state import ApicState as ApicState
+from xenapic.documents.host_report import host_from_report as host_from_report
+from xenapic.errors import CallFailed as CallFailed
+from xenapic.errors import ConfigInvalid as ConfigInvalid
+from xenapic.errors import ConfigRefused as ConfigRefused
+from xenapic.errors import DomainNotFound as DomainNotFound
+from xenapic.errors import HandleClosed as HandleClosed
+from xenapic.errors import LibraryNotFound as LibraryNotFound
+from xenapic.errors import MeasureFailed as MeasureFailed
+from xenapic.errors import NoPrivilege as NoPrivilege
+from xenapic.errors import NoXen as NoXen
+from xenapic.errors import PolicyInvalid as PolicyInvalid
+from xenapic.errors import PolicyRefused as PolicyRefused
+from xenapic.errors import ProbeFailed as ProbeFailed
+from xenapic.errors import Problem as Problem
+from xenapic.errors import RecordingInvalid as RecordingInvalid
+from xenapic.errors import ReleaseMismatch as ReleaseMismatch
+from xenapic.errors import ReleaseUnknown as ReleaseUnknown
+from xenapic.errors import ReportInvalid as ReportInvalid
+from xenapic.errors import TraceBusy as TraceBusy
+from xenapic.errors import Unavailable as Unavailable
+from xenapic.errors import XenApicError as XenApicError
+from xenapic.exits.counter import ExitCounter as ExitCounter
+from xenapic.exits.counter import ExitReport as ExitReport
+from xenapic.exits.counter import count_exits as count_exits
+from xenapic.live.domain import Domain as Domain
+from xenapic.live.domain import HvmRecord as HvmRecord
+from xenapic.live.domain import hvm_records as hvm_records
+from xenapic.live.xen import Console as Console
+from xenapic.live.xen import Xen as Xen
+from xenapic.live.xen import open as open
+from xenapic.model.config import DomainConfig as DomainConfig
+from xenapic.model.flags import ALTP2M as ALTP2M
+from xenapic.model.flags import CDF as CDF
+from xenapic.model.flags import DOMINF as DOMINF
+from xenapic.model.flags import EMU as EMU
+from xenapic.model.flags import IOMMU as IOMMU
+from xenapic.model.flags import MISC as MISC
+from xenapic.model.flags import PHYSCAP as PHYSCAP
+from xenapic.model.flags import PHYSCAP_X86 as PHYSCAP_X86
+from xenapic.model.flags import Shutdown as Shutdown
+from xenapic.model.host import Answer as Answer
+from xenapic.model.host import Fact as Fact
+from xenapic.model.host import Host as Host
+from xenapic.model.info import DomainInfo as DomainInfo
+from xenapic.model.info import PhysInfo as PhysInfo
+from xenapic.model.info import Version as Version
+from xenapic.model.measured import Measurement as Measurement
+from xenapic.model.measured import VcpuControls as VcpuControls
+from xenapic.model.named import named_host as named_host
+from xenapic.model.owner import Owner as Owner
+from xenapic.parse.ring import Origin as Origin
+from xenapic.parse.ring import RingLine as RingLine
+from xenapic.policy.plan import Plan as Plan
+from xenapic.policy.plan import Reason as Reason
+from xenapic.policy.plan import Refusal as Refusal
+from xenapic.policy.plan import plan as plan
+from xenapic.policy.pool import PoolPlan as PoolPlan
+from xenapic.policy.pool import plan_pool as plan_pool
+from xenapic.policy.terms import Aspect as Aspect
+from xenapic.policy.terms import GuestType as GuestType
+from xenapic.policy.terms import Policy as Policy
+from xenapic.policy.terms import Want as Want
+
+__version__: str
+__all__ = [
+    "ALTP2M",
+    "Answer",
+    "ApicState",
+    "Aspect",
+    "CDF",
+    "CallFailed",
+    "ConfigInvalid",
+    "ConfigRefused",
+    "Console",
+    "ControlWords",
+    "Controls",
+    "DOMINF",
+    "Domain",
+    "DomainConfig",
+    "DomainInfo",
+    "DomainNotFound",
+    "EMU",
+    "ExitCounter",
+    "ExitReport",
+    "Fact",
+    "GuestType",
+    "HandleClosed",
+    "Host",
+    "HvmRecord",
+    "IOMMU",
+    "LibraryNotFound",
+    "MISC",
+    "MeasureFailed",
+    "Measurement",
+    "NoPrivilege",
+    "NoXen",
+    "Origin",
+    "Owner",
+    "PHYSCAP",
+    "PHYSCAP_X86",
+    "PhysInfo",
+    "Plan",
+    "Policy",
+    "PolicyInvalid",
+    "PolicyRefused",
+    "PoolPlan",
+    "ProbeFailed",
+    "Problem",
+    "Reason",
+    "RecordingInvalid",
+    "Refusal",
+    "ReleaseMismatch",
+    "ReleaseUnknown",
+    "ReportInvalid",
+    "RingLine",
+    "Shutdown",
+    "TraceBusy",
+    "Unavailable",
+    "VcpuControls",
+    "Version",
+    "Want",
+    "Xen",
+    "XenApicError",
+    "count_exits",
+    "host_from_report",
+    "hvm_records",
+    "named_host",
+    "plan",
+    "plan_pool",
+]

@@ -1,0 +1,1 @@
+"""A running Xen: ask, create, measure, read what is in force."""
