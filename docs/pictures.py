@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xenapic.apic.access import Kind, Operation, Outcome, access, virtualized_reads, virtualized_writes
 from xenapic.apic.controls import Controls
-from xenapic.apic.registers import SLOTS, msr_of, register
+from xenapic.apic.registers import SLOT_SIZE, SLOTS, Reg, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import VcpuApic
 from xenapic.model.typical import TYPICAL, Typical
@@ -128,7 +128,7 @@ def _columns(y: float, state: ApicState) -> Iterator[str]:
 
 def _row(row: int, top: float, height: float, found: dict[int, Outcome], state: ApicState) -> Iterator[str]:
     for column in range(COLUMNS):
-        offset = row * 0x100 + column * 0x10
+        offset = (16 * row + column) * SLOT_SIZE
         yield _cell(LEFT + CELL * column, top, height, offset, found[offset], state)
 
 
@@ -195,7 +195,7 @@ class Case:
 
     controls: Controls
     operation: Operation
-    offset: int = 0x080
+    offset: int = Reg.TASKPRI
     plain: bool = True
     """A 32-bit aligned access to data."""
     mapped: bool = True
@@ -268,16 +268,16 @@ WAYS = (
             Step(
                 "'use TPR shadow' 0?", lambda c: not c.on("tpr_shadow"), Kind.EXITS_BEFORE, "44 APIC access"
             ),
-            Step("080 (TPR)?", lambda c: c.offset == 0x080, Kind.STAYS, "a write may end in 43"),
+            Step("080 (TPR)?", lambda c: c.offset == Reg.TASKPRI, Kind.STAYS, "a write may end in 43"),
             Step(
                 "delivery 1, and a write of 300 (ICR)?",
-                lambda c: c.on(DELIVERY) and c.write_of(0x300),
+                lambda c: c.on(DELIVERY) and c.write_of(Reg.ICR),
                 Kind.DEPENDS,
                 "a fixed self-IPI stays, else 56",
             ),
             Step(
                 "delivery 1, and 0B0 (EOI) or 300?",
-                lambda c: c.on(DELIVERY) and c.offset in (0x0B0, 0x300),
+                lambda c: c.on(DELIVERY) and c.offset in (Reg.EOI, Reg.ICR),
                 Kind.STAYS,
                 "EOI may end in 45",
             ),
@@ -289,7 +289,7 @@ WAYS = (
             ),
             Step(
                 "a write, but not of 310?",
-                lambda c: c.operation is WRITE and c.offset != 0x310,
+                lambda c: c.operation is WRITE and c.offset != Reg.ICR2,
                 Kind.EXITS_AFTER,
                 "56 APIC write",
             ),
@@ -311,7 +311,7 @@ WAYS = (
                 Kind.PHYSICAL,
                 "no Xen leaves it so",
             ),
-            Step("808 (TPR)?", lambda c: c.offset == 0x080, Kind.STAYS, "a write may end in 43"),
+            Step("808 (TPR)?", lambda c: c.offset == Reg.TASKPRI, Kind.STAYS, "a write may end in 43"),
             Step(
                 "registers 1, and a read?",
                 lambda c: c.on("apic_register_virtualization") and c.operation is READ,
@@ -320,13 +320,13 @@ WAYS = (
             ),
             Step(
                 "delivery 1, and a write of 80B (EOI)?",
-                lambda c: c.on(DELIVERY) and c.write_of(0x0B0),
+                lambda c: c.on(DELIVERY) and c.write_of(Reg.EOI),
                 Kind.STAYS,
                 "may end in 45",
             ),
             Step(
                 "delivery 1, and a write of 83F (self-IPI)?",
-                lambda c: c.on(DELIVERY) and c.write_of(0x3F0),
+                lambda c: c.on(DELIVERY) and c.write_of(Reg.SELF_IPI),
                 Kind.DEPENDS,
                 "vectors 0 to 15 exit, 56",
             ),

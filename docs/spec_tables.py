@@ -16,7 +16,7 @@ from xenapic.apic.access import Kind, Operation, Outcome, exit_number, virtualiz
 from xenapic.apic.controls import ENTRY_RULES, Controls
 from xenapic.apic.features import FEATURES, Technology, feature
 from xenapic.apic.processors import APICV, POSTED, PROCESSORS, TPR, X2APIC, Processor
-from xenapic.apic.registers import REGISTERS
+from xenapic.apic.registers import REGISTERS, SELF_IPI, SLOTS, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.errors import errno_name
 from xenapic.glossary import Topic, TopicKind, topics
@@ -401,7 +401,7 @@ def _completed(controls: Controls) -> tuple[str, str]:
 
     ends: dict[bool, list[int]] = {True: [], False: []}
     for offset in sorted(virtualized_writes(controls)):
-        outcome = access_page(controls, offset, WRITE, value=0x400F1)
+        outcome = access_page(controls, offset, WRITE, value=SELF_IPI)
         ends[outcome.kind is Kind.STAYS].append(offset)
     return spans(ApicState.XAPIC, ends[True]) or "none", spans(ApicState.XAPIC, ends[False]) or "none"
 
@@ -417,9 +417,8 @@ def msr_sets() -> str:
         for operation in (READ, WRITE):
             found = [
                 offset
-                for offset in range(0, 0x1000, 0x10)
-                if access_msr(controls, MsrBitmap(0, 0), 0x800 + (offset >> 4), operation).kind
-                is not Kind.PHYSICAL
+                for offset in SLOTS
+                if access_msr(controls, MsrBitmap(0, 0), msr_of(offset), operation).kind is not Kind.PHYSICAL
             ]
             cells.append(spans(ApicState.X2APIC, found) or "none")
         body.append((title, *cells))

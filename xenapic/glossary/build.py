@@ -25,7 +25,7 @@ from xenapic.apic.access import (
 from xenapic.apic.controls import ENTRY_RULES, Controls
 from xenapic.apic.features import FEATURES, Feature, Technology
 from xenapic.apic.processors import APICV, IPIV, PROCESSORS, Processor
-from xenapic.apic.registers import REGISTERS, Register
+from xenapic.apic.registers import REGISTERS, SLOT_SIZE, Reg, Register, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary import prose
@@ -166,8 +166,8 @@ WAY = {ApicState.XAPIC: "xAPIC", ApicState.X2APIC: "x2APIC"}
 
 def spans(state: ApicState, offsets: Iterable[int]) -> str:
     """Return offsets, or MSRs in x2APIC mode, as text, neighbours joined."""
-    numbers = sorted(0x800 + (offset >> 4) if state is ApicState.X2APIC else offset for offset in offsets)
-    step = 1 if state is ApicState.X2APIC else 0x10
+    numbers = sorted(msr_of(offset) if state is ApicState.X2APIC else offset for offset in offsets)
+    step = 1 if state is ApicState.X2APIC else SLOT_SIZE
     runs = (
         [number for _, number in run]
         for _, run in groupby(enumerate(numbers), lambda one: one[1] - one[0] * step)
@@ -267,7 +267,7 @@ def register_topic(row: Register) -> Topic:
         f"{title}, {operation.value}{f' ({value})' if value else ''}: {outcome}."
         for title, operation, value, outcome in outcomes_of(row.offset)
     )
-    if row.offset == 0x080:
+    if row.offset == Reg.TASKPRI:
         effect += "".join(
             f"\nCR8 {operation.value} with TPR shadow: {access_cr8(Controls.of('tpr_shadow'), operation)}."
             for operation in (READ, WRITE)
