@@ -132,7 +132,7 @@ def list_domains(library: str | None, as_json: bool, orphans: bool) -> None:
         [
             (
                 one.domid,
-                one.type,
+                one.guest_type.name,
                 " ".join(name for name in names(one.flags) if name not in ("hvm_guest", "hap")),
                 one.nr_online_vcpus,
                 one.memory_kib // 1024,

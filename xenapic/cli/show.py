@@ -152,7 +152,7 @@ def domain_json(info: DomainInfo) -> dict[str, Any]:
     """Return one domain of ``xenapic/list``."""
     return {
         "domid": info.domid,
-        "type": info.type,
+        "type": info.guest_type.name,
         "flags": names(info.flags),
         "shutdown_reason": plain(info.shutdown_reason),
         "memory_kib": info.memory_kib,

@@ -20,8 +20,9 @@ from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
-from xenapic.model.config import HVM_EMULATION, CreateRequest
+from xenapic.model.config import CreateRequest
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
+from xenapic.model.guest import HVM_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.rules import Situation, check_request
 from xenapic.parse.bootlog import parse
