@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xenapic.apic.access import Kind, Operation, virtualized_reads, virtualized_writes
 from xenapic.apic.controls import Controls
 from xenapic.apic.registers import Reg
-from xenapic_docs.svg import STYLES, svg, text
+from xenapic_docs.svg import ARROW, STYLES, arrow, svg, text
 
 READ, WRITE = Operation.READ, Operation.WRITE
 
@@ -196,19 +196,15 @@ SHORT_WORDS = {
 
 def diagram() -> str:
     """Draw which control decides what becomes of an access."""
-    body: list[str] = [
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto">'
-        '<path d="M0,0 L8,4 L0,8 z" fill="currentColor"/></marker></defs>'
-    ]
+    body: list[str] = [ARROW]
     top = 16.0
     for way in WAYS:
         body.append(text(0, top, way.title, 14, font_weight="bold"))
         top += 12
         for step in way.steps:
             body += [*_question(step, top), *_leaf(step, LEAF_X, top)]
-            body += [*_arrow(BOX, top + HIGH / 2, LEAF_X - 2, top + HIGH / 2, "yes")]
-            body += [*_arrow(BOX / 2, top + HIGH, BOX / 2, top + HIGH + GAP - 1, "no")]
+            body += [*_answer(BOX, top + HIGH / 2, LEAF_X - 2, top + HIGH / 2, "yes")]
+            body += [*_answer(BOX / 2, top + HIGH, BOX / 2, top + HIGH + GAP - 1, "no")]
             top += HIGH + GAP
         body += _leaf(way.rest, BOX / 2 - 140, top)
         top += HIGH + 34
@@ -244,11 +240,8 @@ def _leaf(step: Step, x: float, y: float) -> Iterator[str]:
     yield text(x + 34, y + HIGH / 2 + 4, words, 12, fill=style.ink)
 
 
-def _arrow(x1: float, y1: float, x2: float, y2: float, word: str) -> Iterator[str]:
-    yield (
-        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="currentColor" stroke-width="1.2" '
-        'marker-end="url(#tip)"/>'
-    )
+def _answer(x1: float, y1: float, x2: float, y2: float, word: str) -> Iterator[str]:
+    yield from arrow(x1, y1, x2, y2)
     if y1 == y2:
         yield text((x1 + x2) / 2 - 2, y1 - 4, word, 10, text_anchor="middle")
     else:

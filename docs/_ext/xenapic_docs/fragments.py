@@ -8,6 +8,7 @@ from pathlib import Path
 from xenapic.glossary import TopicKind
 from xenapic.model.typical import TYPICAL
 from xenapic_docs import finder, hardware, observed, policies, proposal, reference, releases, terms
+from xenapic_docs.comparison import comparison
 from xenapic_docs.decision import diagram
 from xenapic_docs.heatmap import heat_map
 
@@ -64,7 +65,11 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def pictures() -> dict[str, str]:
     """Return every picture, as SVG, by name of the fragment."""
-    return {"decision": diagram(), **{f"heat-{one.name}": heat_map(one) for one in TYPICAL}}
+    return {
+        "comparison": comparison(),
+        "decision": diagram(),
+        **{f"heat-{one.name}": heat_map(one) for one in TYPICAL},
+    }
 
 
 def files() -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 
@@ -47,3 +47,18 @@ def text(x: float, y: float, words: str, size: float = 11, **attributes: str) ->
     """Return a line of text."""
     more = "".join(f' {key.replace("_", "-")}="{value}"' for key, value in attributes.items())
     return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}"{more}>{escape(words)}</text>'
+
+
+ARROW = (
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+    'orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="currentColor"/></marker></defs>'
+)
+"""What a picture with arrows must define."""
+
+
+def arrow(x1: float, y1: float, x2: float, y2: float) -> Iterator[str]:
+    """Draw a straight arrow; the picture must hold `ARROW` too."""
+    yield (
+        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="currentColor" stroke-width="1.2" '
+        'marker-end="url(#tip)"/>'
+    )
