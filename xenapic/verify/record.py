@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.live.domain import Domain
@@ -180,10 +180,7 @@ class _Job:
                     yield {
                         "misc_flags": misc_flags,
                         "apic_mode": state.value,
-                        "pin_based": f"{words.pin_based:08x}",
-                        "cpu_based": f"{words.cpu_based:08x}",
-                        "secondary": f"{words.secondary:08x}",
-                        "tertiary": f"{words.tertiary:016x}",
+                        **{CONTROL_FIELDS[key].recorded: text for key, text in words.texts().items()},
                     }
 
     def _policy(self, misc_flags: int) -> Policy | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xenapic.apic.features import feature
 from xenapic.apic.processors import PROCESSORS
 from xenapic.glossary import TopicKind, topics
 from xenapic.glossary.build import remedies_of
@@ -10,7 +11,7 @@ from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.policy.plan import Code
 from xenapic.policy.terms import EFFECTS, Aspect
-from xenapic_docs.markdown import SHORT, link, sentence, table
+from xenapic_docs.markdown import link, sentence, table
 
 RELEASED = XEN_RELEASES[-1]
 
@@ -52,7 +53,7 @@ def effects_table() -> str:
             (
                 link(row.name),
                 sentence(row.text),
-                "; ".join(f"{want.value} {SHORT[aspect.value]}" for aspect, want in row.wants),
+                "; ".join(f"{want.value} {feature(aspect.value).short}" for aspect, want in row.wants),
             )
             for row in EFFECTS
         ],
