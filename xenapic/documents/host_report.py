@@ -11,9 +11,10 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import ReportInvalid
+from xenapic.model.facts import Answer, Fact, unknown
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits
-from xenapic.model.host import Answer, Fact, Host, unknown
+from xenapic.model.host import Host
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
 
