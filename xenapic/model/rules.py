@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
-from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE
+from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_CODE, PLAIN_MEMORY_SOURCE
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
@@ -739,7 +739,7 @@ def _assistance_problem(
         )
     if not wanted and offered and field == "assisted_xapic":
         return (
-            "apic-defect-memory",
+            PLAIN_MEMORY_CODE,
             PLAIN_MEMORY,
             f"{inherit}, or boot Xen on a host without the feature.",
             PLAIN_MEMORY_SOURCE,
