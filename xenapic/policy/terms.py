@@ -16,7 +16,7 @@ from xenapic.apic.registers import BITMAPS, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
 
-__all__ = ["EFFECTS", "Aspect", "Effect", "GuestType", "Policy", "Want", "effect"]
+__all__ = ["EFFECTS", "Aspect", "Effect", "Policy", "Want", "effect"]
 
 
 class Aspect(Enum):
@@ -48,14 +48,6 @@ class Want(Enum):
     """In force where that can be had; a plan in any case, which says what became of it."""
     DEFAULT = "host default"
     """Whatever the host does."""
-
-
-class GuestType(Enum):
-    """Kind of guest; PV has no local APIC."""
-
-    PV = "pv"
-    PVH = "pvh"
-    HVM = "hvm"
 
 
 @dataclass(frozen=True, slots=True)
