@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import xenapic
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.cli import show, values
 from xenapic.cli.show import JSON
 from xenapic.errors import ConfigRefused, DomainNotFound
@@ -98,17 +98,8 @@ def _show_measured(measured: Measurement) -> None:
         return
     click.echo(f"\nMeasured with {measured.how}:\n")
     show.table(
-        ("local APIC", "PinBased", "CPUBased", "SecondaryExec", "TertiaryExec"),
-        [
-            (
-                state.value,
-                f"{words.pin_based:08x}",
-                f"{words.cpu_based:08x}",
-                f"{words.secondary:08x}",
-                f"{words.tertiary:016x}",
-            )
-            for state, words in measured.states.items()
-        ],
+        ("local APIC", *(field.printed for field in CONTROL_FIELDS.values())),
+        [(state.value, *words.texts().values()) for state, words in measured.states.items()],
     )
 
 

@@ -162,8 +162,8 @@ def shell(machine: str, xen: str, xen_args: str) -> None:
 @click.option("--renew", is_flag=True, help="Fetch again even if the cache has it.")
 @click.option("--verify", is_flag=True, help="Read every cached byte; fetch what is damaged.")
 def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
-    """Fetch Xen releases into the cache, so that later runs need no network."""
-    from xenapic.lab import xens
+    """Fetch Xen releases and Bochs into the cache, so that later runs need no network."""
+    from xenapic.lab import bochs_package, xens
     from xenapic.lab.progress import Reporter
 
     _end_like_interrupt()
@@ -173,6 +173,9 @@ def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
             damaged = verify and xens.entry(release).problem(deep=True) is not None
             reporter("image", f"Xen {name}")
             xens.ensure(release, lambda text: reporter("image", text), renew=renew or damaged)
+        damaged = verify and bochs_package.entry().problem(deep=True) is not None
+        reporter("image", "Bochs")
+        bochs_package.ensure(lambda text: reporter("image", text), renew=renew or damaged)
 
 
 @lab.command("verify")

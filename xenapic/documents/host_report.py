@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from xenapic.apic.controls import ControlWords
-from xenapic.apic.features import FEATURES, Technology
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import ReportInvalid
+from xenapic.model.facts import Answer, Fact, unknown
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits
-from xenapic.model.host import Answer, Fact, Host, unknown
+from xenapic.model.host import Host
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
 
@@ -60,10 +61,9 @@ def _host(report: Mapping[str, Any]) -> Host:
 def _measurement(told: Mapping[str, Any] | None) -> Measurement | None:
     if told is None:
         return None
-    names = [field.name for field in fields(ControlWords)]
     return Measurement(
         states={
-            ApicState(state): ControlWords(**{name: words[name] for name in names})
+            ApicState(state): ControlWords(*(words[field.recorded] for field in CONTROL_FIELDS.values()))
             for state, words in told["states"].items()
         },
         how=told["how"] or "",

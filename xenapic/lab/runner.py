@@ -140,7 +140,7 @@ def _with_retry(order: _Order) -> RunResult:
 def _once(order: _Order) -> RunResult:
     began = time.monotonic()
     order.progress("image", f"Xen {order.release.version}")
-    emulators.check(order.machine)
+    emulators.check(order.machine, lambda text: order.progress("image", text))
     xen = xens.ensure(order.release, lambda text: order.progress("image", text))
     with run_directory() as place:
         guest = put_together(

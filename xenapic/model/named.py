@@ -7,16 +7,17 @@ from errno import EINVAL, ENODEV
 
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
-from xenapic.apic.processors import Processor
+from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
+from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
-from xenapic.model.host import HW_CAP, Fact, Host, describe, no, unknown, yes
-from xenapic.model.info import PhysInfo, Version
-from xenapic.model.releases import XenRelease
+from xenapic.model.host import Host, describe
+from xenapic.model.info import PhysInfo, Version, hw_cap_of
+from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["blank_physinfo", "named_host"]
+__all__ = ["blank_physinfo", "first_processor", "named_host"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
 MEASURE = "run xenapic host --measure on such a host"
@@ -59,6 +60,16 @@ def _fact(key: str, low: Controls, high: Controls, source: str) -> Fact:
     return yes(source) if answers.pop() else no(source)
 
 
+def first_processor(key: str) -> Processor:
+    """Return the oldest real processor on which the newest Xen uses a feature (`Feature.key`)."""
+    newest = XEN_RELEASES[-1]
+    return next(
+        row
+        for row in PROCESSORS.values()
+        if not row.emulated_by and _uses(key, host_controls(newest, allowed(row)))
+    )
+
+
 def _uses(key: str, host: Controls) -> bool:
     """Tell whether Xen makes use of a control that it has: x2APIC mode alone is of no use to it."""
     return x2apic_assistance(host) if key == "virtualize_x2apic_mode" else host.has(key)
@@ -72,10 +83,6 @@ def version_of(release: XenRelease, options: str) -> Version:
 
 def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> PhysInfo:
     """Return a physinfo of which only the capabilities are known; memory enough for any create."""
-    words = [0] * 8
-    if technology is not None:
-        word, bit = HW_CAP[technology]
-        words[word] = 1 << bit
     return PhysInfo(
         threads_per_core=1,
         cores_per_socket=1,
@@ -91,5 +98,5 @@ def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> Phys
         scrub_pages=0,
         outstanding_pages=0,
         max_mfn=1 << 20,
-        hw_cap=tuple(words),
+        hw_cap=hw_cap_of(technology),
     )

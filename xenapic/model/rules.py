@@ -21,11 +21,13 @@ from dataclasses import dataclass
 
 from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
-from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE
+from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_CODE, PLAIN_MEMORY_SOURCE
 from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
 from xenapic.model.guest import HVM_EMULATION, PVH_EMULATION
-from xenapic.model.host import Answer, Host
+from xenapic.model.host import Host
+from xenapic.model.info import NO_HVM
 from xenapic.model.releases import FIELD_SINCE
 
 __all__ = [
@@ -255,7 +257,7 @@ RULES: tuple[Rule, ...] = (
         "hvm-missing",
         "flags",
         lambda r, s: _hvm(r) and not s.has(PHYSCAP.hvm),
-        "Xen runs no HVM-type domain on this host (physinfo lacks hvm)",
+        str(NO_HVM),
         "Enable VT-x or AMD-V in the firmware, or use a PV domain.",
         ARCH,
     ),
@@ -737,7 +739,7 @@ def _assistance_problem(
         )
     if not wanted and offered and field == "assisted_xapic":
         return (
-            "apic-defect-memory",
+            PLAIN_MEMORY_CODE,
             PLAIN_MEMORY,
             f"{inherit}, or boot Xen on a host without the feature.",
             PLAIN_MEMORY_SOURCE,

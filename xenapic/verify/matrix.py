@@ -157,8 +157,7 @@ def emulator_of(name: str) -> str:
     kind = machine(name).emulator
     if kind != "bochs":
         return kind
-    major, minor = bochs.program().version
-    return f"bochs {major}.{minor}"
+    return f"bochs {bochs.text(bochs.program().version)}"
 
 
 def _last_words(err: bytes) -> str:

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
+from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.model.config import CreateRequest
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
+from xenapic.model.flags import CDF, EMU, MISC
 from xenapic.model.guest import HVM_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.rules import Situation, check_request
@@ -36,7 +37,7 @@ __all__ = ["Progress", "Settings", "record"]
 Progress = Callable[[str, int, int], None]
 """Called before each step: what it is, its number from 1, and how many there are."""
 
-DEFECT = frozenset({"apic-defect-memory"})
+DEFECT = frozenset({PLAIN_MEMORY_CODE})
 HVM, HAP = int(CDF.hvm), int(CDF.hvm | CDF.hap)
 CREATES = (
     *product((0,), (0,), range(9)),
@@ -180,10 +181,7 @@ class _Job:
                     yield {
                         "misc_flags": misc_flags,
                         "apic_mode": state.value,
-                        "pin_based": f"{words.pin_based:08x}",
-                        "cpu_based": f"{words.cpu_based:08x}",
-                        "secondary": f"{words.secondary:08x}",
-                        "tertiary": f"{words.tertiary:016x}",
+                        **{CONTROL_FIELDS[key].recorded: text for key, text in words.texts().items()},
                     }
 
     def _policy(self, misc_flags: int) -> Policy | None:
@@ -202,21 +200,13 @@ class _Job:
         """Yield what the probe guest finds in each state for each choice of flags."""
         if not self.settings.probe:
             return
-        why_not = self._why_no_guest()
-        if why_not:
-            self.not_testable.append(f"guests: {why_not}")
+        no_guest = self.host.physinfo.no_guest
+        if no_guest:
+            self.not_testable.append(f"guests: {no_guest}")
             return
         for misc_flags, state in product(self.choices, self.settings.states):
             self.step(f"probe guest, misc_flags {misc_flags}, APIC {state.value}")
             yield self._guest(misc_flags, state)
-
-    def _why_no_guest(self) -> str:
-        capabilities = self.host.physinfo.capabilities
-        if self.host.technology is None or PHYSCAP.hvm not in capabilities:
-            return "Xen runs no HVM-type guest on this host"
-        if not capabilities & (PHYSCAP.hap | PHYSCAP.shadow):
-            return "Xen has neither hap nor shadow paging here"
-        return ""
 
     def _guest(self, misc_flags: int, state: ApicState) -> dict[str, Any]:
         try:

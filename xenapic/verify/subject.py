@@ -19,12 +19,14 @@ from xenapic.model.acceleration import (
     arch_capabilities,
     domain_choice,
     host_controls,
+    page_backing,
     vcpu_apic,
     vcpu_apic_svm,
     x2apic_assistance,
 )
+from xenapic.model.evidence import IN_LOG
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
-from xenapic.model.host import IN_LOG, Host, describe
+from xenapic.model.host import Host, describe
 from xenapic.model.named import blank_physinfo, version_of
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
@@ -82,8 +84,7 @@ class Subject:
     @property
     def page(self) -> Backing:
         """What is behind the page at the default base where nothing virtualizes it."""
-        mapped = self.effective_host.has("virtualize_apic_accesses")
-        return Backing.MEMORY if mapped else Backing.ABSENT
+        return page_backing(self.effective_host.has("virtualize_apic_accesses"), ApicState.XAPIC)
 
     def vcpu(self, misc_flags: int, state: ApicState) -> VcpuApic:
         """Return what the processor is told for a vCPU."""

@@ -1,4 +1,4 @@
-"""A Sphinx extension that writes the tables and pictures from the code that decides, before each build."""
+"""A Sphinx extension: before each build it writes the tables and pictures from the code that decides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
+from xenapic_docs.api import skip_what_has_a_top_name
 from xenapic_docs.fragments import write
 
 __all__ = ["setup"]
@@ -15,6 +16,7 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the extension; Sphinx calls this."""
     app.connect("builder-inited", _write_fragments)
+    app.connect("autodoc-skip-member", skip_what_has_a_top_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

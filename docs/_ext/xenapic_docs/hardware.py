@@ -14,7 +14,7 @@ from xenapic.apic.access import (
     virtualized_writes,
 )
 from xenapic.apic.controls import ENTRY_RULES, Controls
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import FEATURES, feature
 from xenapic.apic.registers import REGISTERS, SELF_IPI, SLOTS, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.glossary import topics
@@ -45,27 +45,28 @@ def entry_rules() -> str:
     )
 
 
-SETS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("no TPR shadow", ()),
-    ("TPR shadow", ("tpr_shadow",)),
-    ("TPR shadow, delivery", ("tpr_shadow", "virtual_interrupt_delivery")),
-    ("TPR shadow, registers", ("tpr_shadow", "apic_register_virtualization")),
-    (
-        "TPR shadow, registers, delivery",
-        ("tpr_shadow", "apic_register_virtualization", "virtual_interrupt_delivery"),
-    ),
+SETS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("tpr_shadow",),
+    ("tpr_shadow", "virtual_interrupt_delivery"),
+    ("tpr_shadow", "apic_register_virtualization"),
+    ("tpr_shadow", "apic_register_virtualization", "virtual_interrupt_delivery"),
 )
+
+
+def _title(keys: tuple[str, ...]) -> str:
+    return ", ".join(feature(key).short for key in keys) or "no TPR shadow"
 
 
 def page_sets() -> str:
     """Return which accesses to the page are virtualized, by combination of controls."""
     body = []
-    for title, keys in SETS:
+    for keys in SETS:
         controls = Controls.of("secondary_controls", "virtualize_apic_accesses", *keys)
         reads, writes = virtualized_reads(controls), virtualized_writes(controls)
         body.append(
             (
-                title,
+                _title(keys),
                 spans(ApicState.XAPIC, reads) or "none",
                 spans(ApicState.XAPIC, writes) or "none",
                 *_completed(controls),
@@ -95,7 +96,7 @@ def _completed(controls: Controls) -> tuple[str, str]:
 def msr_sets() -> str:
     """Return which MSR accesses that the bitmap lets through are virtualized, by combination of controls."""
     body = []
-    for title, keys in SETS[1:]:
+    for keys in SETS[1:]:
         controls = Controls.of("secondary_controls", "msr_bitmaps", "virtualize_x2apic_mode", *keys)
         cells = []
         for operation in (READ, WRITE):
@@ -105,7 +106,7 @@ def msr_sets() -> str:
                 if access_msr(controls, MsrBitmap(0, 0), msr_of(offset), operation).kind is not Kind.PHYSICAL
             ]
             cells.append(spans(ApicState.X2APIC, found) or "none")
-        body.append((title, *cells))
+        body.append((_title(keys), *cells))
     return table(
         ("controls, with 'virtualize x2APIC mode' 1", "RDMSR virtualized", "WRMSR virtualized"), body
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from xenapic.apic.controls import Controls
+from xenapic.apic.features import feature
 from xenapic.glossary import Topic, topics
 
 Row = Sequence[object]
@@ -36,23 +37,23 @@ def link(name: str, text: str = "") -> str:
     return f"[{text or f'`{name}`'}](#{topic_label(topics()[name])})"
 
 
-SHORT = {
-    "tpr_shadow": "TPR shadow",
-    "virtualize_apic_accesses": "APIC accesses",
-    "virtualize_x2apic_mode": "x2APIC mode",
-    "apic_register_virtualization": "registers",
-    "virtual_interrupt_delivery": "delivery",
-    "posted_interrupts": "posted",
-    "cr8_load_exiting": "CR8-load exits",
-    "cr8_store_exiting": "CR8-store exits",
-}
-"""How the tables call the controls that differ."""
+DIFFERING = (
+    "tpr_shadow",
+    "virtualize_apic_accesses",
+    "virtualize_x2apic_mode",
+    "apic_register_virtualization",
+    "virtual_interrupt_delivery",
+    "posted_interrupts",
+    "cr8_load_exiting",
+    "cr8_store_exiting",
+)
+"""Keys of the controls that differ between situations, in the order in which tables show them."""
 
 
 def shown(controls: object) -> str:
     """Return the controls that differ between situations, in words."""
     keys = controls.keys if isinstance(controls, Controls) else ()
-    return ", ".join(SHORT[key] for key in SHORT if key in keys) or "none of these"
+    return ", ".join(feature(key).short for key in DIFFERING if key in keys) or "none of these"
 
 
 def mark(yes: object) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from xenapic.apic.processors import PROCESSORS
+from xenapic.apic.features import feature
 from xenapic.glossary import TopicKind, topics
 from xenapic.glossary.build import remedies_of
-from xenapic.model.host import BY_APICV
-from xenapic.model.named import named_host
+from xenapic.model.evidence import BY_APICV
+from xenapic.model.named import first_processor
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.policy.plan import Code
 from xenapic.policy.terms import EFFECTS, Aspect
-from xenapic_docs.markdown import SHORT, link, sentence, table
+from xenapic_docs.markdown import link, sentence, table
 
 RELEASED = XEN_RELEASES[-1]
 
@@ -30,18 +30,13 @@ def aspects_table() -> str:
             (
                 link(aspect.value),
                 aspect.title,
-                _first_used(aspect),
+                first_processor(aspect.value).title,
                 "`apicv=`" if aspect.value in BY_APICV else "none",
                 flags.get(aspect, "–"),
             )
             for aspect in Aspect
         ],
     )
-
-
-def _first_used(aspect: Aspect) -> str:
-    real = (row for row in PROCESSORS.values() if not row.emulated_by)
-    return next(row.title for row in real if named_host(row, RELEASED).features[aspect.value])
 
 
 def effects_table() -> str:
@@ -52,7 +47,7 @@ def effects_table() -> str:
             (
                 link(row.name),
                 sentence(row.text),
-                "; ".join(f"{want.value} {SHORT[aspect.value]}" for aspect, want in row.wants),
+                "; ".join(f"{want.value} {feature(aspect.value).short}" for aspect, want in row.wants),
             )
             for row in EFFECTS
         ],

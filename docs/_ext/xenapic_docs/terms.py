@@ -7,7 +7,7 @@ from xenapic.apic.processors import PROCESSORS
 from xenapic.glossary import Topic, TopicKind, topics
 from xenapic.model.defects import DEFECTS, Defect
 from xenapic.model.releases import XEN_RELEASES
-from xenapic_docs.markdown import SHORT, link, sentence, slug, table, topic_label
+from xenapic_docs.markdown import DIFFERING, link, sentence, slug, table, topic_label
 
 
 def glossary() -> str:
@@ -73,13 +73,13 @@ def _defect_section(row: Defect) -> str:
 
 def processors_table() -> str:
     """Return every processor and what it offers."""
-    keys = (*SHORT, "ipi_virtualization", "avic", "x2avic")
-    keys = tuple(key for key in keys if not key.startswith("cr8_"))
+    shown = (*DIFFERING, "ipi_virtualization", "avic", "x2avic")
+    keys = [key for key in shown if not key.startswith("cr8_")]
     return table(
         (
             "name",
             "processor",
-            *(SHORT.get(key) or feature(key).name for key in keys),
+            *(feature(key).short for key in keys),
             "is",
             "source",
             "notes",
