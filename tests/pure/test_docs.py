@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from enum import Enum
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +13,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+import xenapic
 import xenapic_docs
 from xenapic.apic.access import Backing, Kind, MsrBitmap, Operation, access_cr8, access_msr, access_page
 from xenapic.apic.controls import Controls
 from xenapic.apic.processors import PROCESSORS
-from xenapic.apic.registers import SLOTS, msr_of
+from xenapic.apic.registers import SLOTS, Reg, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.glossary import topics
 from xenapic.model.named import named_host
@@ -24,12 +26,15 @@ from xenapic.model.releases import XEN_RELEASES
 from xenapic.model.typical import TYPICAL
 from xenapic.policy.plan import Plan, plan
 from xenapic.policy.terms import Aspect, Policy
-from xenapic_docs import decision, finder, heatmap, observed, svg
+from xenapic_docs import comparison, decision, finder, heatmap, observed, svg
+from xenapic_docs.api import examples_as_code, readable_signature, skip_what_has_a_top_name
 from xenapic_docs.fragments import TABLES, files, pictures, write
 from xenapic_docs.markdown import topic_label
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if not path.relative_to(DOCS).parts[0].startswith("_"))
+API_PAGES = sorted((DOCS / "reference" / "api").glob("*.rst"))
 OPERATIONS = (Operation.READ, Operation.WRITE)
 
 
@@ -84,7 +89,7 @@ def test_the_finder_against_the_plan() -> None:
 
 
 def test_every_fragment_is_included_and_every_include_is_made() -> None:
-    text = "\n".join(path.read_text() for path in [*DOCS.glob("*.md"), *DOCS.glob("spec/*.md")])
+    text = "\n".join(path.read_text() for path in PAGES)
     included = set(re.findall(r"_generated/([\w-]+\.\w+)", text))
     made = {f"{name}.md" for name in TABLES} | {f"{name}.svg" for name in pictures()}
     assert included == made
@@ -129,14 +134,75 @@ def test_links_of_tables_lead_somewhere() -> None:
         assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= labels, name
 
 
+def test_every_processor_is_in_one_table_and_has_a_source() -> None:
+    rows = [row[0] for name in ("processors", "models") for row in body(TABLES[name]())]
+    assert sorted(rows) == sorted(f"`{name}`" for name in PROCESSORS)
+    assert [row[0] for row in body(TABLES["processor_sources"]())] == [f"`{name}`" for name in PROCESSORS]
+
+
 def test_labels_are_unique() -> None:
     labels = [topic_label(topic) for topic in topics().values()]
     assert len(labels) == len(set(labels))
 
 
 def test_the_finder_is_one_click_from_the_front_page() -> None:
-    assert "(spec/finder.md)" in (DOCS / "index.md").read_text()
-    assert "(finder.md)" in (DOCS / "spec" / "index.md").read_text()
+    assert "(reference/finder.md)" in (DOCS / "index.md").read_text()
+    assert "(finder.md)" in (DOCS / "reference" / "index.md").read_text()
+
+
+def test_the_front_page_shows_the_same_guest_twice() -> None:
+    """The picture's totals are those of the access table: all of them leave, and most of them stay."""
+    off, on = comparison.sides()
+    assert [off.share(op) for op in OPERATIONS] == ["0 of 42 reads", "0 of 16 writes"]
+    assert [on.share(op) for op in OPERATIONS] == ["39 of 42 reads", "3 of 16 writes"]
+    kinds = {reg: (off.outcome(reg, op).kind, on.outcome(reg, op).kind) for _, reg, op in comparison.SHOWN}
+    assert kinds[Reg.EOI] == (Kind.EXITS_BEFORE, Kind.STAYS)
+    assert kinds[Reg.TMICT] == (Kind.EXITS_BEFORE, Kind.EXITS_BEFORE)
+
+
+# -- the API pages -------------------------------------------------------------------------------------
+
+
+def test_every_public_name_is_documented_once_under_that_name() -> None:
+    """A new public name belongs on one page of docs/reference/api."""
+    text = "\n".join(path.read_text() for path in API_PAGES)
+    documented = re.findall(
+        r"^\.\. auto(?:class|function|exception|data):: xenapic\.(\w+)$", text, re.MULTILINE
+    )
+    assert sorted(documented) == sorted([*xenapic.__all__, "open"])
+
+
+def test_a_module_page_leaves_out_what_has_a_top_name() -> None:
+    from xenapic.policy import plan as module
+
+    def skipped(what: str, name: str) -> bool | None:
+        return skip_what_has_a_top_name(cast("Any", None), what, name, getattr(module, name), False, None)
+
+    assert skipped("module", "Plan") is True
+    assert skipped("module", "Code") is None
+    assert skipped("class", "Plan") is None
+
+
+class Colour(Enum):
+    RED = 1
+
+
+def signature(obj: object, text: str) -> Any:
+    return readable_signature(cast("Any", None), "class", "name", obj, None, text, None)
+
+
+def test_signatures_are_readable() -> None:
+    assert signature(Colour, "(value)") == ("", None)
+    assert signature(Policy, "(a: dict[str, int] = <factory>)") == ("(a: dict[str, int] = ...)", None)
+    assert signature(Policy, "(a: int)") is None
+
+
+def test_examples_of_the_command_become_code() -> None:
+    lines = ["Show it.", "", "| xenapic a --b", "|   xenapic c", "", "More."]
+    examples_as_code(cast("Any", None), cast("Any", None), lines)
+    assert lines == [
+        "Show it.", "", ".. code-block:: text", "", "   xenapic a --b", "     xenapic c", "", "More.",
+    ]  # fmt: skip
 
 
 # -- what is said of the recordings --------------------------------------------------------------------

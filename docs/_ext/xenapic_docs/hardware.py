@@ -117,7 +117,7 @@ def brief(outcome: Outcome) -> str:
     if outcome.reason is None:
         return outcome.kind.value
     after = " after" if outcome.kind is Kind.EXITS_AFTER else ""
-    return f"exit {exit_number(outcome.reason)}{after}"
+    return f"exit\u00a0{exit_number(outcome.reason)}{after}"
 
 
 def access_table() -> str:

@@ -9,28 +9,30 @@ from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary.build import span
 from xenapic.lab.machines import MACHINES
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
-from xenapic.model.rules import RULES
-from xenapic_docs.markdown import table
+from xenapic.model.rules import RULES, Rule
+from xenapic_docs.markdown import sentence, table
 
 
 def create_rules() -> str:
     """Return every rule by which Xen refuses a domain, in Xen's order."""
     return table(
-        ("code", "field", "Xen says", "releases", "late", "rule", "remedy", "where in Xen"),
+        ("code and field", "rule and remedy", "Xen answers", "releases", "where in Xen"),
         [
             (
-                f"`{rule.code}`",
-                f"`{rule.field}`",
-                errno_name(rule.errno) if rule.errno else "(ours)",
+                f"`{rule.code}`<br>`{rule.field}`",
+                f"{sentence(rule.rule)}. *{rule.remedy}*",
+                _answer(rule),
                 span(rule),
-                "**late**" if rule.late else "",
-                rule.rule,
-                rule.remedy,
                 rule.source,
             )
             for rule in RULES
         ],
     )
+
+
+def _answer(rule: Rule) -> str:
+    answer = errno_name(rule.errno) if rule.errno else "*(ours)*"
+    return f"{answer}, **late**" if rule.late else answer
 
 
 def features() -> str:

@@ -71,28 +71,35 @@ def _defect_section(row: Defect) -> str:
     return "\n".join(lines)
 
 
-def processors_table() -> str:
-    """Return every processor and what it offers."""
-    shown = (*DIFFERING, "ipi_virtualization", "avic", "x2avic")
-    keys = [key for key in shown if not key.startswith("cr8_")]
+def processors_table(*, emulated: bool) -> str:
+    """Return what processors offer: the real ones, or the models of emulators."""
     return table(
-        (
-            "name",
-            "processor",
-            *(feature(key).short for key in keys),
-            "is",
-            "source",
-            "notes",
-        ),
+        ("name", "processor", *(feature(key).short for key in OFFERED), *(("model of",) if emulated else ())),
         [
             (
                 f"`{row.name}`",
                 row.title,
-                *("yes" if key in row.offers else "?" if key in row.unknown else "–" for key in keys),
-                f"{row.emulated_by}'s model" if row.emulated_by else "real",
-                row.source,
-                row.notes,
+                *("yes" if key in row.offers else "?" if key in row.unknown else "–" for key in OFFERED),
+                *((row.emulated_by,) if emulated else ()),
             )
             for row in PROCESSORS.values()
+            if bool(row.emulated_by) is emulated
         ],
+    )
+
+
+OFFERED = (
+    *(key for key in DIFFERING if not key.startswith("cr8_")),
+    "ipi_virtualization",
+    "avic",
+    "x2avic",
+)
+"""Features in which processors differ."""
+
+
+def processor_sources() -> str:
+    """Return where each row of the processors is from."""
+    return table(
+        ("name", "source", "notes"),
+        [(f"`{row.name}`", row.source, row.notes) for row in PROCESSORS.values()],
     )
