@@ -9,13 +9,13 @@ BIN = $(VENV)/bin
 prerequisites:
 	@sh tools/prerequisites.sh
 
-$(BIN)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py | prerequisites
+$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py | prerequisites
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
 	touch $@
 
 ## An emulated Intel machine with APIC virtualisation: report, refusal, create, list, destroy.
-demo: $(BIN)/.installed
+demo: $(VENV)/.installed
 	$(BIN)/xenapic lab run --machine broadwell_ult --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
 ## Everything: lint, types, docs, pure, library, and real Xens in emulated machines.
@@ -23,31 +23,31 @@ test: lint docs
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 ## The specification against a real Xen on every machine of the lab; the page has a map of every register.
-verify: $(BIN)/.installed
+verify: $(VENV)/.installed
 	$(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings
 
 ## What needs no emulated machine: seconds.
-test-pure: $(BIN)/.installed
+test-pure: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not xen" -n auto
 
-lint: $(BIN)/.installed
+lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(BIN)/.installed
+docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 ## What starting costs; recorded, not tested.
-bench: $(BIN)/.installed
+bench: $(VENV)/.installed
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds
 
-wheel: $(BIN)/.installed
+wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
 
 ## Write xenapic/__init__.pyi anew, after a change of the public names.
-stubs: $(BIN)/.installed
+stubs: $(VENV)/.installed
 	$(BIN)/python tools/write_stub.py
 
 clean:

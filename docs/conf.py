@@ -1,30 +1,20 @@
-"""Sphinx configuration; the tables come out of the code that decides, so they cannot differ."""
+"""Sphinx configuration. `xenapic_docs` writes the tables and pictures from the code that decides."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "xenapic"
 copyright = "2026, the xenapic authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "xenapic_docs"]
 default_role = "py:obj"
 html_theme = "furo"
 html_title = "xenapic"
-exclude_patterns = ["_build", "_generated"]
+exclude_patterns = ["_build", "_ext", "_generated"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 myst_enable_extensions = ["colon_fence", "deflist"]
 suppress_warnings = ["ref.python"]
-
-import pictures  # noqa: E402
-import spec_tables  # noqa: E402
-import tables  # noqa: E402
-
-tables.write(HERE / "_generated")
-spec_tables.write(HERE / "_generated" / "spec")
-pictures.write(HERE / "_generated" / "spec")

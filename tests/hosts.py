@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from xenapic.apic.features import Technology
-from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
+from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
-from xenapic.model.info import PhysInfo, Version
+from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.rules import Situation
 from xenapic.parse.bootlog import BootLog, parse
@@ -46,6 +47,30 @@ def physinfo(**changes: Any) -> PhysInfo:
         hw_cap=VMX,
     )
     return PhysInfo(**{**values, **changes})
+
+
+def domain_info(**changes: Any) -> DomainInfo:
+    values: dict[str, Any] = dict(
+        domid=7,
+        flags=DOMINF.hvm_guest,
+        shutdown_reason=None,
+        tot_pages=0,
+        max_pages=0,
+        outstanding_pages=0,
+        shr_pages=0,
+        paged_pages=0,
+        shared_info_frame=0,
+        cpu_time=0,
+        nr_online_vcpus=1,
+        max_vcpu_id=0,
+        ssidref=0,
+        handle=UUID(int=1),
+        cpupool=0,
+        gpaddr_bits=None,
+        emulation_flags=EMU.LAPIC,
+        misc_flags=MISC(0),
+    )
+    return DomainInfo(**{**values, **changes})
 
 
 def version(release: str = "4.17", extra: str = ".7", commandline: str = "") -> Version:

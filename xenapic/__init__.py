@@ -58,6 +58,7 @@ _HOMES = {
         "PHYSCAP_X86",
         "Shutdown",
     ),
+    "xenapic.model.guest": ("GuestType",),
     "xenapic.model.host": ("Answer", "Fact", "Host"),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),
     "xenapic.model.named": ("named_host",),
@@ -67,7 +68,7 @@ _HOMES = {
     "xenapic.parse.ring": ("Origin", "RingLine"),
     "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),
     "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
-    "xenapic.policy.terms": ("Aspect", "GuestType", "Policy", "Want"),
+    "xenapic.policy.terms": ("Aspect", "Policy", "Want"),
     "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
     "xenapic.live.xen": ("Console", "Xen", "open"),
 }

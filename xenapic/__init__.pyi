@@ -42,6 +42,7 @@ from xenapic.model.flags import MISC as MISC
 from xenapic.model.flags import PHYSCAP as PHYSCAP
 from xenapic.model.flags import PHYSCAP_X86 as PHYSCAP_X86
 from xenapic.model.flags import Shutdown as Shutdown
+from xenapic.model.guest import GuestType as GuestType
 from xenapic.model.host import Answer as Answer
 from xenapic.model.host import Fact as Fact
 from xenapic.model.host import Host as Host
@@ -61,7 +62,6 @@ from xenapic.policy.plan import plan as plan
 from xenapic.policy.pool import PoolPlan as PoolPlan
 from xenapic.policy.pool import plan_pool as plan_pool
 from xenapic.policy.terms import Aspect as Aspect
-from xenapic.policy.terms import GuestType as GuestType
 from xenapic.policy.terms import Policy as Policy
 from xenapic.policy.terms import Want as Want
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import os
 import re
-import sys
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import pytest
 
+import xenapic_docs
 from xenapic.apic.access import Backing, Kind, MsrBitmap, Operation, access_cr8, access_msr, access_page
 from xenapic.apic.controls import Controls
 from xenapic.apic.processors import PROCESSORS
@@ -24,22 +24,13 @@ from xenapic.model.releases import XEN_RELEASES
 from xenapic.model.typical import TYPICAL
 from xenapic.policy.plan import Plan, plan
 from xenapic.policy.terms import Aspect, Policy
+from xenapic_docs import decision, finder, heatmap, observed, svg
+from xenapic_docs.fragments import TABLES, files, pictures, write
+from xenapic_docs.markdown import topic_label
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 OPERATIONS = (Operation.READ, Operation.WRITE)
-
-
-def load(name: str) -> Any:
-    """Import a module of docs/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLES, PICTURES = load("spec_tables"), load("pictures")
 
 
 def body(markdown: str) -> list[list[str]]:
@@ -47,45 +38,45 @@ def body(markdown: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
 
-@pytest.mark.parametrize("setting", [name for name, given in TABLES.SETTINGS if given])
+@pytest.mark.parametrize("setting", [name for name, given in finder.SETTINGS if given])
 def test_a_matrix_has_a_row_for_each_release_and_a_column_for_each_kind(setting: str) -> None:
-    rows = body(TABLES.matrix(setting))
+    rows = body(finder.matrix(setting))
     assert [re.sub(r"[\[\]]|\(.*", "", row[0]) for row in rows] == [release.name for release in XEN_RELEASES]
-    assert {len(row) for row in rows} == {1 + len(TABLES.kindreds())}
+    assert {len(row) for row in rows} == {1 + len(finder.kindreds())}
 
 
 def test_every_processor_is_in_one_column() -> None:
-    named = [row.name for kind in TABLES.kindreds() for row in kind.members]
+    named = [row.name for kind in finder.kindreds() for row in kind.members]
     assert sorted(named) == sorted(PROCESSORS)
-    shown = TABLES.which_processor()
+    shown = finder.which_processor()
     assert all(f"`{name}`" in shown for name in PROCESSORS)
 
 
 @pytest.mark.parametrize("release", XEN_RELEASES, ids=lambda release: release.name)
 def test_what_a_column_says_holds_for_each_of_its_processors(release: Any) -> None:
-    for kind, (setting, _given) in product(TABLES.kindreds(), TABLES.SETTINGS):
-        said = TABLES.finding(release, kind.example, setting)
+    for kind, (setting, _given) in product(finder.kindreds(), finder.SETTINGS):
+        said = finder.finding(release, kind.example, setting)
         for row in kind.members:
-            found = TABLES.finding(release, row, setting)
+            found = finder.finding(release, row, setting)
             assert found.does == said.does
             for state in (ApicState.XAPIC, ApicState.X2APIC):
                 assert found.stays(state) == said.stays(state), (row.name, setting)
 
 
 def test_one_section_stands_for_all_releases_that_link_to_it() -> None:
-    for kind, (setting, _given) in product(TABLES.kindreds(), TABLES.SETTINGS):
+    for kind, (setting, _given) in product(finder.kindreds(), finder.SETTINGS):
         said: dict[str, set[str]] = {}
         for release in XEN_RELEASES:
-            found = TABLES.finding(release, kind.example, setting)
+            found = finder.finding(release, kind.example, setting)
             text = f"{found.does} {found.stays(ApicState.XAPIC)} {found.stays(ApicState.X2APIC)} {bool(found.answer)}"
-            said.setdefault(TABLES.detail_label(release, kind), set()).add(text)
+            said.setdefault(finder.detail_label(release, kind), set()).add(text)
         assert all(len(texts) == 1 for texts in said.values())
 
 
 def test_the_finder_against_the_plan() -> None:
     """What the finder calls off is off in a plan, and what it calls on is on."""
-    for release, kind in product(XEN_RELEASES, TABLES.kindreds()):
-        found = TABLES.finding(release, kind.example, "assisted_x2apic=0")
+    for release, kind in product(XEN_RELEASES, finder.kindreds()):
+        found = finder.finding(release, kind.example, "assisted_x2apic=0")
         answer = plan(Policy(assisted_x2apic=False), named_host(kind.example, release))
         assert bool(answer) is ("stays on" not in found.does)
         if isinstance(answer, Plan):
@@ -94,21 +85,52 @@ def test_the_finder_against_the_plan() -> None:
 
 def test_every_fragment_is_included_and_every_include_is_made() -> None:
     text = "\n".join(path.read_text() for path in [*DOCS.glob("*.md"), *DOCS.glob("spec/*.md")])
-    asked = set(re.findall(r"_generated/spec/([\w-]+\.\w+)", text))
-    made = {f"{name}.md" for name in TABLES.FRAGMENTS} | {f"{name}.svg" for name in PICTURES.pictures()}
-    assert asked == made
+    included = set(re.findall(r"_generated/([\w-]+\.\w+)", text))
+    made = {f"{name}.md" for name in TABLES} | {f"{name}.svg" for name in pictures()}
+    assert included == made
+
+
+def test_a_fragment_that_did_not_change_is_not_written_again(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, _text in files()}
+    for path in tmp_path.iterdir():
+        os.utime(path, (1, 1))
+    changed = tmp_path / "boot.md"
+    changed.write_text("old")
+    os.utime(changed, (1, 1))
+    write(tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.stat().st_mtime != 1] == [changed]
+    assert changed.read_text() == TABLES["boot"]()
+
+
+class FakeSphinx:
+    """Keeps what an extension connects, in place of Sphinx."""
+
+    def __init__(self, srcdir: Path) -> None:
+        self.srcdir = srcdir
+        self.connected: dict[str, Any] = {}
+
+    def connect(self, event: str, callback: Any) -> None:
+        self.connected[event] = callback
+
+
+def test_the_extension_writes_before_a_build(tmp_path: Path) -> None:
+    app = FakeSphinx(tmp_path)
+    xenapic_docs.setup(cast("Any", app))
+    app.connected["builder-inited"](app)
+    assert (tmp_path / "_generated" / "boot.md").read_text() == TABLES["boot"]()
 
 
 def test_links_of_tables_lead_somewhere() -> None:
-    made = {name: make() for name, make in TABLES.FRAGMENTS.items()}
+    made = {name: make() for name, make in TABLES.items()}
     labels = set(re.findall(r"^\(([\w-]+)\)=$", "\n".join(made.values()), re.MULTILINE))
-    assert {TABLES.topic_label(topic) for topic in topics().values()} <= labels
+    assert {topic_label(topic) for topic in topics().values()} <= labels
     for name, text in made.items():
         assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= labels, name
 
 
 def test_labels_are_unique() -> None:
-    labels = [TABLES.topic_label(topic) for topic in topics().values()]
+    labels = [topic_label(topic) for topic in topics().values()]
     assert len(labels) == len(set(labels))
 
 
@@ -121,7 +143,7 @@ def test_the_finder_is_one_click_from_the_front_page() -> None:
 
 
 def recording(name: str) -> Any:
-    return json.loads((TABLES.OBSERVED / f"xen-4.17-rc-{name}.json").read_text())
+    return json.loads((observed.OBSERVED / f"xen-4.17-rc-{name}.json").read_text())
 
 
 def answers(name: str) -> dict[int, int]:
@@ -134,7 +156,7 @@ def answers(name: str) -> dict[int, int]:
 
 
 def test_the_page_of_recordings_says_what_they_hold() -> None:
-    words = body(TABLES.recorded_words())
+    words = body(observed.recorded_words())
     assert ["4.17-rc broadwell_ult", "0", "`000017ca`"] in [row[:3] for row in words]
     for name in ("broadwell_ult", "broadwell_ult-apicv0", "corei7_ivy_bridge_3770k"):
         for guest in recording(name)["guest"]:
@@ -148,8 +170,8 @@ def test_the_page_of_recordings_says_what_they_hold() -> None:
 
 
 def test_all_recordings_agree() -> None:
-    assert all(report.ok for report in TABLES.recordings())
-    costs = {row[0].split("`")[1]: (float(row[2]), float(row[3])) for row in body(TABLES.recorded_costs())}
+    assert all(report.ok for report in observed.recordings())
+    costs = {row[0].split("`")[1]: (float(row[2]), float(row[3])) for row in body(observed.recorded_costs())}
     assert costs["stays"][1] * 50 < costs["exits before"][0]
 
 
@@ -157,7 +179,7 @@ def test_all_recordings_agree() -> None:
 
 
 def test_pictures_are_svg_with_a_title_and_a_description() -> None:
-    for name, picture in PICTURES.pictures().items():
+    for name, picture in pictures().items():
         tree = ElementTree.fromstring(picture)
         space = {"svg": "http://www.w3.org/2000/svg"}
         title, desc = tree.find("svg:title", space), tree.find("svg:desc", space)
@@ -167,20 +189,20 @@ def test_pictures_are_svg_with_a_title_and_a_description() -> None:
 
 @pytest.mark.parametrize("one", TYPICAL, ids=lambda one: one.name)
 def test_a_heat_map_has_every_place_twice(one: Any) -> None:
-    picture = PICTURES.heat_map(one)
+    picture = heatmap.heat_map(one)
     assert picture.count("<g><title>") == 2 * len(SLOTS)
 
 
 def test_a_heat_map_shows_what_is_so() -> None:
     one = next(one for one in TYPICAL if one.name == "xapic-memory")
     assert all(
-        PICTURES.outcome(one.vcpu, offset, op).kind is Kind.MEMORY for offset in SLOTS for op in OPERATIONS
+        heatmap.outcome(one.vcpu, offset, op).kind is Kind.MEMORY for offset in SLOTS for op in OPERATIONS
     )
 
 
 def test_outcomes_have_letters_of_their_own() -> None:
-    letters = [style.letter for style in PICTURES.STYLES.values()]
-    assert set(PICTURES.STYLES) == set(Kind) and len(letters) == len(set(letters))
+    letters = [style.letter for style in svg.STYLES.values()]
+    assert set(svg.STYLES) == set(Kind) and len(letters) == len(set(letters))
 
 
 PAGE_KEYS = (
@@ -198,28 +220,28 @@ def subsets(keys: tuple[str, ...], *always: str) -> list[Controls]:
 
 
 def test_the_diagram_leads_where_the_page_does() -> None:
-    way = PICTURES.WAYS[0]
+    way = decision.WAYS[0]
     for controls, offset, op, mapped in product(
         subsets(PAGE_KEYS, "secondary_controls"), SLOTS, OPERATIONS, (False, True)
     ):
         backing = Backing.MEMORY if mapped else Backing.ABSENT
-        case = PICTURES.Case(controls, op, offset, mapped=mapped)
-        assert PICTURES.follow(way, case) is access_page(controls, offset, op, backing=backing).kind
-        wide = PICTURES.Case(controls, op, offset, plain=False, mapped=mapped)
-        assert PICTURES.follow(way, wide) is access_page(controls, offset, op, width=64, backing=backing).kind
+        case = decision.Case(controls, op, offset, mapped=mapped)
+        assert decision.follow(way, case) is access_page(controls, offset, op, backing=backing).kind
+        wide = decision.Case(controls, op, offset, plain=False, mapped=mapped)
+        assert decision.follow(way, wide) is access_page(controls, offset, op, width=64, backing=backing).kind
 
 
 def test_the_diagram_leads_where_the_msrs_do() -> None:
-    way = PICTURES.WAYS[1]
+    way = decision.WAYS[1]
     for controls, offset, op, intercepted in product(
         subsets(MSR_KEYS, "secondary_controls", "msr_bitmaps"), SLOTS, OPERATIONS, (False, True)
     ):
         bitmap = MsrBitmap() if intercepted else MsrBitmap(0, 0)
-        case = PICTURES.Case(controls, op, offset, intercepted=intercepted)
-        assert PICTURES.follow(way, case) is access_msr(controls, bitmap, msr_of(offset), op).kind
+        case = decision.Case(controls, op, offset, intercepted=intercepted)
+        assert decision.follow(way, case) is access_msr(controls, bitmap, msr_of(offset), op).kind
 
 
 def test_the_diagram_leads_where_cr8_does() -> None:
-    way = PICTURES.WAYS[2]
+    way = decision.WAYS[2]
     for controls, op in product(subsets(("tpr_shadow", "cr8_load_exiting", "cr8_store_exiting")), OPERATIONS):
-        assert PICTURES.follow(way, PICTURES.Case(controls, op)) is access_cr8(controls, op).kind
+        assert decision.follow(way, decision.Case(controls, op)) is access_cr8(controls, op).kind

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from uuid import UUID
 
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.hosts import SVM, host
+from tests.hosts import SVM, domain_info, host
 from xenapic.apic.access import Kind
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
 from xenapic.errors import DomainNotFound
-from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP_X86
+from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.host import Host
-from xenapic.model.info import DomainInfo
 from xenapic.model.measured import Measurement, VcpuControls
 from xenapic.policy.terms import Aspect, Policy, Want
 from xenapic.verify.inspection import Inspection, Kept, judge
@@ -33,26 +31,7 @@ WORDS = {
     ApicState.RELOCATED: NEITHER,
 }
 MEASURED = Measurement({state: ControlWords(PIN, CPU, word, 0) for state, word in WORDS.items()}, "measured")
-INFO = DomainInfo(
-    domid=7,
-    flags=DOMINF.hvm_guest,
-    shutdown_reason=None,
-    tot_pages=0,
-    max_pages=0,
-    outstanding_pages=0,
-    shr_pages=0,
-    paged_pages=0,
-    shared_info_frame=0,
-    cpu_time=0,
-    nr_online_vcpus=1,
-    max_vcpu_id=0,
-    ssidref=0,
-    handle=UUID(int=1),
-    cpupool=0,
-    gpaddr_bits=None,
-    emulation_flags=EMU.LAPIC,
-    misc_flags=MISC(0),
-)
+INFO = domain_info()
 
 
 def vcpu(state: ApicState, secondary: int) -> VcpuControls:

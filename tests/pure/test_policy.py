@@ -17,6 +17,7 @@ from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
 from xenapic.model.acceleration import vcpu_apic
 from xenapic.model.flags import MISC, PHYSCAP
+from xenapic.model.guest import GuestType
 from xenapic.model.host import Answer, Fact, Host, no, unknown, yes
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, xen_release
@@ -24,7 +25,7 @@ from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Code, Plan, Refusal, Warn, plan
 from xenapic.policy.pool import plan_pool
 from xenapic.policy.remedies import Case, RemedyKind, apply
-from xenapic.policy.terms import EFFECTS, Aspect, Effect, GuestType, Policy, Want
+from xenapic.policy.terms import EFFECTS, Aspect, Effect, Policy, Want
 
 BROADWELL = PROCESSORS["broadwell_ult"]
 FACT = {

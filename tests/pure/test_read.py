@@ -16,11 +16,12 @@ from xenapic.cli.show import SCHEMAS, host_json
 from xenapic.documents.host_report import host_from_report
 from xenapic.errors import PolicyInvalid, ReportInvalid
 from xenapic.model.flags import PHYSCAP_X86
+from xenapic.model.guest import GuestType
 from xenapic.model.host import Host
 from xenapic.model.measured import Measurement
 from xenapic.parse.xlcfg import parse_xl_cfg
 from xenapic.policy.read import from_file, from_toml, from_words, from_xl_cfg
-from xenapic.policy.terms import Aspect, GuestType, Policy, Want
+from xenapic.policy.terms import Aspect, Policy, Want
 
 WHOLE = """
 [apic]

@@ -33,7 +33,11 @@ with xenapic.open() as xen, xenapic.open() as other:
             domain.pause()
             domain.unpause()
             info = domain.info()
-            made[name] = [info.type, info.owner.pid == os.getpid(), "paused" in info.flags.name or True]
+            made[name] = [
+                info.guest_type.name,
+                info.owner.pid == os.getpid(),
+                "paused" in info.flags.name or True,
+            ]
             if config.is_hvm:
                 records = list(xenapic.hvm_records(domain.hvm_context()))
                 domain.set_hvm_context(domain.hvm_context())

@@ -44,7 +44,7 @@ def forged_text():
 
 def words(found):
     return {
-        state.value: [w.pin_based, w.cpu_based, w.secondary, w.tertiary] for state, w in found.states.items()
+        state.value: [w.pin_based, w.primary, w.secondary, w.tertiary] for state, w in found.states.items()
     }
 
 

@@ -11,11 +11,22 @@ memory-mapped APIC accesses" (reads, writes, APIC-write emulation, APIC-write VM
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from xenapic.apic.controls import Controls, effective
-from xenapic.apic.registers import MSR_X2APIC_FIRST, SLOTS, msr_of, offset_of
+from xenapic.apic.registers import (
+    BITMAPS,
+    DEST_SELF,
+    LVT,
+    MSR_X2APIC_FIRST,
+    SLOT_SIZE,
+    SLOTS,
+    Reg,
+    msr_of,
+    offset_of,
+)
 from xenapic.apic.state import ApicState
 
 __all__ = [
@@ -32,6 +43,7 @@ __all__ = [
     "access_cr8",
     "access_msr",
     "access_page",
+    "bits",
     "virtualized_reads",
     "virtualized_writes",
 ]
@@ -140,7 +152,12 @@ def exit_number(reason: VmxExit | SvmExit) -> str:
     return str(reason.value) if isinstance(reason, VmxExit) else f"{reason.value:#x}"
 
 
-ALL = (1 << len(SLOTS)) - 1
+def bits(offsets: Iterable[int]) -> int:
+    """Return the word of an `MsrBitmap` in which the MSRs of these registers are set."""
+    return sum(1 << offset // SLOT_SIZE for offset in set(offsets))
+
+
+ALL = bits(SLOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +183,15 @@ class SvmControls:
 
 # -- the page (xAPIC) ------------------------------------------------------------------------------
 
-TASKPRI, EOI, ICR, ICR2, SELF_IPI = 0x080, 0x0B0, 0x300, 0x310, 0x3F0
-
-READS_WITHOUT_REGISTERS = {False: frozenset({TASKPRI}), True: frozenset({TASKPRI, EOI, ICR})}
+READS_WITHOUT_REGISTERS = {False: frozenset({Reg.TASKPRI}), True: frozenset({Reg.TASKPRI, Reg.EOI, Reg.ICR})}
 """Without register virtualization, by virtual-interrupt delivery; the same for writes."""
-LVT = range(0x320, 0x380, 0x10)
 WRITES_WITH_REGISTERS = frozenset(
-    {0x020, TASKPRI, EOI, 0x0D0, 0x0E0, 0x0F0, 0x280, ICR, ICR2, *LVT, 0x380, 0x3E0}
+    {
+        *(Reg.ID, Reg.TASKPRI, Reg.EOI, Reg.LDR, Reg.DFR, Reg.SPIV, Reg.ESR, Reg.ICR, Reg.ICR2),
+        *(*LVT, Reg.TMICT, Reg.TDCR),
+    }
 )
-READS_WITH_REGISTERS = WRITES_WITH_REGISTERS | {0x030, *range(0x100, 0x280, 0x10)}
+READS_WITH_REGISTERS = WRITES_WITH_REGISTERS | {Reg.LVR, *BITMAPS}
 
 WIDEST_BITS = 32
 
@@ -235,13 +252,13 @@ def _beside_vmx(backing: Backing) -> Outcome:
 
 def _page_write(controls: Controls, offset: int, value: int | None) -> Outcome:
     """APIC-write emulation: what follows a write that has reached the virtual-APIC page."""
-    if offset == TASKPRI:
+    if offset == Reg.TASKPRI:
         return _tpr_write(controls)
-    if offset == EOI and controls.has("virtual_interrupt_delivery"):
+    if offset == Reg.EOI and controls.has("virtual_interrupt_delivery"):
         return EOI_STAYS
-    if offset == ICR and controls.has("virtual_interrupt_delivery"):
+    if offset == Reg.ICR and controls.has("virtual_interrupt_delivery"):
         return _icr_write(value)
-    if offset == ICR2:
+    if offset == Reg.ICR2:
         return Outcome(Kind.STAYS, Completion.ICR_HIGH)
     return Outcome(Kind.EXITS_AFTER, reason=VmxExit.APIC_WRITE)
 
@@ -257,14 +274,14 @@ def _tpr_write(controls: Controls) -> Outcome:
 
 ICR_MUST_BE_ZERO = 0xFFF3B700
 """Bits 31:20, 17:16, 13 (reserved), 15 (level), 12 (pending), 10:8 (delivery mode: fixed)."""
-ICR_SHORTHAND, ICR_SELF = 0xC0000, 0x40000
+ICR_SHORTHAND = 0xC0000
 FIRST_VALID_VECTOR = 16
 
 
 def is_self_ipi(icr: int) -> bool:
     """Tell whether a value of ICR is what the processor does by itself: a fixed, edge-triggered self-IPI."""
     valid = icr & 0xFF >= FIRST_VALID_VECTOR
-    return valid and icr & ICR_MUST_BE_ZERO == 0 and icr & ICR_SHORTHAND == ICR_SELF
+    return valid and icr & ICR_MUST_BE_ZERO == 0 and icr & ICR_SHORTHAND == DEST_SELF
 
 
 def _icr_write(value: int | None) -> Outcome:
@@ -307,7 +324,7 @@ def access_msr(
 
 def _msr_read(controls: Controls, offset: int) -> Outcome | None:
     """With register virtualization every MSR of the range is read, also those that do not exist."""
-    if offset == TASKPRI or controls.has("apic_register_virtualization"):
+    if offset == Reg.TASKPRI or controls.has("apic_register_virtualization"):
         return Outcome(Kind.STAYS, Completion.READ)
     return None
 
@@ -317,13 +334,13 @@ FAULT = Outcome(Kind.FAULTS, note="#GP(0): reserved bits are set")
 
 def _msr_write(controls: Controls, offset: int, value: int | None) -> Outcome | None:
     delivery = controls.has("virtual_interrupt_delivery")
-    if offset == TASKPRI:
+    if offset == Reg.TASKPRI:
         return FAULT if (value or 0) >> 8 else _tpr_write(controls)
-    if offset == EOI and delivery:
+    if offset == Reg.EOI and delivery:
         return FAULT if value else EOI_STAYS
-    if offset == SELF_IPI and delivery:
+    if offset == Reg.SELF_IPI and delivery:
         return _self_ipi_write(value)
-    if offset == ICR and controls.has("ipi_virtualization"):
+    if offset == Reg.ICR and controls.has("ipi_virtualization"):
         return Outcome(
             Kind.DEPENDS, Completion.IPI, VmxExit.APIC_WRITE, note="no Xen switches IPI virtualization on"
         )

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 
-from xenapic.apic.features import FEATURES, Technology
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
 
 __all__ = [
     "CONTROLS",
     "ControlWords",
     "ENTRY_RULES",
-    "FIELDS",
+    "MASKS",
     "Controls",
     "EntryRule",
     "effective",
@@ -24,18 +24,15 @@ __all__ = [
     "violations",
 ]
 
-FIELDS = ("pin_based", "primary", "secondary", "tertiary")
-FIELD_OF = {"pin-based": "pin_based"}
+_KEYS = {field.name: field.key for field in CONTROL_FIELDS.values()}
 
 CONTROLS: dict[str, tuple[str, int]] = {
-    row.key: (FIELD_OF.get(row.field, row.field), 1 << row.bit)
-    for row in FEATURES
-    if row.technology is Technology.VMX
+    row.key: (_KEYS[row.field], 1 << row.bit) for row in FEATURES if row.technology is Technology.VMX
 }
-"""Key of each control (`Feature.key`) to the word it is in, as `Controls` calls it, and its bit there."""
+"""Key of each control (`Feature.key`), with the word that it is in (`ControlField.key`) and its bit there."""
 
-MASKS = {field: sum(bit for where, bit in CONTROLS.values() if where == field) for field in FIELDS}
-"""The bits of each word that bear on the APIC; all others are somebody else's business."""
+MASKS = {field: sum(bit for where, bit in CONTROLS.values() if where == field) for field in CONTROL_FIELDS}
+"""The bits of each word that affect APIC accesses; this package ignores all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Controls:
     @classmethod
     def of(cls, *keys: str) -> Controls:
         """Return the controls with these bits set, by `Feature.key`; raise KeyError for an unknown one."""
-        words = dict.fromkeys(FIELDS, 0)
+        words = dict.fromkeys(CONTROL_FIELDS, 0)
         for key in keys:
             field, bit = CONTROLS[key]
             words[field] |= bit
@@ -83,19 +80,22 @@ class Controls:
 
 @dataclass(frozen=True, slots=True)
 class ControlWords:
-    """The four words of VM-execution controls of a vCPU, whole, under the names that Xen prints."""
+    """The four words of VM-execution controls of a vCPU, with every bit."""
 
     pin_based: int
-    cpu_based: int
-    """Primary processor-based controls."""
+    primary: int
     secondary: int
-    tertiary: int
-    """64 bits; 0 where the processor has none, and where Xen is too old to know of them."""
+    tertiary: int = 0
+    """64 bits; 0 on a processor without tertiary controls, and under a Xen that does not know them."""
 
     @property
     def controls(self) -> Controls:
-        """The bits that bear on the APIC."""
-        return Controls.from_words(self.pin_based, self.cpu_based, self.secondary, self.tertiary)
+        """The bits that affect APIC accesses."""
+        return Controls.from_words(self.pin_based, self.primary, self.secondary, self.tertiary)
+
+    def texts(self) -> dict[str, str]:
+        """Return each word in hexadecimal, by `ControlField.key`."""
+        return {key: field.text(getattr(self, key)) for key, field in CONTROL_FIELDS.items()}
 
 
 def subsets(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["FEATURES", "Feature", "Technology", "feature"]
+__all__ = ["CONTROL_FIELDS", "FEATURES", "ControlField", "Feature", "Technology", "feature"]
 
 
 class Technology(Enum):
@@ -17,6 +17,42 @@ class Technology(Enum):
 
     VMX = "VMX"
     SVM = "SVM"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlField:
+    """One of the four words of VM-execution controls, with all its names."""
+
+    key: str
+    """Name in `Controls` and in `ControlWords`."""
+    name: str
+    """The SDM's name, without "VM-execution controls"."""
+    capability: str
+    """The MSRs that say which bits of it the processor allows to be 1."""
+    printed: str
+    """Name in Xen's dump of a VMCS (``vmcs_dump_vcpu``)."""
+    recorded: str
+    """Key in recordings and in reports of a host."""
+    digits: int = 8
+    """How many hexadecimal digits the word has."""
+    activated_by: str | None = None
+    """`Feature.key` of the control without which the processor ignores the word; None if it never does."""
+
+    def text(self, word: int) -> str:
+        """Return the word in hexadecimal, as Xen prints it."""
+        return f"{word:0{self.digits}x}"
+
+
+PIN = ControlField("pin_based", "pin-based", "MSR 0x481, 0x48D", "PinBased", "pin_based")
+PRIMARY = ControlField("primary", "primary", "MSR 0x482, 0x48E", "CPUBased", "cpu_based")
+SECONDARY = ControlField(
+    "secondary", "secondary", "MSR 0x48B", "SecondaryExec", "secondary", activated_by="secondary_controls"
+)
+TERTIARY = ControlField(
+    "tertiary", "tertiary", "MSR 0x492", "TertiaryExec", "tertiary", 16, activated_by="tertiary_controls"
+)
+CONTROL_FIELDS = {field.key: field for field in (PIN, PRIMARY, SECONDARY, TERTIARY)}
+"""By `ControlField.key`, in the order in which Xen prints them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +68,38 @@ class Feature:
     """VM-execution control field, or CPUID leaf and register."""
     bit: int
     capability: str
-    """Where the processor says that it has it."""
+    """Where the processor says that it has the feature."""
+    short: str
+    """Name for narrow tables."""
 
 
-PIN, PRIMARY = ("pin-based", "MSR 0x481, 0x48D"), ("primary", "MSR 0x482, 0x48E")
-SECONDARY, TERTIARY = ("secondary", "MSR 0x48B"), ("tertiary", "MSR 0x492")
-SVM_LEAF = ("CPUID 8000000A EDX", "CPUID 8000000A EDX")
+SVM_LEAF = "CPUID 8000000A EDX"
 
 
-def _vmx(key: str, name: str, where: tuple[str, str], bit: int) -> Feature:
-    return Feature(key, name, Technology.VMX, where[0], bit, where[1])
+def _vmx(key: str, name: str, field: ControlField, bit: int, short: str = "") -> Feature:
+    return Feature(key, name, Technology.VMX, field.name, bit, field.capability, short or name)
+
+
+def _svm(key: str, name: str, bit: int) -> Feature:
+    return Feature(key, name, Technology.SVM, SVM_LEAF, bit, SVM_LEAF, name)
 
 
 FEATURES = (
     _vmx("external_interrupt_exiting", "external-interrupt exiting", PIN, 0),
-    _vmx("posted_interrupts", "process posted interrupts", PIN, 7),
-    _vmx("cr8_load_exiting", "CR8-load exiting", PRIMARY, 19),
-    _vmx("cr8_store_exiting", "CR8-store exiting", PRIMARY, 20),
-    _vmx("tpr_shadow", "use TPR shadow", PRIMARY, 21),
+    _vmx("posted_interrupts", "process posted interrupts", PIN, 7, "posted"),
+    _vmx("cr8_load_exiting", "CR8-load exiting", PRIMARY, 19, "CR8-load exits"),
+    _vmx("cr8_store_exiting", "CR8-store exiting", PRIMARY, 20, "CR8-store exits"),
+    _vmx("tpr_shadow", "use TPR shadow", PRIMARY, 21, "TPR shadow"),
     _vmx("msr_bitmaps", "use MSR bitmaps", PRIMARY, 28),
     _vmx("tertiary_controls", "activate tertiary controls", PRIMARY, 17),
     _vmx("secondary_controls", "activate secondary controls", PRIMARY, 31),
-    _vmx("virtualize_apic_accesses", "virtualize APIC accesses", SECONDARY, 0),
-    _vmx("virtualize_x2apic_mode", "virtualize x2APIC mode", SECONDARY, 4),
-    _vmx("apic_register_virtualization", "APIC-register virtualization", SECONDARY, 8),
-    _vmx("virtual_interrupt_delivery", "virtual-interrupt delivery", SECONDARY, 9),
+    _vmx("virtualize_apic_accesses", "virtualize APIC accesses", SECONDARY, 0, "APIC accesses"),
+    _vmx("virtualize_x2apic_mode", "virtualize x2APIC mode", SECONDARY, 4, "x2APIC mode"),
+    _vmx("apic_register_virtualization", "APIC-register virtualization", SECONDARY, 8, "registers"),
+    _vmx("virtual_interrupt_delivery", "virtual-interrupt delivery", SECONDARY, 9, "delivery"),
     _vmx("ipi_virtualization", "IPI virtualization", TERTIARY, 4),
-    Feature("avic", "AVIC", Technology.SVM, SVM_LEAF[0], 13, SVM_LEAF[1]),
-    Feature("x2avic", "x2AVIC", Technology.SVM, SVM_LEAF[0], 18, SVM_LEAF[1]),
+    _svm("avic", "AVIC", 13),
+    _svm("x2avic", "x2AVIC", 18),
 )
 """Every feature that bears on APIC acceleration, in the order in which it is shown."""
 

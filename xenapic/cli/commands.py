@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import xenapic
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.cli import show, values
 from xenapic.cli.show import JSON
 from xenapic.errors import ConfigRefused, DomainNotFound
@@ -98,17 +98,8 @@ def _show_measured(measured: Measurement) -> None:
         return
     click.echo(f"\nMeasured with {measured.how}:\n")
     show.table(
-        ("local APIC", "PinBased", "CPUBased", "SecondaryExec", "TertiaryExec"),
-        [
-            (
-                state.value,
-                f"{words.pin_based:08x}",
-                f"{words.cpu_based:08x}",
-                f"{words.secondary:08x}",
-                f"{words.tertiary:016x}",
-            )
-            for state, words in measured.states.items()
-        ],
+        ("local APIC", *(field.printed for field in CONTROL_FIELDS.values())),
+        [(state.value, *words.texts().values()) for state, words in measured.states.items()],
     )
 
 
@@ -132,7 +123,7 @@ def list_domains(library: str | None, as_json: bool, orphans: bool) -> None:
         [
             (
                 one.domid,
-                one.type,
+                one.guest_type.name,
                 " ".join(name for name in names(one.flags) if name not in ("hvm_guest", "hap")),
                 one.nr_online_vcpus,
                 one.memory_kib // 1024,

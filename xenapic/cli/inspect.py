@@ -73,7 +73,7 @@ def _watch(xen: xenapic.Xen, last: Inspection, accesses: bool, seconds: float) -
 
 def _show(found: Inspection, accesses: bool) -> None:
     info = found.info
-    click.echo(f"domain {info.domid}, {info.type}, misc_flags {int(info.misc_flags):#x}\n")
+    click.echo(f"domain {info.domid}, {info.guest_type.name}, misc_flags {int(info.misc_flags):#x}\n")
     show.table(
         ("vCPU", "APIC", "base", "controls in force", "as predicted"),
         [
@@ -127,7 +127,7 @@ def inspection_json(found: Inspection) -> dict[str, Any]:
     """Return the body of ``xenapic/inspect``."""
     return {
         "domid": found.info.domid,
-        "type": found.info.type,
+        "type": found.info.guest_type.name,
         "misc_flags": show.plain(found.info.misc_flags),
         "ok": found.ok,
         "policy": found.policy is not None,

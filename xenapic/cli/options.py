@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from xenapic.errors import ReportInvalid
+from xenapic.model.guest import GuestType
 from xenapic.model.host import Host
-from xenapic.policy.terms import EFFECTS, Aspect, GuestType, Policy, Want
+from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want
 
 __all__ = ["CHOICE", "FLAG", "HostChoice", "host_options", "hosts_of", "policy_of", "policy_options"]
 

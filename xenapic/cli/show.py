@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime, timezone
 from enum import Enum, IntFlag
 from typing import Any
@@ -16,6 +16,8 @@ from uuid import UUID
 
 import click
 
+from xenapic.apic.controls import ControlWords
+from xenapic.apic.features import CONTROL_FIELDS
 from xenapic.errors import Problem
 from xenapic.live.owners import owner_state
 from xenapic.model.flags import names
@@ -142,17 +144,22 @@ def measurement_json(measured: Measurement | None) -> dict[str, Any] | None:
         "how": measured.how or None,
         "why_not": measured.why_not or None,
         "states": {
-            state.value: {**asdict(words), "controls": list(words.controls.keys)}
+            state.value: {**words_json(words), "controls": list(words.controls.keys)}
             for state, words in measured.states.items()
         },
     }
+
+
+def words_json(words: ControlWords) -> dict[str, int]:
+    """Return the four words of VM-execution controls."""
+    return {field.recorded: getattr(words, key) for key, field in CONTROL_FIELDS.items()}
 
 
 def domain_json(info: DomainInfo) -> dict[str, Any]:
     """Return one domain of ``xenapic/list``."""
     return {
         "domid": info.domid,
-        "type": info.type,
+        "type": info.guest_type.name,
         "flags": names(info.flags),
         "shutdown_reason": plain(info.shutdown_reason),
         "memory_kib": info.memory_kib,

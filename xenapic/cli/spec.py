@@ -24,10 +24,11 @@ from xenapic.cli.options import (
 from xenapic.cli.show import JSON
 from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
+from xenapic.model.guest import GuestType
 from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Plan, Reason, Refusal, plan
 from xenapic.policy.pool import PoolPlan, plan_pool
-from xenapic.policy.terms import Aspect, GuestType
+from xenapic.policy.terms import Aspect
 
 TYPE = click.Choice([one.value for one in GuestType])
 

@@ -38,7 +38,15 @@ from enum import Enum
 from xenapic.apic.access import Kind, Operation, access, access_cr8
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
-from xenapic.apic.registers import MSR_X2APIC_FIRST, MSR_X2APIC_LAST, offset_of, register
+from xenapic.apic.registers import (
+    MSR_X2APIC_FIRST,
+    MSR_X2APIC_LAST,
+    PAGE_SIZE,
+    SLOT_SIZE,
+    Reg,
+    offset_of,
+    register,
+)
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.model.acceleration import SVM, domain_choice, host_controls, vcpu_apic
 from xenapic.model.releases import XEN_RELEASES
@@ -115,14 +123,14 @@ VERDICTS = {Kind.STAYS: Removable.YES, Kind.DEPENDS: Removable.UNKNOWN, Kind.UNK
 
 
 def _removable(state: ApicState, address: int, operation: Operation | None, value: int | None) -> Removable:
-    if operation is None or address % 16:  # how wide the access was is not recorded
+    if operation is None or address % SLOT_SIZE:  # how wide the access was is not recorded
         return Removable.UNKNOWN
     full = FULL[state]
     outcome = access(full.controls, state, full.bitmap, address, operation, value=value)
     return VERDICTS.get(outcome.kind, Removable.NO)
 
 
-VALUE_MATTERS = (0x080, 0x0B0, 0x300, 0x3F0)
+VALUE_MATTERS = (Reg.TASKPRI, Reg.EOI, Reg.ICR, Reg.SELF_IPI)
 """Registers whose write stays or leaves, or faults, by what is written."""
 
 
@@ -168,7 +176,7 @@ def _other(clues: Clues) -> ExitKind:
 
 def _in_page(address: int | None) -> int | None:
     """Return the offset in the page at the default base, None outside it: no other base is recognised."""
-    if address is None or not 0 <= address - APIC_DEFAULT_PHYS_BASE < 0x1000:
+    if address is None or not 0 <= address - APIC_DEFAULT_PHYS_BASE < PAGE_SIZE:
         return None
     return address - APIC_DEFAULT_PHYS_BASE
 
@@ -179,13 +187,13 @@ def _at(clues: Clues, address: int) -> ExitKind:
         removable = Removable.UNKNOWN  # AVIC might; no Xen uses it, and it is not modelled
     else:
         removable = _removable(ApicState.XAPIC, address, clues.operation, clues.value)
-    return _kind(clues, Cause.ACCESS, _symbol(address & ~0xF), clues.operation, removable)
+    return _kind(clues, Cause.ACCESS, _symbol(address - address % SLOT_SIZE), clues.operation, removable)
 
 
 def _apic_access(clues: Clues) -> ExitKind:
     if clues.eoi:
         clues.operation = Operation.WRITE
-        return _at(clues, 0x0B0)
+        return _at(clues, Reg.EOI)
     offset = _in_page(clues.address)
     return _kind(clues, Cause.ACCESS) if offset is None else _at(clues, offset)
 
@@ -234,7 +242,7 @@ def _control_register(clues: Clues) -> ExitKind:
 def _cr8(clues: Clues, operation: Operation) -> ExitKind:
     controls = FULL[ApicState.XAPIC].controls if clues.technology is Technology.VMX else SVM
     kind = access_cr8(controls, operation).kind
-    return _kind(clues, Cause.ACCESS, "TASKPRI", operation, VERDICTS.get(kind, Removable.NO))
+    return _kind(clues, Cause.ACCESS, Reg.TASKPRI.name, operation, VERDICTS.get(kind, Removable.NO))
 
 
 def _fixed(
@@ -255,10 +263,10 @@ RULES: dict[tuple[Technology, int], Callable[[Clues], ExitKind]] = {
     (VMX, 31): _msr,
     (VMX, 32): _msr,
     # The threshold is not looked at with virtual-interrupt delivery.
-    (VMX, 43): _fixed(Cause.ACCESS, "TASKPRI", Operation.WRITE, Removable.YES),
+    (VMX, 43): _fixed(Cause.ACCESS, Reg.TASKPRI.name, Operation.WRITE, Removable.YES),
     (VMX, 44): _apic_access,
     # Xen asked for this one: an interrupt whose end it must see.
-    (VMX, 45): _fixed(Cause.ACCESS, "EOI", Operation.WRITE, Removable.NO),
+    (VMX, 45): _fixed(Cause.ACCESS, Reg.EOI.name, Operation.WRITE, Removable.NO),
     (VMX, 48): _page_fault,
     # With virtual-interrupt delivery on, these are what is left; without, EOI may be among them.
     (VMX, 56): _fixed(Cause.ACCESS, None, Operation.WRITE),
@@ -268,7 +276,7 @@ RULES: dict[tuple[Technology, int], Callable[[Clues], ExitKind]] = {
     (SVM_TECHNOLOGY, 0x64): _fixed(Cause.DELIVERY),
     (SVM_TECHNOLOGY, 0x7C): _msr,
     (SVM_TECHNOLOGY, 0x400): _page_fault,
-    (SVM_TECHNOLOGY, 0x401): _fixed(Cause.ACCESS, "ICR", Operation.WRITE),
+    (SVM_TECHNOLOGY, 0x401): _fixed(Cause.ACCESS, Reg.ICR.name, Operation.WRITE),
     (SVM_TECHNOLOGY, 0x402): _fixed(Cause.ACCESS),
 }
 """How an exit is judged; a reason that is not here has nothing to do with the APIC."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
-from xenapic.apic.registers import msr_of
+from xenapic.apic.registers import PAGE_SIZE, msr_of
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE
 from xenapic.exits.judgement import APIC_MSRS, VALUE_MATTERS, Clues, ExitKind, judge
 
@@ -338,7 +338,7 @@ class TraceParser:
         """Take the first access; the value follows the address, if it is there."""
         if state.address is None:
             state.address, state.operation = _address(words, at, header), WRITE
-            if state.address & 0xFFF in VALUE_MATTERS and header >> 28 & 7 > 1:
+            if state.address % PAGE_SIZE in VALUE_MATTERS and header >> 28 & 7 > 1:
                 state.value = words[at + 1]
 
     def _on_page_fault(self, state: _Cpu, words: memoryview, at: int, _header: int) -> None:
@@ -466,7 +466,7 @@ def _address(words: memoryview, at: int, header: int) -> int:
 
 
 def _in_the_page(address: int) -> int:
-    return address if address & ~0xFFF == APIC_DEFAULT_PHYS_BASE else ELSEWHERE
+    return address if address & -PAGE_SIZE == APIC_DEFAULT_PHYS_BASE else ELSEWHERE
 
 
 def _msr(number: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from xenapic.apic.registers import MSR_X2APIC_FIRST, MSR_X2APIC_LAST, offset_of, register
+from xenapic.apic.registers import MSR_X2APIC_FIRST, MSR_X2APIC_LAST, SLOTS, offset_of, register
 from xenapic.glossary.build import every_topic, register_topic
 from xenapic.glossary.topic import Topic, TopicKind
 
@@ -61,7 +61,7 @@ def _reserved(text: str) -> Topic | None:
         return None
     if MSR_X2APIC_FIRST <= number <= MSR_X2APIC_LAST:
         return register_topic(register(offset_of(number)))
-    return register_topic(register(number)) if number < 0x1000 and number % 0x10 == 0 else None
+    return register_topic(register(number)) if number in SLOTS else None
 
 
 def near(text: str, most: int = 5) -> list[str]:

@@ -25,7 +25,7 @@ from xenapic.apic.access import (
 from xenapic.apic.controls import ENTRY_RULES, Controls
 from xenapic.apic.features import FEATURES, Feature, Technology
 from xenapic.apic.processors import APICV, IPIV, PROCESSORS, Processor
-from xenapic.apic.registers import REGISTERS, Register
+from xenapic.apic.registers import REGISTERS, SLOT_SIZE, Reg, Register, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary import prose
@@ -33,6 +33,7 @@ from xenapic.glossary.topic import Topic, TopicKind, attribute_docs
 from xenapic.model.acceleration import domain_choice, host_controls, vcpu_apic
 from xenapic.model.defects import DEFECTS, Defect, defects_of
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
+from xenapic.model.guest import GuestType
 from xenapic.model.host import BY_APICV, Host, unknown
 from xenapic.model.named import named_host
 from xenapic.model.releases import DEVELOPMENT, FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
@@ -40,7 +41,7 @@ from xenapic.model.rules import FIRST, NEVER, RULES, Rule
 from xenapic.model.typical import TYPICAL, Typical
 from xenapic.policy.outlook import AccessRow, rows
 from xenapic.policy.plan import Code, Refusal, Warn, plan
-from xenapic.policy.terms import EFFECTS, Aspect, Effect, GuestType, Policy, Want
+from xenapic.policy.terms import EFFECTS, Aspect, Effect, Policy, Want
 
 __all__ = ["every_topic", "outcomes_of", "remedies_of", "saved_by", "span"]
 
@@ -166,8 +167,8 @@ WAY = {ApicState.XAPIC: "xAPIC", ApicState.X2APIC: "x2APIC"}
 
 def spans(state: ApicState, offsets: Iterable[int]) -> str:
     """Return offsets, or MSRs in x2APIC mode, as text, neighbours joined."""
-    numbers = sorted(0x800 + (offset >> 4) if state is ApicState.X2APIC else offset for offset in offsets)
-    step = 1 if state is ApicState.X2APIC else 0x10
+    numbers = sorted(msr_of(offset) if state is ApicState.X2APIC else offset for offset in offsets)
+    step = 1 if state is ApicState.X2APIC else SLOT_SIZE
     runs = (
         [number for _, number in run]
         for _, run in groupby(enumerate(numbers), lambda one: one[1] - one[0] * step)
@@ -267,7 +268,7 @@ def register_topic(row: Register) -> Topic:
         f"{title}, {operation.value}{f' ({value})' if value else ''}: {outcome}."
         for title, operation, value, outcome in outcomes_of(row.offset)
     )
-    if row.offset == 0x080:
+    if row.offset == Reg.TASKPRI:
         effect += "".join(
             f"\nCR8 {operation.value} with TPR shadow: {access_cr8(Controls.of('tpr_shadow'), operation)}."
             for operation in (READ, WRITE)

@@ -25,7 +25,8 @@ from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
 from xenapic.live.domain import Domain
 from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.flags import EMU, MISC
+from xenapic.model.flags import MISC
+from xenapic.model.guest import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
@@ -34,9 +35,9 @@ from xenapic.parse.ring import Origin, RingLine, ring_lines
 
 if TYPE_CHECKING:
     from xenapic.policy.plan import Plan, Refusal
-    from xenapic.policy.terms import GuestType, Policy
+    from xenapic.policy.terms import Policy
 
-__all__ = ["Console", "Xen", "guest_type_of", "open"]
+__all__ = ["Console", "Xen", "open"]
 
 
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
@@ -158,7 +159,6 @@ class Xen:
         The guest is PVH when no type is given.
         """
         from xenapic.policy.plan import plan
-        from xenapic.policy.terms import GuestType
 
         return plan(policy, self._host or self.host(), guest_type or GuestType.PVH)
 
@@ -185,7 +185,7 @@ class Xen:
         """Return the config with the flags that the policy's plan chose, where there is a choice."""
         from xenapic.policy.plan import Refusal
 
-        found = self.plan(policy, guest_type_of(config))
+        found = self.plan(policy, config.guest_type)
         if isinstance(found, Refusal):
             raise PolicyRefused(found.reasons)
         if not found.host.interface or not config.is_hvm:
@@ -240,15 +240,6 @@ class Xen:
         except DomainNotFound:
             return False
         return True
-
-
-def guest_type_of(config: DomainConfig) -> GuestType:
-    """Return the kind of guest that a config makes."""
-    from xenapic.policy.terms import GuestType
-
-    if not config.is_hvm:
-        return GuestType.PV
-    return GuestType.PVH if config.emulation_flags == EMU.LAPIC else GuestType.HVM
 
 
 ALIKE = (

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
 
-from xenapic.apic.access import Backing, MsrBitmap, SvmControls
+from xenapic.apic.access import Backing, MsrBitmap, SvmControls, bits
 from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.releases import XenRelease
@@ -132,9 +133,9 @@ class VcpuApic:
 
 
 INTERCEPT_ALL = MsrBitmap()
-READ_INTERCEPTED = 1 << 0x0A | 1 << 0x38 | 1 << 0x39
+READ_INTERCEPTED = bits((Reg.PROCPRI, Reg.TMICT, Reg.TMCCT))
 """PPR (80A), TMICT (838) and TMCCT (839): Xen computes them."""
-WRITE_OPEN = 1 << 0x08 | 1 << 0x0B | 1 << 0x3F
+WRITE_OPEN = bits((Reg.TASKPRI, Reg.EOI, Reg.SELF_IPI))
 """TPR (808), EOI (80B) and SELF_IPI (83F): the processor completes them."""
 
 

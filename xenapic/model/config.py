@@ -8,11 +8,9 @@ from uuid import UUID
 
 from xenapic.errors import ConfigInvalid
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC
+from xenapic.model.guest import HVM_EMULATION, PVH_EMULATION, GuestType, guest_type
 
-__all__ = ["HVM_EMULATION", "CreateRequest", "DomainConfig"]
-
-HVM_EMULATION = EMU(0x7FF) & ~EMU.VPCI
-"""All that Xen emulates for an HVM guest: ``XEN_X86_EMU_ALL`` but VPCI."""
+__all__ = ["CreateRequest", "DomainConfig"]
 
 U32 = range(1 << 32)
 S32 = range(-(1 << 31), 1 << 31)
@@ -85,7 +83,7 @@ class DomainConfig:
     @classmethod
     def pvh(cls, **fields: Any) -> DomainConfig:
         """Return a PVH config: hardware-virtualised, hardware-assisted paging, only a local APIC emulated."""
-        return cls(**{"flags": CDF.hvm | CDF.hap, "emulation_flags": EMU.LAPIC, **fields})
+        return cls(**{"flags": CDF.hvm | CDF.hap, "emulation_flags": PVH_EMULATION, **fields})
 
     @classmethod
     def hvm(cls, **fields: Any) -> DomainConfig:
@@ -101,6 +99,11 @@ class DomainConfig:
     def is_hvm(self) -> bool:
         """Whether this is an HVM-type domain (HVM or PVH)."""
         return CDF.hvm in self.flags
+
+    @property
+    def guest_type(self) -> GuestType:
+        """The kind of guest that the config makes."""
+        return guest_type(hvm=self.is_hvm, emulation_flags=self.emulation_flags)
 
     def replace(self, **fields: Any) -> DomainConfig:
         """Return a copy with some fields changed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 
 from xenapic.apic.access import Kind, Operation, Outcome
-from xenapic.apic.registers import REGISTERS
+from xenapic.apic.registers import REGISTERS, Reg
 from xenapic.apic.state import (
     APIC_BASE_ADDR_MASK,
     APIC_BASE_BSP,
@@ -46,27 +46,29 @@ X2APIC_READABLE = frozenset(offset for offset, row in REGISTERS.items() if "r" i
 X2APIC_WRITABLE = frozenset(offset for offset, row in REGISTERS.items() if "w" in row.x2apic)
 """``guest_wrmsr_x2apic``: exactly the registers that the architecture lets software write."""
 
-MMIO_WRITABLE = frozenset(offset for offset, row in REGISTERS.items() if "w" in row.xapic and offset != 0x2F0)
+MMIO_WRITABLE = frozenset(
+    offset for offset, row in REGISTERS.items() if "w" in row.xapic and offset != Reg.CMCI
+)
 """``vlapic_reg_write``; anything else that is written to the page has no effect (CMCI is not there)."""
 LVT_BITS, DELIVERY_MODE, TIMER_MODE = 1 << 16 | 1 << 12 | 0xFF, 0x700, 3 << 17
 LINT_BITS = LVT_BITS | DELIVERY_MODE | 1 << 13 | 1 << 14 | 1 << 15
 ANY = (1 << 64) - 1
-X2APIC_WRITE_BITS = {
-    0x080: 0xFF,
-    0x0B0: 0,
-    0x0F0: 0x3FF,
-    0x280: 0,
-    0x2F0: LVT_BITS | DELIVERY_MODE,
-    0x300: 0xFFFFFFFF << 32 | 0xC0000 | 0xC000 | 0x800 | DELIVERY_MODE | 0xFF,
-    0x320: LVT_BITS | TIMER_MODE,
-    0x330: LVT_BITS | DELIVERY_MODE,
-    0x340: LVT_BITS | DELIVERY_MODE,
-    0x350: LINT_BITS,
-    0x360: LINT_BITS,
-    0x370: LVT_BITS,
-    0x380: ANY,
-    0x3E0: 0xB,
-    0x3F0: 0xFF,
+X2APIC_WRITE_BITS: dict[int, int] = {
+    Reg.TASKPRI: 0xFF,
+    Reg.EOI: 0,
+    Reg.SPIV: 0x3FF,
+    Reg.ESR: 0,
+    Reg.CMCI: LVT_BITS | DELIVERY_MODE,
+    Reg.ICR: 0xFFFFFFFF << 32 | 0xC0000 | 0xC000 | 0x800 | DELIVERY_MODE | 0xFF,
+    Reg.LVTT: LVT_BITS | TIMER_MODE,
+    Reg.LVTTHMR: LVT_BITS | DELIVERY_MODE,
+    Reg.LVTPC: LVT_BITS | DELIVERY_MODE,
+    Reg.LVT0: LINT_BITS,
+    Reg.LVT1: LINT_BITS,
+    Reg.LVTERR: LVT_BITS,
+    Reg.TMICT: ANY,
+    Reg.TDCR: 0xB,
+    Reg.SELF_IPI: 0xFF,
 }
 """Bits that ``guest_wrmsr_x2apic`` takes; any other that is set is a #GP(0)."""
 

@@ -8,7 +8,7 @@ from enum import Enum
 from errno import EINVAL, ENODEV
 
 from xenapic.apic.controls import CONTROLS, ControlWords, effective
-from xenapic.apic.features import FEATURES, Feature, Technology
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES, PRIMARY, Feature, Technology
 from xenapic.apic.state import ApicState
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
@@ -226,16 +226,6 @@ MODES = {
 }
 """How to say a state, in the order in which a control is looked for."""
 
-PRINTED = {
-    "pin_based": ("PinBased", "pin_based", 8),
-    "primary": ("CPUBased", "cpu_based", 8),
-    "secondary": ("SecondaryExec", "secondary", 8),
-    "tertiary": ("TertiaryExec", "tertiary", 16),
-}
-"""Field of `Controls` to its name in Xen's dump, its name in `ControlWords`, and its digits."""
-
-ACTIVATED_BY = {"secondary": "secondary_controls", "tertiary": "tertiary_controls"}
-
 
 def _measured(key: str, evidence: _Evidence) -> Fact | None:
     """The truth: what the processor is told for a guest. Xen uses a control if any state has it."""
@@ -250,11 +240,10 @@ def _measured(key: str, evidence: _Evidence) -> Fact | None:
 
 
 def _from_vmcs(key: str, state: ApicState, words: ControlWords) -> str:
-    field = CONTROLS[key][0]
-    if field in ACTIVATED_BY and not words.controls.has(ACTIVATED_BY[field]):
-        field = "primary"
-    printed, name, digits = PRINTED[field]
-    word = f"{printed}={getattr(words, name):0{digits}x}"
+    field = CONTROL_FIELDS[CONTROLS[key][0]]
+    if field.activated_by and not words.controls.has(field.activated_by):
+        field = PRIMARY
+    word = f"{field.printed}={words.texts()[field.key]}"
     return f"measured: {word} in the VMCS of a throw-away domain {MODES[state]}"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
+from xenapic.model.guest import GuestType, guest_type
 from xenapic.model.owner import Owner
 
 __all__ = ["DomainInfo", "PhysInfo", "Version"]
@@ -96,11 +97,9 @@ class DomainInfo:
         return DOMINF.hvm_guest in self.flags
 
     @property
-    def type(self) -> str:
-        """``"PV"``, ``"PVH"`` (HVM-type without an emulated platform) or ``"HVM"``."""
-        if not self.is_hvm:
-            return "PV"
-        return "HVM" if self.emulation_flags & ~EMU.LAPIC & ~EMU.VPCI & ~EMU.USE_PIRQ else "PVH"
+    def guest_type(self) -> GuestType:
+        """The kind of guest."""
+        return guest_type(hvm=self.is_hvm, emulation_flags=self.emulation_flags)
 
     @property
     def memory_kib(self) -> int:

@@ -13,8 +13,9 @@ from errno import EINVAL, ENODEV
 from functools import reduce
 from operator import or_
 
-from xenapic.apic.access import Backing, MsrBitmap
+from xenapic.apic.access import Backing, MsrBitmap, bits
 from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
+from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import INTERCEPT_ALL, HvmLeaf, VcpuApic, ViridianHints
 from xenapic.model.emulation import X2APIC_READABLE
@@ -105,15 +106,16 @@ def needed(bit: APIC) -> APIC:
     return found
 
 
-NOT_OPENED = {0x0A0, 0x300, 0x380, 0x390}
+NOT_OPENED = {Reg.PROCPRI, Reg.ICR, Reg.TMICT, Reg.TMCCT}
 """PPR and the timer's counts, which Xen computes; the ICR, whose high half Xen keeps at another place."""
-READ_OPEN = sum(1 << (offset >> 4) for offset in X2APIC_READABLE - NOT_OPENED)
-TPR_BIT, EOI_BIT, SELF_IPI_BIT = 1 << 0x08, 1 << 0x0B, 1 << 0x3F
+READ_OPEN = bits(X2APIC_READABLE - NOT_OPENED)
+WRITE_OPEN = bits((Reg.TASKPRI, Reg.EOI, Reg.SELF_IPI))
+TPR_OPEN = bits((Reg.TASKPRI,))
 
 
 def _bitmap(effective: APIC) -> MsrBitmap:
-    read = READ_OPEN if APIC.REGISTERS in effective else TPR_BIT
-    write = TPR_BIT | (EOI_BIT | SELF_IPI_BIT if APIC.DELIVERY in effective else 0)
+    read = READ_OPEN if APIC.REGISTERS in effective else TPR_OPEN
+    write = WRITE_OPEN if APIC.DELIVERY in effective else TPR_OPEN
     return MsrBitmap(INTERCEPT_ALL.read & ~read, INTERCEPT_ALL.write & ~write)
 
 

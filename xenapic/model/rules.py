@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
 from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE
-from xenapic.model.config import HVM_EMULATION, CreateRequest, DomainConfig
+from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
+from xenapic.model.guest import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Answer, Host
 from xenapic.model.releases import FIELD_SINCE
 
@@ -120,7 +121,7 @@ def _emulation_ok(r: CreateRequest, pirq_optional: bool) -> bool:
     whole = {int(HVM_EMULATION)}
     if pirq_optional:
         whole.add(int(HVM_EMULATION) & ~int(EMU.USE_PIRQ))
-    return r.emulation_flags == EMU.LAPIC or r.emulation_flags in whole
+    return r.emulation_flags == PVH_EMULATION or r.emulation_flags in whole
 
 
 def _grant_version(r: CreateRequest) -> int:

@@ -23,6 +23,7 @@ from enum import Enum, auto
 from itertools import pairwise
 
 from xenapic.apic.controls import ControlWords
+from xenapic.apic.features import PIN, PRIMARY, SECONDARY, TERTIARY, ControlField
 from xenapic.parse.ring import Origin, ring_lines
 
 __all__ = ["Problem", "Reading", "Tag", "VcpuDump", "read_dump"]
@@ -79,7 +80,12 @@ class _Kind(Enum):
     LAST_WORDS = auto()
 
 
-HEX8, HEX16 = "([0-9a-f]{8})", "([0-9a-f]{16})"
+def _words(*fields: ControlField) -> re.Pattern[str]:
+    """Return the pattern of a line with these words."""
+    return re.compile(" ".join(f"{field.printed}=([0-9a-f]{{{field.digits}}})" for field in fields))
+
+
+HEX16 = "([0-9a-f]{16})"
 LINES = {
     _Kind.START: re.compile(r"\*+ VM(CS|CB) Areas \*+"),
     _Kind.END: re.compile(r"\*{38}"),
@@ -90,9 +96,9 @@ LINES = {
     _Kind.REGISTERS: re.compile(rf"RSP = 0x{HEX16} \(0x{HEX16}\)  RIP = 0x{HEX16} \(0x{HEX16}\)"),
     _Kind.HOST: re.compile(r"\*\*\* Host State \*\*\*"),
     _Kind.CONTROL: re.compile(r"\*\*\* Control State \*\*\*"),
-    _Kind.ALL_WORDS: re.compile(rf"PinBased={HEX8} CPUBased={HEX8} SecondaryExec={HEX8}"),
-    _Kind.FIRST_WORDS: re.compile(rf"PinBased={HEX8} CPUBased={HEX8}"),
-    _Kind.LAST_WORDS: re.compile(rf"SecondaryExec={HEX8} TertiaryExec={HEX16}"),
+    _Kind.ALL_WORDS: _words(PIN, PRIMARY, SECONDARY),
+    _Kind.FIRST_WORDS: _words(PIN, PRIMARY),
+    _Kind.LAST_WORDS: _words(SECONDARY, TERTIARY),
 }
 """The lines that matter; what stands between them does not."""
 
@@ -220,11 +226,6 @@ def _vcpu(lines: Sequence[_Line]) -> VcpuDump:
     words = [int(word, 16) for line in lines[len(VCPU_LINES) :] for word in line.values]
     return VcpuDump(
         vcpu=int(number[0]),
-        words=ControlWords(
-            pin_based=words[0],
-            cpu_based=words[1],
-            secondary=words[2],
-            tertiary=words[3] if len(words) > 3 else 0,
-        ),
+        words=ControlWords(*words),
         tag=(int(registers[1], 16), int(registers[3], 16)),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xenapic.apic.access import Kind, Operation, Outcome, access
 from xenapic.apic.controls import CONTROLS, Controls, subsets
 from xenapic.apic.features import Technology
-from xenapic.apic.registers import REGISTERS, SLOTS, Register, register
+from xenapic.apic.registers import OTHER_IPI, REGISTERS, SELF_IPI, SLOTS, Reg, Register, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (
     APIC_BITS,
@@ -37,12 +37,9 @@ __all__ = [
     "vcpus",
 ]
 
-SELF_IPI_VALUE = 0x400F1
-OTHER_IPI_VALUE = 0x840F1
-"""ICR: a fixed interrupt to oneself; the same to all including oneself."""
 VALUES: dict[tuple[ApicState, int], tuple[tuple[str, int], ...]] = {
-    (ApicState.XAPIC, 0x300): (("fixed self-IPI", SELF_IPI_VALUE), ("any other", OTHER_IPI_VALUE)),
-    (ApicState.X2APIC, 0x3F0): (("vector 16 or above", 0xF2), ("vector below 16", 0x02)),
+    (ApicState.XAPIC, Reg.ICR): (("fixed self-IPI", SELF_IPI), ("any other", OTHER_IPI)),
+    (ApicState.X2APIC, Reg.SELF_IPI): (("vector 16 or above", 0xF2), ("vector below 16", 0x02)),
 }
 """Writes whose outcome hangs on the value: in words, and one such value."""
 

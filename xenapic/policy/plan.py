@@ -16,11 +16,12 @@ from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE, host_controls, x2apic_assistance
 from xenapic.model.flags import MISC, PHYSCAP
+from xenapic.model.guest import GuestType
 from xenapic.model.host import BY_APICV, Answer, Fact, Host, no, yes
 from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES, XenRelease
 from xenapic.parse.commandline import CommandLine
 from xenapic.policy.remedies import Remedy, RemedyKind
-from xenapic.policy.terms import ASSISTED, Aspect, GuestType, Policy, Want
+from xenapic.policy.terms import ASSISTED, Aspect, Policy, Want
 
 __all__ = ["Code", "Plan", "Reason", "Refusal", "Warn", "Warning", "plan"]
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xenapic.model.flags import MISC
+from xenapic.model.guest import GuestType
 from xenapic.model.host import Answer, Host
 from xenapic.policy.plan import Plan, Refusal, plan
-from xenapic.policy.terms import Aspect, GuestType, Policy
+from xenapic.policy.terms import Aspect, Policy
 
 __all__ = ["PoolPlan", "plan_pool"]
 

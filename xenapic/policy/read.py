@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 
 from xenapic.errors import PolicyInvalid
 from xenapic.model.gnttab import strtoul
+from xenapic.model.guest import GuestType
 from xenapic.parse.xlcfg import XlValue, parse_xl_cfg
-from xenapic.policy.terms import Aspect, GuestType, Policy, Want
+from xenapic.policy.terms import Aspect, Policy, Want
 
 __all__ = ["from_file", "from_mapping", "from_toml", "from_words", "from_xl_cfg", "to_mapping"]
 

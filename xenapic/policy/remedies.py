@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from xenapic.model.flags import PHYSCAP
+from xenapic.model.guest import GuestType
 from xenapic.model.host import BY_APICV, Fact, Host, no, unknown, yes
-from xenapic.policy.terms import EFFECTS, Aspect, GuestType, Policy, Want
+from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want
 
 __all__ = ["Case", "Remedy", "RemedyKind", "apply"]
 

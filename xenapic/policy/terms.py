@@ -12,10 +12,11 @@ from enum import Enum
 
 from xenapic.apic.access import Operation
 from xenapic.apic.features import feature
+from xenapic.apic.registers import BITMAPS, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
 
-__all__ = ["EFFECTS", "Aspect", "Effect", "GuestType", "Policy", "Want", "effect"]
+__all__ = ["EFFECTS", "Aspect", "Effect", "Policy", "Want", "effect"]
 
 
 class Aspect(Enum):
@@ -49,14 +50,6 @@ class Want(Enum):
     """Whatever the host does."""
 
 
-class GuestType(Enum):
-    """Kind of guest; PV has no local APIC."""
-
-    PV = "pv"
-    PVH = "pvh"
-    HVM = "hvm"
-
-
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What a guest gets, as the aspects that it takes; each is tested against the access tables."""
@@ -71,8 +64,8 @@ class Effect:
 
 
 READ, WRITE = Operation.READ, Operation.WRITE
-PAGE_READS = (0x020, 0x030, 0x080, 0x0D0, 0x0E0, 0x0F0, *range(0x100, 0x280, 0x10), 0x280, 0x300, 0x380)
-MSR_READS = (0x020, 0x030, 0x080, 0x0D0, 0x0F0, *range(0x100, 0x280, 0x10), 0x280, 0x300)
+MSR_READS = (Reg.ID, Reg.LVR, Reg.TASKPRI, Reg.LDR, Reg.SPIV, *BITMAPS, Reg.ESR, Reg.ICR)
+PAGE_READS = (*MSR_READS, Reg.DFR, Reg.TMICT)
 
 
 def _require(*aspects: Aspect) -> tuple[tuple[Aspect, Want], ...]:
@@ -90,7 +83,7 @@ EFFECTS = (
         "xapic-tpr-stays",
         "xAPIC: reads and writes of the TPR do not leave the guest",
         _require(Aspect.TPR_SHADOW, Aspect.APIC_ACCESSES),
-        _stay(ApicState.XAPIC, (0x080,), READ) + _stay(ApicState.XAPIC, (0x080,), WRITE),
+        _stay(ApicState.XAPIC, (Reg.TASKPRI,), READ) + _stay(ApicState.XAPIC, (Reg.TASKPRI,), WRITE),
     ),
     Effect(
         "xapic-reads-stay",
@@ -102,7 +95,7 @@ EFFECTS = (
         "xapic-eoi-stays",
         "xAPIC: EOI does not leave the guest (but for vectors whose EOI Xen must see)",
         _require(Aspect.TPR_SHADOW, Aspect.APIC_ACCESSES, Aspect.DELIVERY),
-        _stay(ApicState.XAPIC, (0x0B0,), WRITE),
+        _stay(ApicState.XAPIC, (Reg.EOI,), WRITE),
     ),
     Effect(
         "x2apic-reads-stay",
@@ -114,7 +107,7 @@ EFFECTS = (
         "x2apic-eoi-stays",
         "x2APIC: EOI, TPR and self-IPI do not leave the guest (but for vectors whose EOI Xen must see)",
         _require(Aspect.TPR_SHADOW, Aspect.X2APIC_MODE, Aspect.DELIVERY),
-        _stay(ApicState.X2APIC, (0x080, 0x0B0), WRITE),
+        _stay(ApicState.X2APIC, (Reg.TASKPRI, Reg.EOI), WRITE),
     ),
     Effect(
         "interrupts-need-no-exit",

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 
 __all__ = ["Access", "Calibration", "Delivery", "DeliveryKind", "Findings", "Move", "Op", "Outcome"]
 
-APIC_LVR = 0x30
-"""Offset of the version register."""
 GP_FAULT = 13
 
 
@@ -37,7 +36,7 @@ class Access:
     """One kind of access, made as often as there are ``ticks``, with interrupts off."""
 
     offset: int
-    """xAPIC offset; as an MSR, 0x800 + offset / 16. Beyond 0x3f0 only MSRs go."""
+    """The register's offset in the xAPIC page, in both modes."""
     op: Op
     value: int
     """What the last read returned (0 when it faulted), or what was written."""
@@ -164,7 +163,7 @@ class Findings:
     @property
     def version(self) -> int:
         """The APIC's version register, read the way the state asks for; 0 of one that is not there."""
-        return next(one.value for one in self.accesses if one.offset == APIC_LVR)
+        return next(one.value for one in self.accesses if one.offset == Reg.LVR)
 
     @property
     def page_is_memory(self) -> bool:

@@ -9,6 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from xenapic.apic.registers import (
+    DEST_ALLINC,
+    DEST_SELF,
+    FIRST_RESERVED,
+    INT_ASSERT,
+    LVT,
+    MSR_X2APIC_FIRST,
+    OTHER_IPI,
+    PAGE_SIZE,
+    SELF_IPI,
+    SLOT_SIZE,
+    Reg,
+    msr_of,
+)
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
 from xenapic.probe.mailbox import Answer, Command, Eoi, Kind
@@ -18,49 +32,39 @@ __all__ = ["Plan"]
 SCRATCH = 0x104000
 """A page of plain memory for the calibration."""
 
-IA32_APIC_BASE, X2APIC_FIRST = 0x1B, 0x800
-APIC_ID, APIC_LVR, APIC_TASKPRI, APIC_EOI, APIC_SPIV, APIC_ICR = 0x20, 0x30, 0x80, 0xB0, 0xF0, 0x300
-APIC_LVTT, APIC_TMICT, APIC_TDCR, APIC_SELF_IPI = 0x320, 0x380, 0x3E0, 0x3F0
+IA32_APIC_BASE = 0x1B
 MASKED, ENABLED, DIVIDE_BY_1 = 1 << 16, 1 << 8 | 0xFF, 0xB
-DEST_SELF, DEST_ALL, ASSERT = 0x40000, 0x80000, 0x4000
-OFFSET_IN_PAGE = 0xFFF
+OFFSET_IN_PAGE = PAGE_SIZE - 1
 
-BITMAPS = tuple(range(0x100, 0x280, 0x10))
-"""ISR, TMR and IRR."""
-LVTS = (0x320, 0x330, 0x340, 0x350, 0x360, 0x370)
-XAPIC_READS = (
-    *(0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0),
-    *BITMAPS,
-    *(0x280, 0x300, 0x310),
-    *LVTS,
-    *(0x380, 0x390, 0x3E0),
+XAPIC_READS = tuple(reg for reg in Reg if reg not in (Reg.CMCI, Reg.SELF_IPI))
+"""CMCI is apart: not every processor has it."""
+X2APIC_READS = tuple(
+    reg for reg in XAPIC_READS if reg not in (Reg.ARBPRI, Reg.EOI, Reg.RRR, Reg.DFR, Reg.ICR2)
 )
-X2APIC_READS = tuple(at for at in XAPIC_READS if at not in (0x90, 0xB0, 0xC0, 0xE0, 0x310))
 
 Writes = tuple[tuple[int, int], ...]
-ICR_WRITES = ((0x300, DEST_SELF | 0xF1), (0x300, DEST_ALL | ASSERT | 0xF1))
-TIMER_WRITES = (*((at, MASKED) for at in LVTS), (0x3E0, DIVIDE_BY_1), (0x380, 0))
+ICR_WRITES = ((Reg.ICR, SELF_IPI), (Reg.ICR, OTHER_IPI))
+TIMER_WRITES = (*((reg, MASKED) for reg in LVT), (Reg.TDCR, DIVIDE_BY_1), (Reg.TMICT, 0))
 XAPIC_WRITES: Writes = (
-    *((0x20, 0), (0x80, 0x20), (0x80, 0), (0xB0, 0), (0xD0, 1 << 24), (0xE0, 0xFFFFFFFF), (0xF0, ENABLED)),
-    *((0x280, 0), (0x310, 0)),
+    *((Reg.ID, 0), (Reg.TASKPRI, 0x20), (Reg.TASKPRI, 0), (Reg.EOI, 0), (Reg.LDR, 1 << 24)),
+    *((Reg.DFR, 0xFFFFFFFF), (Reg.SPIV, ENABLED), (Reg.ESR, 0), (Reg.ICR2, 0)),
     *ICR_WRITES,
     *TIMER_WRITES,
 )
 X2APIC_WRITES: Writes = (
-    *((0x80, 0x20), (0x80, 0), (0xB0, 0), (0xF0, ENABLED), (0x280, 0)),
+    *((Reg.TASKPRI, 0x20), (Reg.TASKPRI, 0), (Reg.EOI, 0), (Reg.SPIV, ENABLED), (Reg.ESR, 0)),
     *ICR_WRITES,
-    (0x3F0, 0xF2),
+    (Reg.SELF_IPI, 0xF2),
     *TIMER_WRITES,
 )
 
-REGISTERS = tuple(range(0, 0x400, 0x10))
-CMCI = 0x2F0
-BEYOND = (0x400, 0xFF0)
+USED_SLOTS = tuple(range(0, FIRST_RESERVED, SLOT_SIZE))
+BEYOND = (FIRST_RESERVED, PAGE_SIZE - SLOT_SIZE)
 """The MSRs 0x840 and 0x8FF: reserved, but in the range that an MSR bitmap opens."""
-RESERVED_BITS: Writes = ((0x80, 1 << 8), (0xB0, 1), (0x3F0, 1 << 8))
+RESERVED_BITS: Writes = ((Reg.TASKPRI, 1 << 8), (Reg.EOI, 1), (Reg.SELF_IPI, 1 << 8))
 """x2APIC writes with bits that are reserved."""
 PATTERN = 0x5A5AA5A5
-SOME_MSRS = (APIC_ID, APIC_LVR, APIC_TASKPRI, APIC_EOI)
+SOME_MSRS = (Reg.ID, Reg.LVR, Reg.TASKPRI, Reg.EOI)
 
 MOVED_BASE = 0xFED00000
 TIMER_COUNT = 100_000
@@ -99,7 +103,7 @@ class Plan:
         """How the guest ends interrupts in this state."""
         if self.state is ApicState.DISABLED:
             return Eoi(0, 0)
-        command = self._write(APIC_EOI, 0)
+        command = self._write(Reg.EOI, 0)
         return Eoi(2 if command.kind is Kind.WRMSR else 1, command.address)
 
     def sections(self) -> Mapping[str, tuple[Command, ...]]:
@@ -113,17 +117,17 @@ class Plan:
             "accesses": tuple(self._recorded()),
             "extra": tuple(self._extra()),
             "page": (
-                _load(APIC_DEFAULT_PHYS_BASE, APIC_LVR),
-                _store(APIC_DEFAULT_PHYS_BASE, APIC_LVR, PATTERN),
-                _load(APIC_DEFAULT_PHYS_BASE, APIC_LVR),
-                _store(APIC_DEFAULT_PHYS_BASE, APIC_LVR, 0),
+                _load(APIC_DEFAULT_PHYS_BASE, Reg.LVR),
+                _store(APIC_DEFAULT_PHYS_BASE, Reg.LVR, PATTERN),
+                _load(APIC_DEFAULT_PHYS_BASE, Reg.LVR),
+                _store(APIC_DEFAULT_PHYS_BASE, Reg.LVR, 0),
             ),
-            "msrs": (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(APIC_TASKPRI, 0)),
+            "msrs": (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(Reg.TASKPRI, 0)),
             "delivery": tuple(self._delivery()),
             "move": (
                 Command(Kind.WRMSR, IA32_APIC_BASE, self.moved, repeat=1),
                 Command(Kind.RDMSR, IA32_APIC_BASE),
-                _rdmsr(APIC_LVR) if self._is_x2apic else _load(MOVED_BASE, APIC_LVR),
+                _rdmsr(Reg.LVR) if self._is_x2apic else _load(MOVED_BASE, Reg.LVR),
                 Command(Kind.WRMSR, IA32_APIC_BASE, self.state.apic_base, repeat=1),
             ),
             # The first accesses of all are dearer than later ones: caches, and code an emulator translates.
@@ -185,34 +189,34 @@ class Plan:
 
     def _extra(self) -> Iterator[Command]:
         done = [(_op(one), _offset(one)) for one in self._recorded()]
-        offsets = (*REGISTERS, *BEYOND) if self._is_x2apic else REGISTERS
+        offsets = (*USED_SLOTS, *BEYOND) if self._is_x2apic else USED_SLOTS
         yield from (self._read(offset) for offset in offsets if (Op.READ, offset) not in done)
         for offset in offsets:
             if (Op.WRITE, offset) not in done:
-                yield self._write(offset, MASKED if offset == CMCI else 0)
+                yield self._write(offset, MASKED if offset == Reg.CMCI else 0)
         if self._is_x2apic:
             yield from (self._write(offset, value) for offset, value in RESERVED_BITS)
 
     def _delivery(self) -> Iterator[Command]:
         if self.state is ApicState.DISABLED:
             return
-        yield from (self._write(APIC_SPIV, ENABLED), self._write(APIC_TASKPRI, 0))
+        yield from (self._write(Reg.SPIV, ENABLED), self._write(Reg.TASKPRI, 0))
         for kind, (offset, bits, vector) in DELIVERIES.items():
             if kind is DeliveryKind.SELF_IPI_MSR and not self._is_x2apic:
                 continue
             if kind is DeliveryKind.TIMER:
-                yield from (self._write(APIC_LVTT, vector), self._write(APIC_TDCR, DIVIDE_BY_1))
+                yield from (self._write(Reg.LVTT, vector), self._write(Reg.TDCR, DIVIDE_BY_1))
             sent = bits if kind is DeliveryKind.TIMER else bits | vector
             one = self._write(offset, sent)
             yield Command(one.kind, one.address, one.value, repeat=1, wait_for=vector)
-        yield self._write(APIC_LVTT, MASKED)
+        yield self._write(Reg.LVTT, MASKED)
 
 
 DELIVERIES: dict[DeliveryKind, tuple[int, int, int]] = {
-    DeliveryKind.SELF_IPI_MSR: (APIC_SELF_IPI, 0, 0xE1),
-    DeliveryKind.ICR_SELF: (APIC_ICR, DEST_SELF, 0xE2),
-    DeliveryKind.ICR_ALL: (APIC_ICR, DEST_ALL | ASSERT, 0xE3),
-    DeliveryKind.TIMER: (APIC_TMICT, TIMER_COUNT, 0xE4),
+    DeliveryKind.SELF_IPI_MSR: (Reg.SELF_IPI, 0, 0xE1),
+    DeliveryKind.ICR_SELF: (Reg.ICR, DEST_SELF, 0xE2),
+    DeliveryKind.ICR_ALL: (Reg.ICR, DEST_ALLINC | INT_ASSERT, 0xE3),
+    DeliveryKind.TIMER: (Reg.TMICT, TIMER_COUNT, 0xE4),
 }
 """The register that is written, what is written there, and the vector that shall come."""
 
@@ -226,11 +230,11 @@ def _store(base: int, offset: int, value: int) -> Command:
 
 
 def _rdmsr(offset: int) -> Command:
-    return Command(Kind.RDMSR, X2APIC_FIRST + (offset >> 4))
+    return Command(Kind.RDMSR, msr_of(offset))
 
 
 def _wrmsr(offset: int, value: int) -> Command:
-    return Command(Kind.WRMSR, X2APIC_FIRST + (offset >> 4), value)
+    return Command(Kind.WRMSR, msr_of(offset), value)
 
 
 def _op(command: Command) -> Op:
@@ -239,7 +243,7 @@ def _op(command: Command) -> Op:
 
 def _offset(command: Command) -> int:
     if command.kind in (Kind.RDMSR, Kind.WRMSR):
-        return (command.address - X2APIC_FIRST) << 4
+        return (command.address - MSR_X2APIC_FIRST) * SLOT_SIZE
     return command.address & OFFSET_IN_PAGE
 
 

@@ -20,7 +20,7 @@ from xenapic.apic.access import (
 )
 from xenapic.apic.controls import Controls, violations
 from xenapic.apic.features import Technology
-from xenapic.apic.registers import msr_of, register
+from xenapic.apic.registers import SELF_IPI, Reg, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import HvmLeaf, VcpuApic, cpuid_leaf, domain_choice
 from xenapic.model.emulation import apic_base_faults, guest_faults
@@ -33,8 +33,6 @@ __all__ = ["guest_checks", "of_domain"]
 STAYS_BELOW, LEAVES_ABOVE = 100, 300
 """Ticks per access. Emulated processors: at most 12 when it stays, at least 700 when it leaves. Between
 the two nothing is concluded."""
-VERSION = 0x030
-"""Offset of the version register: it tells whether an APIC is behind an address."""
 FAULT = {True: "#GP(0)", False: "no fault"}
 X2APIC_BIT = 1 << 21
 """CPUID leaf 1 ECX."""
@@ -121,7 +119,7 @@ def _access(entry: Mapping[str, Any], guest: _Guest) -> Iterator[Check]:
     where = f"{guest.where}, {operation.value} {offset:03x} ({register(offset).name})"
     faults = guest_faults(outcome, guest.state, offset, operation, value)
     yield from _became(entry, outcome, faults, where, guest)
-    if offset == VERSION and operation is Operation.READ:
+    if offset == Reg.LVR and operation is Operation.READ:
         yield _behind(entry, outcome, f"{where}, value", answers=guest.state is not ApicState.DISABLED)
 
 
@@ -265,14 +263,12 @@ def _exits(found: Mapping[str, Any], guest: _Guest) -> Iterator[Check]:
 
 # -- interrupts, and moving the APIC -----------------------------------------------------------------
 
-ICR_SELF = 0x400F1
-
 
 def _deliveries(guest: _Guest) -> Iterator[Check]:
     """Interrupts that the guest sent itself, or its timer: each comes once where there is an APIC."""
     vcpu = guest.vcpu
     sent = access(
-        vcpu.controls, vcpu.state, vcpu.bitmap, 0x300, Operation.WRITE, value=ICR_SELF, backing=vcpu.backing
+        vcpu.controls, vcpu.state, vcpu.bitmap, Reg.ICR, Operation.WRITE, value=SELF_IPI, backing=vcpu.backing
     )
     predicted = 0 if sent.kind is Kind.MEMORY else 1
     for one in guest.entry.get("deliveries", ()):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xenapic.apic.access import Backing, Kind, Operation, access
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
+from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import VcpuApic, msr_bitmap, vcpu_apic_svm
 from xenapic.model.host import Host
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from xenapic.live.xen import Xen
 
 __all__ = ["Inspection", "Kept", "Promise", "VcpuInspection", "inspect", "judge"]
-
-VERSION_REGISTER = 0x030
 
 
 class Kept(Enum):
@@ -90,9 +89,7 @@ class VcpuInspection:
         if self.found.state is not ApicState.XAPIC or self.situation is None:
             return False
         one = self.situation
-        found = access(
-            one.controls, one.state, one.bitmap, VERSION_REGISTER, Operation.READ, backing=one.backing
-        )
+        found = access(one.controls, one.state, one.bitmap, Reg.LVR, Operation.READ, backing=one.backing)
         return found.kind is Kind.MEMORY
 
     def accesses(self) -> Iterator[AccessRow]:

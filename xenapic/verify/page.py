@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from xenapic.apic.registers import register
+from xenapic.apic.registers import FIRST_RESERVED, SLOT_SIZE, register
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.guest import of_domain
 from xenapic.verify.reports import columns, summary
 
 __all__ = ["anchor", "html_page"]
+
+ROW = 16 * SLOT_SIZE
+"""Bytes of the page that one row of the map shows."""
 
 STYLE = """
 :root { color-scheme: light dark;
@@ -121,10 +124,10 @@ def _map(body: Element, guest: Mapping[str, Any], wrong: set[str]) -> None:
     for column in range(16):
         _add(line, "th", f"{column:x}0")
     for operation in ("read", "write"):
-        for first in range(0, 0x400, 0x100):
+        for first in range(0, FIRST_RESERVED, ROW):
             line = SubElement(made, "tr")
             _add(line, "th", f"{operation} {first:03x}")
-            for offset in range(first, first + 0x100, 0x10):
+            for offset in range(first, first + ROW, SLOT_SIZE):
                 _cell(line, guest, cells.get((offset, operation)), f"{operation} {offset:03x}", wrong)
 
 

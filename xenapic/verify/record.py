@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
-from xenapic.model.config import HVM_EMULATION, CreateRequest
+from xenapic.model.config import CreateRequest
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
+from xenapic.model.guest import HVM_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.rules import Situation, check_request
 from xenapic.parse.bootlog import parse
@@ -179,10 +180,7 @@ class _Job:
                     yield {
                         "misc_flags": misc_flags,
                         "apic_mode": state.value,
-                        "pin_based": f"{words.pin_based:08x}",
-                        "cpu_based": f"{words.cpu_based:08x}",
-                        "secondary": f"{words.secondary:08x}",
-                        "tertiary": f"{words.tertiary:016x}",
+                        **{CONTROL_FIELDS[key].recorded: text for key, text in words.texts().items()},
                     }
 
     def _policy(self, misc_flags: int) -> Policy | None:

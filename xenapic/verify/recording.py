@@ -16,7 +16,7 @@ from typing import Any
 
 from xenapic.apic.access import SvmControls
 from xenapic.apic.controls import CONTROLS, MASKS
-from xenapic.apic.features import Technology
+from xenapic.apic.features import CONTROL_FIELDS, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import RecordingInvalid, errno_name
 from xenapic.model.config import CreateRequest
@@ -132,25 +132,20 @@ def _answer(number: int) -> str:
     return errno_name(number) if number else "created"
 
 
-WORDS = {"pin_based": "pin_based", "cpu_based": "primary", "secondary": "secondary", "tertiary": "tertiary"}
-"""Names of the words in a recording and in `Controls`."""
-
-
 def _vmcs(entry: Mapping[str, Any], subject: Subject) -> Iterator[Check]:
     state = ApicState(entry["apic_mode"])
     predicted = subject.vcpu(entry.get("misc_flags", 0), state).controls
     at = of_domain(entry)
-    for word, field in WORDS.items():
+    for key, field in CONTROL_FIELDS.items():
+        word = field.recorded
         if entry.get(word) is None:
             continue
         found = int(entry[word], 16)
         if isinstance(predicted, SvmControls):
             yield compare("VMCS", f"{at}, {word}", "no VMCS: the processor is AMD's", entry[word])
             continue
-        bits = MASKS[field]
-        yield compare(
-            "VMCS", f"{at}, {word}", _bits(field, getattr(predicted, field)), _bits(field, found & bits)
-        )
+        bits = MASKS[key]
+        yield compare("VMCS", f"{at}, {word}", _bits(key, getattr(predicted, key)), _bits(key, found & bits))
         if found & ~bits:
             yield beside("VMCS", f"{at}, {word}", f"{found & ~bits:#x}", "bits not of the APIC")
 

@@ -1,0 +1,97 @@
+"""Write the reference tables: create rules, features, libraries, fields, errors and the lab's machines."""
+
+from __future__ import annotations
+
+import xenapic.lab.errors  # noqa: F401  (its errors are subclasses of XenApicError)
+from xenapic.abi.generations import RELEASES, soname
+from xenapic.apic.features import FEATURES
+from xenapic.errors import XenApicError, errno_name
+from xenapic.glossary.build import span
+from xenapic.lab.machines import MACHINES
+from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
+from xenapic.model.rules import RULES
+from xenapic_docs.markdown import table
+
+
+def create_rules() -> str:
+    """Return every rule by which Xen refuses a domain, in Xen's order."""
+    return table(
+        ("code", "field", "Xen says", "releases", "late", "rule", "remedy", "where in Xen"),
+        [
+            (
+                f"`{rule.code}`",
+                f"`{rule.field}`",
+                errno_name(rule.errno) if rule.errno else "(ours)",
+                span(rule),
+                "**late**" if rule.late else "",
+                rule.rule,
+                rule.remedy,
+                rule.source,
+            )
+            for rule in RULES
+        ],
+    )
+
+
+def features() -> str:
+    """Return the features that a host report has."""
+    return table(
+        ("key", "name", "extension", "field", "bit", "reported by the processor in"),
+        [
+            (f"`{row.key}`", row.name, row.technology.value, row.field, row.bit, row.capability)
+            for row in FEATURES
+        ],
+    )
+
+
+def libraries() -> str:
+    """Return which libxenctrl belongs to which release."""
+    return table(
+        ("Xen", "library", "declarations"),
+        [(row, f"`{soname(row)}`", f"`{row.generation}`") for row in RELEASES],
+    )
+
+
+def fields() -> str:
+    """Return the fields of createdomain that came after 4.15."""
+    return table(
+        ("field", "first release"),
+        [(f"`{field}`", "{}.{}".format(*since)) for field, since in FIELD_SINCE.items()],
+    )
+
+
+def choice_per_domain() -> str:
+    """Return which release lets a domain choose."""
+    return table(
+        ("release", "choice per domain", "known bits of misc_flags"),
+        [(row.name, "yes" if row.per_domain_apic else "no", hex(row.misc_flags)) for row in XEN_RELEASES],
+    )
+
+
+def errors_table() -> str:
+    """Return every exception with its code."""
+    return table(
+        ("code", "exception", "meaning"),
+        [
+            (f"`{kind.code}`", f"`{kind.__name__}`", (kind.__doc__ or "").splitlines()[0])
+            for kind in error_classes()
+        ],
+    )
+
+
+def error_classes() -> list[type[XenApicError]]:
+    """Return every error class, parents first."""
+    classes, waiting = [], [XenApicError]
+    while waiting:
+        kind = waiting.pop(0)
+        classes.append(kind)
+        waiting += kind.__subclasses__()
+    return classes
+
+
+def machines() -> str:
+    """Return the lab's machines."""
+    return table(
+        ("machine", "emulator", "vendor", "offers Xen", "notes"),
+        [(f"`{m.name}`", m.emulator, m.vendor, ", ".join(m.offers), m.notes) for m in MACHINES.values()],
+    )

@@ -1,0 +1,98 @@
+"""Write the glossary, the defects and the processors."""
+
+from __future__ import annotations
+
+from xenapic.apic.features import feature
+from xenapic.apic.processors import PROCESSORS
+from xenapic.glossary import Topic, TopicKind, topics
+from xenapic.model.defects import DEFECTS, Defect
+from xenapic.model.releases import XEN_RELEASES
+from xenapic_docs.markdown import DIFFERING, link, sentence, slug, table, topic_label
+
+
+def glossary() -> str:
+    """Return every topic, by kind."""
+    parts = []
+    for kind in TopicKind:
+        found = [topic for topic in topics().values() if topic.kind is kind]
+        plural = PLURAL.get(kind, f"{kind.value}s")
+        parts.append(f"## {sentence(plural)}\n")
+        parts += [_entry(topic) for topic in found]
+    return "\n".join(parts)
+
+
+PLURAL = {TopicKind.SETTING: "settings of xl.cfg", TopicKind.ERRNO: "errnos"}
+
+
+def _entry(topic: Topic) -> str:
+    name = f"`{topic.name}`" if topic.title == topic.name else f"`{topic.name}` – {topic.title}"
+    lines = [f"({topic_label(topic)})=\n**{name}**\n", f"{topic.text}\n"]
+    if topic.effect:
+        lines.append("\n".join(f"{line}  " for line in topic.effect.splitlines()) + "\n")
+    for label, text in (("SDM", topic.sdm), ("Xen", topic.xen)):
+        if text:
+            lines.append(f"*{label}:* {text.removeprefix(label).lstrip()}\n")
+    if topic.see:
+        lines.append(f"*See:* {', '.join(link(name) for name in topic.see)}\n")
+    return "\n".join(lines)
+
+
+def defects_table() -> str:
+    """Return which release has which defect."""
+    return table(
+        ("defect", *(r.name for r in XEN_RELEASES), "known by"),
+        [
+            (
+                f"[{row.title}](#{slug('defect', row.code)})",
+                *("**x**" if r.name in row.releases else "" for r in XEN_RELEASES),
+                row.evidence,
+            )
+            for row in DEFECTS
+        ],
+    )
+
+
+def defect_sections() -> str:
+    """Return each defect in full."""
+    return "\n".join(_defect_section(row) for row in DEFECTS)
+
+
+def _defect_section(row: Defect) -> str:
+    where = ", ".join(row.releases) or "no release since 4.15"
+    lines = [
+        f"({slug('defect', row.code)})=\n## {row.title}\n",
+        f"Code {link(row.code)}. In the .0 of: {where}. {row.points}\n",
+        f"{row.effect}\n",
+        f"*It takes:* {row.condition}\n",
+        f"*Avoid it:* {row.avoid}\n",
+        f"*Since* {row.since}; *until* {row.until or 'now'}. *Known by:* {row.evidence}.\n",
+        f"*Sources:* {'; '.join([*row.sources, *row.commits])}\n",
+    ]
+    return "\n".join(lines)
+
+
+def processors_table() -> str:
+    """Return every processor and what it offers."""
+    shown = (*DIFFERING, "ipi_virtualization", "avic", "x2avic")
+    keys = [key for key in shown if not key.startswith("cr8_")]
+    return table(
+        (
+            "name",
+            "processor",
+            *(feature(key).short for key in keys),
+            "is",
+            "source",
+            "notes",
+        ),
+        [
+            (
+                f"`{row.name}`",
+                row.title,
+                *("yes" if key in row.offers else "?" if key in row.unknown else "–" for key in keys),
+                f"{row.emulated_by}'s model" if row.emulated_by else "real",
+                row.source,
+                row.notes,
+            )
+            for row in PROCESSORS.values()
+        ],
+    )
