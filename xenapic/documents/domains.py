@@ -64,7 +64,7 @@ class DomainEntry:
         reason = info.shutdown_reason
         return cls(
             domid=info.domid,
-            type=info.type,
+            type=info.guest_type.name,
             flags=tuple(names(info.flags)),
             shutdown_reason=reason.name if isinstance(reason, Enum) else reason,
             memory_kib=info.memory_kib,

@@ -67,7 +67,7 @@ class WordsEntry:
     def of(cls, words: ControlWords) -> WordsEntry:
         """Return the entry of a vCPU's words."""
         return cls(
-            words.pin_based, words.cpu_based, words.secondary, words.tertiary, tuple(words.controls.keys)
+            words.pin_based, words.primary, words.secondary, words.tertiary, tuple(words.controls.keys)
         )
 
     def value(self) -> ControlWords:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from xenapic.apic.state import ApicState
 from xenapic.documents.accesses import AccessEntry
@@ -60,8 +60,7 @@ class InspectionReport:
     SCHEMA: ClassVar[str] = "xenapic/inspect/1"
 
     domid: int
-    type: str
-    """Kind of guest: PVH or HVM."""
+    type: Literal["PV", "PVH", "HVM"]
     misc_flags: MISC
     ok: bool
     """Whether everything is as the model predicts and the policy asked, and no APIC is plain memory."""
@@ -74,7 +73,7 @@ class InspectionReport:
         """Return the report of an inspection."""
         return cls(
             domid=inspection.info.domid,
-            type=inspection.info.type,
+            type=inspection.info.guest_type.name,
             misc_flags=inspection.info.misc_flags,
             ok=inspection.ok,
             policy=inspection.policy is not None,

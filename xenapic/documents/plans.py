@@ -16,12 +16,13 @@ from xenapic.documents.host_report import FactEntry, HostReport
 from xenapic.errors import DocumentInvalid, PolicyInvalid
 from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.flags import MISC
+from xenapic.model.guest import GuestType
 from xenapic.model.host import Answer
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Code, Plan, Reason, Refusal, Warning
 from xenapic.policy.pool import PoolPlan
 from xenapic.policy.remedies import Remedy, RemedyKind
-from xenapic.policy.terms import Aspect, GuestType, Policy, Want
+from xenapic.policy.terms import Aspect, Policy, Want
 
 __all__ = [
     "HostPlan",
