@@ -33,6 +33,8 @@ from xenapic.live.xen import Console as Console
 from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
+from xenapic.model.facts import Answer as Answer
+from xenapic.model.facts import Fact as Fact
 from xenapic.model.flags import ALTP2M as ALTP2M
 from xenapic.model.flags import CDF as CDF
 from xenapic.model.flags import DOMINF as DOMINF
@@ -43,8 +45,6 @@ from xenapic.model.flags import PHYSCAP as PHYSCAP
 from xenapic.model.flags import PHYSCAP_X86 as PHYSCAP_X86
 from xenapic.model.flags import Shutdown as Shutdown
 from xenapic.model.guest import GuestType as GuestType
-from xenapic.model.host import Answer as Answer
-from xenapic.model.host import Fact as Fact
 from xenapic.model.host import Host as Host
 from xenapic.model.info import DomainInfo as DomainInfo
 from xenapic.model.info import PhysInfo as PhysInfo

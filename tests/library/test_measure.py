@@ -26,8 +26,8 @@ from xenapic.live.domain import hvm_records
 from xenapic.live.vmcs import Patience
 from xenapic.live.xen import Xen
 from xenapic.model.config import LAST_DOMID
+from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, DOMINF
-from xenapic.model.host import Answer
 
 pytestmark = pytest.mark.library
 
@@ -391,7 +391,7 @@ def test_an_apic_base_that_xen_does_not_keep(
     [
         (0x30B, (0, 0, 0, 1 << 2), "SVM"),
         (0x302, (0, 1 << 5, 0, 0), "no HVM-type guest"),
-        (0x30B, (0, 0, 0, 0), "no HVM-type guest"),
+        (0x30B, (0, 0, 0, 0), "neither VMX nor SVM"),
         (0x303, (0, 1 << 5, 0, 0), "neither hap nor shadow"),
     ],
 )

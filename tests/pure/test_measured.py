@@ -5,7 +5,7 @@ import pytest
 from tests.hosts import host
 from xenapic.apic.controls import CONTROLS, Controls, ControlWords
 from xenapic.apic.state import ApicState
-from xenapic.model.host import Answer
+from xenapic.model.facts import Answer
 from xenapic.model.measured import Measurement, VcpuControls
 
 FULL = {

@@ -16,9 +16,10 @@ from xenapic.apic.processors import PROCESSORS, Processor
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
 from xenapic.model.acceleration import vcpu_apic
+from xenapic.model.facts import Answer, Fact, no, unknown, yes
 from xenapic.model.flags import MISC, PHYSCAP
 from xenapic.model.guest import GuestType
-from xenapic.model.host import Answer, Fact, Host, no, unknown, yes
+from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, xen_release
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import INTEL_LOG, host
-from xenapic.model.host import Answer
+from xenapic.model.facts import Answer
 from xenapic.parse.bootlog import parse
 from xenapic.parse.ring import Origin, ring_lines
 

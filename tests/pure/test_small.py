@@ -13,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xenapic
+from tests.hosts import VMX, host, physinfo
 from xenapic.abi.elf import elf_soname
 from xenapic.live.domain import HvmRecord, hvm_records
 from xenapic.live.owners import OwnerState, owner_state, this_process
-from xenapic.model.flags import CDF, names
+from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.model.gnttab import grant_limits
+from xenapic.model.guest import GuestType
 from xenapic.model.owner import MAX_PID, Owner
 from xenapic.parse.commandline import CommandLine
+from xenapic.policy.plan import Refusal, plan
+from xenapic.policy.terms import Policy
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -117,3 +121,21 @@ def test_star_import_keeps_pythons_open() -> None:
     names: dict[str, object] = {}
     exec("from xenapic import *", names)
     assert "open" not in names and "Policy" in names
+
+
+@pytest.mark.parametrize(
+    ("lacking", "hw_cap", "reason"),
+    [
+        (PHYSCAP.hvm, VMX, "no HVM-type guest"),
+        (PHYSCAP(0), (0,) * 8, "neither VMX nor SVM"),
+        (PHYSCAP.hap, VMX, "neither hap nor shadow paging"),
+    ],
+)
+def test_one_reason_why_no_guest_can_run(lacking: PHYSCAP, hw_cap: tuple[int, ...], reason: str) -> None:
+    usual = physinfo().capabilities
+    there = host(capabilities=usual & ~lacking, hw_cap=hw_cap)
+    assert reason in str(there.physinfo.no_guest) and physinfo().no_guest is None
+    assert not there.features["tpr_shadow"] and reason in there.features["tpr_shadow"].source
+    refused = plan(Policy(), there)
+    assert isinstance(refused, Refusal) and reason in str(refused.reasons[0])
+    assert plan(Policy(), there, GuestType.PV)

@@ -20,8 +20,9 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import CONTROL_FIELDS
 from xenapic.errors import Problem
 from xenapic.live.owners import owner_state
+from xenapic.model.facts import Fact
 from xenapic.model.flags import names
-from xenapic.model.host import Fact, Host
+from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 

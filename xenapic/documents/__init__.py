@@ -35,7 +35,6 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "spec-check": ("documents.verifications:SpecCheck",),
     "inspect": ("documents.inspections:InspectionReport",),
     "verify": ("documents.verifications:Verification",),
-    "recording": ("verify.recording:Recording",),
     "lab-verify": ("documents.verifications:LabVerification",),
     "list": ("documents.domains:DomainList",),
     "create": ("documents.domains:CreateReport",),
@@ -100,7 +99,7 @@ def _name(data: object) -> str:
         if schema == f"xenapic/{name}/{VERSION}":
             return name
     if schema is None:
-        raise DocumentInvalid("missing", "schema")
+        raise DocumentInvalid("the key is missing", "schema")
     raise DocumentInvalid(f"unknown schema {schema!r}; this version reads {', '.join(DOCUMENTS)}", "schema")
 
 

@@ -14,8 +14,9 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.documents.xen_info import VersionEntry
+from xenapic.model.facts import Answer, Fact
 from xenapic.model.gnttab import GrantLimits
-from xenapic.model.host import Answer, Fact, Host
+from xenapic.model.host import Host
 from xenapic.model.info import PhysInfo
 from xenapic.model.measured import Measurement
 

@@ -15,9 +15,9 @@ from xenapic.documents.accesses import AccessEntry
 from xenapic.documents.host_report import FactEntry, HostReport
 from xenapic.errors import DocumentInvalid, PolicyInvalid
 from xenapic.model.acceleration import HvmLeaf
+from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest import GuestType
-from xenapic.model.host import Answer
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Code, Plan, Reason, Refusal, Warning
 from xenapic.policy.pool import PoolPlan

@@ -26,8 +26,8 @@ from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid, DomainNotFound, TraceBusy, TraceUse
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.records import BOOT_MASK, NEEDED_MASK, PROBE_MASK, TraceParser, is_ours
+from xenapic.model.facts import Answer
 from xenapic.model.flags import DOMINF
-from xenapic.model.host import Answer
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle

@@ -32,9 +32,11 @@ from xenapic.glossary import prose
 from xenapic.glossary.topic import Topic, TopicKind, attribute_docs
 from xenapic.model.acceleration import domain_choice, host_controls, vcpu_apic
 from xenapic.model.defects import DEFECTS, Defect, defects_of
+from xenapic.model.evidence import BY_APICV
+from xenapic.model.facts import unknown
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest import GuestType
-from xenapic.model.host import BY_APICV, Host, unknown
+from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import DEVELOPMENT, FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
 from xenapic.model.rules import FIRST, NEVER, RULES, Rule

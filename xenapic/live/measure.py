@@ -64,16 +64,10 @@ def throw_away_config(host: Host) -> DomainConfig:
 
 def why_not_measurable(host: Host) -> str:
     """Return why nothing can be measured on this host; empty when it can."""
-    capabilities = host.physinfo.capabilities
-    if PHYSCAP.hvm not in capabilities or host.technology is None:
-        return "Xen runs no HVM-type guest on this host (physinfo)"
-    if host.technology is Technology.SVM:
-        return NO_VMCS
-    if not capabilities & (PHYSCAP.hap | PHYSCAP.shadow):
-        return (
-            "Xen has neither hap nor shadow paging for HVM-type guests on this host (physinfo.capabilities)"
-        )
-    return ""
+    no_guest = host.physinfo.no_guest
+    if no_guest:
+        return str(no_guest)
+    return NO_VMCS if host.technology is Technology.SVM else ""
 
 
 def _create_last(handle: Handle, config: DomainConfig, create: Callable[[DomainConfig], Domain]) -> Domain:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from xenapic.apic.features import Technology
 from xenapic.errors import MeasureFailed
 from xenapic.live.ask import ask_physinfo, to_domain_info
-from xenapic.model.host import technology_of
 from xenapic.model.measured import VcpuControls
 from xenapic.parse.vmcsdump import Problem, Reading, Tag, VcpuDump, read_dump
 
@@ -151,7 +150,7 @@ def read_controls(handle: Handle, domid: int, patience: Patience | None = None) 
     info = to_domain_info(handle.domain_info(domid))
     if not info.is_hvm:
         raise MeasureFailed(f"domain {domid} is PV: it runs without VMX controls and has no local APIC")
-    if technology_of(ask_physinfo(handle)) is Technology.SVM:
+    if ask_physinfo(handle).technology is Technology.SVM:
         bases = _apic_bases(handle, domid, info.max_vcpu_id)
         return tuple(VcpuControls(vcpu, base, None, NO_VMCS) for vcpu, base in bases.items())
     if info.max_vcpu_id < 0:

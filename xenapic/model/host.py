@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
-from errno import EINVAL, ENODEV
 
-from xenapic.apic.controls import CONTROLS, ControlWords, effective
-from xenapic.apic.features import CONTROL_FIELDS, FEATURES, PRIMARY, Feature, Technology
-from xenapic.apic.state import ApicState
-from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
+from xenapic.apic.features import FEATURES, Technology
+from xenapic.model import evidence as rules
+from xenapic.model.facts import Fact
+from xenapic.model.flags import PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
+from xenapic.model.releases import XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["Answer", "Fact", "Host", "describe", "technology_of"]
-
-
-class Answer(Enum):
-    """Yes, no, or not known: a capability is never guessed."""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """An answer and where it is from."""
-
-    answer: Answer
-    source: str
-    """Where the answer is from; for an unknown one, why it is not known."""
-    how: str = ""
-    """How to find out, when unknown."""
-
-    @property
-    def known(self) -> bool:
-        """Whether the answer is yes or no."""
-        return self.answer is not Answer.UNKNOWN
-
-    def __bool__(self) -> bool:
-        return self.answer is Answer.YES
-
-
-def yes(source: str) -> Fact:
-    """Return the fact that it is so."""
-    return Fact(Answer.YES, source)
-
-
-def no(source: str) -> Fact:
-    """Return the fact that it is not so."""
-    return Fact(Answer.NO, source)
-
-
-def unknown(source: str, how: str) -> Fact:
-    """Return that it is not known whether it is so."""
-    return Fact(Answer.UNKNOWN, source, how)
+__all__ = ["Host", "describe"]
 
 
 @dataclass(frozen=True)
@@ -97,25 +53,6 @@ class Host:
         return xen_release(self.version.release, per_domain=bool(self.interface))
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    version: Version
-    physinfo: PhysInfo
-    log: BootLog
-    options: CommandLine
-    technology: Technology | None
-    measured: Measurement | None
-
-
-LOG = "Xen's boot log"
-ARCH_CAPS = "physinfo.arch_capabilities"
-MEASURE = "measure it on a throw-away domain: Xen.measure(), xenapic host --measure"
-NOT_WHOLE = (
-    "Xen's log no longer holds its start (it wrapped or was cleared), so a guest may have written any of it"
-)
-REBOOT_FOR_LOG = "read Xen's log soon after boot (raise conring_size= if it wraps before)"
-
-
 def describe(
     version: Version,
     physinfo: PhysInfo,
@@ -128,277 +65,22 @@ def describe(
     ``probe`` is the errno of the safe probe (`xenapic.live.ask.probe_interface`), None when it was not made;
     ``measured`` what `xenapic.live.measure.measure` found.
     """
-    technology = technology_of(physinfo)
+    technology = physinfo.technology
     options = CommandLine(version.commandline)
-    evidence = _Evidence(version, physinfo, log, options, technology, measured)
-    interface = _interface(version, physinfo, probe)
+    evidence = rules.Evidence(version, physinfo, log, options, technology, measured)
+    interface = rules.interface(version, physinfo, probe)
     return Host(
         version=version,
         physinfo=physinfo,
         technology=technology,
-        features={row.key: _feature(row, evidence) for row in FEATURES},
+        features={row.key: rules.feature(row, evidence) for row in FEATURES},
         interface=interface,
-        assisted_xapic=_offered(PHYSCAP_X86.ASSISTED_XAPIC, interface, physinfo),
-        assisted_x2apic=_offered(PHYSCAP_X86.ASSISTED_X2APIC, interface, physinfo),
-        tboot=_tboot(log),
-        flask=_flask(log),
-        nested_virt=_nested_virt(evidence),
-        altp2m=_altp2m(evidence),
+        assisted_xapic=rules.offered(PHYSCAP_X86.ASSISTED_XAPIC, interface, physinfo),
+        assisted_x2apic=rules.offered(PHYSCAP_X86.ASSISTED_X2APIC, interface, physinfo),
+        tboot=rules.tboot(log),
+        flask=rules.flask(log),
+        nested_virt=rules.nested_virt(evidence),
+        altp2m=rules.altp2m(evidence),
         grant_limits=grant_limits(options),
         measured=measured,
     )
-
-
-# -- which extension ------------------------------------------------------------------------------
-
-HW_CAP = {Technology.VMX: (1, 5), Technology.SVM: (3, 2)}
-"""Word and bit in ``physinfo.hw_cap``: CPUID 1 ECX[5] and 80000001 ECX[2]
-(``xen/include/public/arch-x86/cpufeatureset.h``, words 1 and 3)."""
-
-
-def technology_of(physinfo: PhysInfo) -> Technology | None:
-    """Return which extension the processor offers Xen; None for neither."""
-    for technology, (word, bit) in HW_CAP.items():
-        if physinfo.hw_cap[word] >> bit & 1:
-            return technology
-    return None
-
-
-# -- APIC features ----------------------------------------------------------------------------------
-
-IN_LOG = {
-    "virtualize_apic_accesses": "APIC MMIO access virtualisation",
-    "tpr_shadow": "APIC TPR shadow",
-    "apic_register_virtualization": "APIC Register Virtualization",
-    "virtual_interrupt_delivery": "Virtual Interrupt Delivery",
-    "posted_interrupts": "Posted Interrupt Processing",
-    "msr_bitmaps": "MSR direct-access bitmap",
-}
-"""How ``vmx_display_features`` (``xen/arch/x86/hvm/vmx/vmcs.c``) words a feature; 4.15 to 4.22 alike."""
-
-BY_APICV = (
-    "apic_register_virtualization",
-    "virtual_interrupt_delivery",
-    "virtualize_x2apic_mode",
-    "posted_interrupts",
-)
-"""What ``apicv=0`` switches off (``vmx_init_vmcs_config``); posted interrupts need interrupt delivery."""
-
-NEEDS_TPR_SHADOW = BY_APICV
-"""What Xen takes only together with the TPR shadow."""
-
-FIXED = {
-    "external_interrupt_exiting": yes("every Xen requires it of VMX (vmx_init_vmcs_config)"),
-    "ipi_virtualization": no("no Xen up to 4.22 uses it (vmx_init_vmcs_config)"),
-    "avic": no("no Xen up to 4.22 uses it"),
-    "x2avic": no("no Xen up to 4.22 uses it"),
-}
-
-
-def _feature(row: Feature, evidence: _Evidence) -> Fact:
-    """Return the first rule's answer; the rules stand in the order of their weight."""
-    rules: tuple[Callable[[str, _Evidence], Fact | None], ...] = (
-        _measured,
-        _no_hvm,
-        _other_technology,
-        _fixed,
-        _arch_capabilities,
-        _apicv_off,
-        _logged,
-        _follows,
-    )
-    if row.technology is not evidence.technology and evidence.technology is not None:
-        return no(
-            f"the processor has {evidence.technology.value}, not {row.technology.value} (physinfo.hw_cap)"
-        )
-    for rule in rules:
-        fact = rule(row.key, evidence)
-        if fact is not None:
-            return fact
-    return _not_known(row.key, evidence)
-
-
-MODES = {
-    ApicState.XAPIC: "in xAPIC mode",
-    ApicState.X2APIC: "in x2APIC mode",
-    ApicState.RELOCATED: "in xAPIC mode at another base",
-    ApicState.DISABLED: "with its APIC disabled",
-}
-"""How to say a state, in the order in which a control is looked for."""
-
-
-def _measured(key: str, evidence: _Evidence) -> Fact | None:
-    """The truth: what the processor is told for a guest. Xen uses a control if any state has it."""
-    states = evidence.measured.states if evidence.measured else {}
-    if key not in CONTROLS or not states:
-        return None
-    for state in MODES:
-        if state in states and effective(states[state].controls).has(key):
-            return yes(_from_vmcs(key, state, states[state]))
-    state = ApicState.X2APIC if key == "virtualize_x2apic_mode" else ApicState.XAPIC
-    return no(_from_vmcs(key, state, states[state]))
-
-
-def _from_vmcs(key: str, state: ApicState, words: ControlWords) -> str:
-    field = CONTROL_FIELDS[CONTROLS[key][0]]
-    if field.activated_by and not words.controls.has(field.activated_by):
-        field = PRIMARY
-    word = f"{field.printed}={words.texts()[field.key]}"
-    return f"measured: {word} in the VMCS of a throw-away domain {MODES[state]}"
-
-
-def _no_hvm(_key: str, evidence: _Evidence) -> Fact | None:
-    if PHYSCAP.hvm in evidence.physinfo.capabilities:
-        return None
-    return no("Xen runs no HVM-type guest on this host (physinfo.capabilities)")
-
-
-def _other_technology(_key: str, evidence: _Evidence) -> Fact | None:
-    if evidence.technology is not None:
-        return None
-    return no("the processor offers neither VMX nor SVM (physinfo.hw_cap)")
-
-
-def _fixed(key: str, _evidence: _Evidence) -> Fact | None:
-    return FIXED.get(key)
-
-
-def _arch_capabilities(key: str, evidence: _Evidence) -> Fact | None:
-    """4.17-rc reports two bits; no other release sets any, so 0 says nothing."""
-    word = evidence.physinfo.arch_capabilities
-    if not word:
-        return None
-    if key == "virtualize_apic_accesses":
-        return (yes if PHYSCAP_X86.ASSISTED_XAPIC in word else no)(ARCH_CAPS)
-    if key == "virtualize_x2apic_mode":
-        return (yes if PHYSCAP_X86.ASSISTED_X2APIC in word else no)(ARCH_CAPS)
-    return None
-
-
-def _apicv_off(key: str, evidence: _Evidence) -> Fact | None:
-    if key in BY_APICV and evidence.options.boolean("apicv") is False and not evidence.options.cut:
-        return no("option apicv= on Xen's command line switches it off")
-    return None
-
-
-def _logged(key: str, evidence: _Evidence) -> Fact | None:
-    line = IN_LOG.get(key)
-    if line is None or evidence.log.technology is not Technology.VMX:
-        return None
-    if line in evidence.log.features:
-        return yes(f"{LOG}: '{line}'")
-    return no(f"{LOG}: its feature list lacks '{line}'")
-
-
-def _follows(key: str, evidence: _Evidence) -> Fact | None:
-    """What Xen's own rules make of the facts above."""
-    shadow = _logged("tpr_shadow", evidence)
-    if shadow is None:
-        return None
-    if key in ("cr8_load_exiting", "cr8_store_exiting"):
-        rule = "Xen drops CR8 exits when, and only when, it uses the TPR shadow"
-        return (no if shadow else yes)(f"{rule} ({shadow.source})")
-    if key in NEEDS_TPR_SHADOW and not shadow:
-        return no(f"Xen uses it only together with the TPR shadow ({shadow.source})")
-    if key == "secondary_controls" and any(
-        _logged(other, evidence)
-        for other in (
-            "virtualize_apic_accesses",
-            "apic_register_virtualization",
-            "virtual_interrupt_delivery",
-        )
-    ):
-        return yes(f"a secondary control is in use ({LOG})")
-    return None
-
-
-def _not_known(key: str, evidence: _Evidence) -> Fact:
-    how = MEASURE
-    if evidence.measured and evidence.measured.why_not:
-        how = f"it cannot be measured on this host: {evidence.measured.why_not}"
-    if not evidence.log.trusted:
-        return unknown("dom0 can write into Xen's log (console_to_ring), so it is not believed", how)
-    if key != "virtualize_x2apic_mode" and not evidence.log.whole:
-        return unknown(NOT_WHOLE, f"{how}; {REBOOT_FOR_LOG}")
-    return unknown("Xen neither logs nor reports it", how)
-
-
-# -- the per-domain interface -------------------------------------------------------------------------
-
-
-def _interface(version: Version, physinfo: PhysInfo, probe: int | None) -> Fact:
-    """Tell whether createdomain takes the assisted flags (only 4.17.0-rc1 to rc3 did)."""
-    if version.release != DEVELOPMENT.number_text:
-        return no(f"Xen {version.release} never had it (it was in 4.17.0-rc1 to rc3 only)")
-    if physinfo.arch_capabilities:
-        return yes(f"{ARCH_CAPS} = {int(physinfo.arch_capabilities):#x}; only the interface sets it")
-    if probe == ENODEV:
-        return yes(
-            "a create with an assisted flag was answered ENODEV: the interface is there, the hardware is not"
-        )
-    if probe == EINVAL:
-        return no("a create with an assisted flag was answered EINVAL: the flag is unknown to this Xen")
-    point = version.extra.removeprefix(".").split(".")[0].split("-")[0]
-    if point.isdigit() and "-rc" not in version.extra:
-        return no(f"Xen calls itself {version}; it was taken out before 4.17.0")
-    return unknown(
-        f"{ARCH_CAPS} is 0 on {version}: no interface, or no hardware for it",
-        "ask with the safe probe: Xen.host(probe=True), xenapic host --probe",
-    )
-
-
-def _offered(bit: PHYSCAP_X86, interface: Fact, physinfo: PhysInfo) -> Fact:
-    if interface.answer is Answer.NO:
-        return no(interface.source)
-    if not interface.known:
-        return unknown(interface.source, interface.how)
-    word = physinfo.arch_capabilities or PHYSCAP_X86(0)
-    return (yes if bit in word else no)(f"{ARCH_CAPS} = {int(word):#x}")
-
-
-def _tboot(log: BootLog) -> Fact:
-    if log.says("TBOOT: found shared page"):
-        return yes(LOG)
-    return unknown(
-        "Xen does not tell whether it was built with CONFIG_TBOOT", "look into its build configuration"
-    )
-
-
-def _flask(log: BootLog) -> Fact:
-    if log.says("Flask:"):
-        return yes(LOG)
-    if log.whole:
-        return no(f"{LOG} names no Flask")
-    return unknown(NOT_WHOLE, REBOOT_FOR_LOG)
-
-
-NESTED_SVM = (
-    "Last Branch Record (LBR) Virtualisation",
-    "Next-RIP Saved on #VMEXIT",
-    "TLB flush by ASID",
-    "DecodeAssists",
-)
-"""What ``start_nested_svm`` (``xen/arch/x86/hvm/svm/nestedsvm.c``, since 4.19) asks for, as logged."""
-
-
-def _nested_virt(evidence: _Evidence) -> Fact:
-    if PHYSCAP.hap not in evidence.physinfo.capabilities:
-        return no("it needs hap, which physinfo lacks")
-    if evidence.technology is Technology.VMX:
-        return yes("VMX with hap (physinfo)")
-    if evidence.log.technology is not Technology.SVM:
-        return unknown(NOT_WHOLE, REBOOT_FOR_LOG)
-    lacking = [line for line in NESTED_SVM if line not in evidence.log.features]
-    if lacking:
-        return no(f"{LOG}: the processor lacks {', '.join(lacking)}")
-    return yes(f"{LOG}: {', '.join(NESTED_SVM)}")
-
-
-def _altp2m(evidence: _Evidence) -> Fact:
-    if evidence.technology is not Technology.VMX or PHYSCAP.hap not in evidence.physinfo.capabilities:
-        return no("it needs Intel's EPT (physinfo)")
-    if evidence.options.flag("altp2m"):
-        return yes("option altp2m on Xen's command line")
-    if evidence.options.cut:
-        return unknown("Xen tells only a part of its command line", "look at the boot loader's configuration")
-    return no("Xen's command line lacks altp2m")

@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from xenapic.apic.features import Technology
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
 from xenapic.model.guest import GuestType, guest_type
 from xenapic.model.owner import Owner
 
-__all__ = ["DomainInfo", "PhysInfo", "Version"]
+__all__ = ["HW_CAP", "NO_HVM", "DomainInfo", "NoGuest", "PhysInfo", "Version", "hw_cap_of"]
 
 PAGE_KIB = 4
+
+HW_CAP = {Technology.VMX: (1, 5), Technology.SVM: (3, 2)}
+"""Word and bit in ``physinfo.hw_cap``: CPUID 1 ECX[5] and 80000001 ECX[2]
+(``xen/include/public/arch-x86/cpufeatureset.h``, words 1 and 3)."""
+
+
+def hw_cap_of(technology: Technology | None) -> tuple[int, ...]:
+    """Return ``physinfo.hw_cap`` with the bit of an extension alone."""
+    words = [0] * 8
+    if technology is not None:
+        word, bit = HW_CAP[technology]
+        words[word] = 1 << bit
+    return tuple(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,24 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class NoGuest:
+    """Why no HVM-type guest (HVM or PVH) can run on a host."""
+
+    reason: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.source})"
+
+
+NO_HVM = NoGuest("Xen runs no HVM-type guest on this host", "physinfo.capabilities lacks hvm")
+NO_EXTENSION = NoGuest("the processor offers neither VMX nor SVM", "physinfo.hw_cap")
+NO_PAGING = NoGuest(
+    "Xen has neither hap nor shadow paging for HVM-type guests on this host", "physinfo.capabilities"
+)
+
+
+@dataclass(frozen=True, slots=True)
 class PhysInfo:
     """``struct xen_sysctl_physinfo``: memory in pages of 4 KiB, frequency in kHz."""
 
@@ -58,6 +90,23 @@ class PhysInfo:
     max_mfn: int
     hw_cap: tuple[int, ...]
     """Eight words of CPUID feature bits, as Xen sees the boot processor."""
+
+    @property
+    def technology(self) -> Technology | None:
+        """Which extension the processor offers Xen; None for neither."""
+        for technology, (word, bit) in HW_CAP.items():
+            if self.hw_cap[word] >> bit & 1:
+                return technology
+        return None
+
+    @property
+    def no_guest(self) -> NoGuest | None:
+        """Why no HVM-type guest can run on the host; None when one can."""
+        if PHYSCAP.hvm not in self.capabilities:
+            return NO_HVM
+        if self.technology is None:
+            return NO_EXTENSION
+        return None if self.capabilities & (PHYSCAP.hap | PHYSCAP.shadow) else NO_PAGING
 
     @property
     def free_kib(self) -> int:

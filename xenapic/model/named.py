@@ -9,9 +9,10 @@ from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
 from xenapic.apic.processors import Processor
 from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
+from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
-from xenapic.model.host import HW_CAP, Fact, Host, describe, no, unknown, yes
-from xenapic.model.info import PhysInfo, Version
+from xenapic.model.host import Host, describe
+from xenapic.model.info import PhysInfo, Version, hw_cap_of
 from xenapic.model.releases import XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
@@ -72,10 +73,6 @@ def version_of(release: XenRelease, options: str) -> Version:
 
 def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> PhysInfo:
     """Return a physinfo of which only the capabilities are known; memory enough for any create."""
-    words = [0] * 8
-    if technology is not None:
-        word, bit = HW_CAP[technology]
-        words[word] = 1 << bit
     return PhysInfo(
         threads_per_core=1,
         cores_per_socket=1,
@@ -91,5 +88,5 @@ def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> Phys
         scrub_pages=0,
         outstanding_pages=0,
         max_mfn=1 << 20,
-        hw_cap=tuple(words),
+        hw_cap=hw_cap_of(technology),
     )

@@ -23,9 +23,11 @@ from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
 from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE
 from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, names
 from xenapic.model.guest import HVM_EMULATION, PVH_EMULATION
-from xenapic.model.host import Answer, Host
+from xenapic.model.host import Host
+from xenapic.model.info import NO_HVM
 from xenapic.model.releases import FIELD_SINCE
 
 __all__ = [
@@ -255,7 +257,7 @@ RULES: tuple[Rule, ...] = (
         "hvm-missing",
         "flags",
         lambda r, s: _hvm(r) and not s.has(PHYSCAP.hvm),
-        "Xen runs no HVM-type domain on this host (physinfo lacks hvm)",
+        str(NO_HVM),
         "Enable VT-x or AMD-V in the firmware, or use a PV domain.",
         ARCH,
     ),

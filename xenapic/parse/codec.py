@@ -8,11 +8,12 @@ dataclass                                 object, one key for each field, in the
 ``tuple[T, ...]``                         list
 enum                                      its value
 flag word (`enum.IntFlag`)                ``{"value": 3, "names": ["hvm", "hap"]}``
-`UUID`                                    text
+`UUID`, `datetime`                        text; a time as in RFC 3339, with its offset
+``Literal["a", "b"]``                     one of these texts
 ``Annotated[int, Hex(8)]``                text of 8 hexadecimal digits
 ``str``, ``int``, ``float``, ``bool``     themselves
 ``object``                                any JSON value, as it is
-``A | B``                                 whichever fits; of several dataclasses, the first whose keys are there
+``A | B``                                 whichever fits; of several dataclasses, the one with most of the keys
 ========================================  ==================================================
 
 A class with a class variable ``SCHEMA`` is a *document*: its object begins with the key ``schema``, and the
@@ -23,13 +24,16 @@ field's default; without a default it is an error. Every error is a `DocumentInv
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import datetime
 from enum import Enum, IntFlag
 from functools import lru_cache
 from math import isfinite
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from xenapic.errors import DocumentInvalid
@@ -40,6 +44,8 @@ __all__ = ["Hex", "decode", "encode", "load"]
 T = TypeVar("T")
 Read = Callable[[Any], Any]
 Write = Callable[[Any], Any]
+NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+MISSING_KEY = "the key is missing"
 SHOWN_CHARACTERS = 40
 """Of a value that an error message quotes."""
 
@@ -92,8 +98,8 @@ class _Form:
     write: Write
     takes: tuple[type, ...] = ()
     """Python types that `write` takes; needed in a union."""
-    required: frozenset[str] | None = None
-    """Of a dataclass: the keys that must be there."""
+    keys: Mapping[str, bool] | None = None
+    """Of a dataclass: its keys, and whether each must be there."""
 
 
 @lru_cache(maxsize=None)
@@ -120,6 +126,8 @@ def _generic(kind: Any, origin: Any) -> _Form:
     if origin is Annotated:
         hexadecimal = next((extra for extra in arguments[1:] if isinstance(extra, Hex)), None)
         return _form(arguments[0]) if hexadecimal is None else _of_hex(hexadecimal.digits)
+    if origin is Literal:
+        return _of_choice(arguments)
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return _of_list(_form(arguments[0]))
     if issubclass(origin, Mapping):
@@ -183,11 +191,18 @@ def _read_float(value: Any) -> float:
 
 def _read_uuid(value: Any) -> UUID:
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             return UUID(value)
-        except ValueError:
-            pass
     raise _wrong("a UUID", value)
+
+
+def _read_time(value: Any) -> datetime:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            time = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            if time.tzinfo is not None:
+                return time
+    raise _wrong("a time with its offset", value)
 
 
 SCALARS: dict[Any, _Form] = {
@@ -197,6 +212,7 @@ SCALARS: dict[Any, _Form] = {
     type(None): _scalar(type(None), "null"),
     float: _Form("a number", _read_float, _same, (float, int)),
     UUID: _Form("a UUID", _read_uuid, str, (UUID,)),
+    datetime: _Form("a time with its offset", _read_time, datetime.isoformat, (datetime,)),
     object: _Form("any value", _same, _same, (object,)),
 }
 
@@ -211,6 +227,17 @@ def _of_hex(digits: int) -> _Form:
         raise _wrong(expects, value)
 
     return _Form(expects, read, lambda value: f"{value:0{digits}x}", (int,))
+
+
+def _of_choice(texts: tuple[str, ...]) -> _Form:
+    expects = "one of " + ", ".join(map(json.dumps, texts))
+
+    def read(value: Any) -> str:
+        if isinstance(value, str) and value in texts:
+            return value
+        raise _wrong(expects, value)
+
+    return _Form(expects, read, _same, (str,))
 
 
 def _of_enum(kind: type[Enum]) -> _Form:
@@ -235,7 +262,7 @@ def _of_flags(kind: type[IntFlag]) -> _Form:
             raise _wrong(expects, value)
         for key in ("value", "names"):
             if key not in value:
-                raise DocumentInvalid("missing", key)
+                raise DocumentInvalid(MISSING_KEY, key)
         number = value["value"]
         if type(number) is not int or number < 0:
             raise _wrong("a whole number from 0", number).under("value")
@@ -302,11 +329,8 @@ def _key(kind: Any) -> tuple[Read, Write]:
         return form.read, form.write
 
     def read(name: Any) -> int:
-        try:
-            if isinstance(name, str) and name.isascii() and name.lstrip("-").isdigit():
-                return int(name)
-        except ValueError:  # two signs, or more digits than Python converts
-            pass
+        if isinstance(name, str) and NUMBER.fullmatch(name):
+            return int(name)
         raise _wrong("a key that is a whole number", name)
 
     return read, str
@@ -314,7 +338,7 @@ def _key(kind: Any) -> tuple[Read, Write]:
 
 def _of_union(forms: tuple[_Form, ...]) -> _Form:
     expects = " or ".join(dict.fromkeys(form.expects for form in forms))
-    objects = [form for form in forms if form.required is not None]
+    objects = [form for form in forms if form.keys is not None]
     if len(forms) == 2 and SCALARS[type(None)] in forms:
         return _optional(next(form for form in forms if form is not SCALARS[type(None)]), expects)
 
@@ -322,7 +346,7 @@ def _of_union(forms: tuple[_Form, ...]) -> _Form:
         if objects and isinstance(value, Mapping):
             return _nearest(objects, value).read(value)
         for form in forms:
-            if form.required is None:
+            if form.keys is None:
                 try:
                     return form.read(value)
                 except DocumentInvalid:
@@ -330,7 +354,7 @@ def _of_union(forms: tuple[_Form, ...]) -> _Form:
         raise _wrong(expects, value)
 
     def write(value: Any) -> Any:
-        return next(form for form in forms if isinstance(value, form.takes)).write(value)
+        return next(form for form in forms if type(value) in form.takes).write(value)
 
     takes = tuple(kind for form in forms for kind in form.takes)
     return _Form(expects, read, write, takes)
@@ -356,8 +380,14 @@ def _optional(form: _Form, expects: str) -> _Form:
 
 
 def _nearest(objects: list[_Form], value: Mapping[Any, Any]) -> _Form:
-    """Return the first class that lacks the fewest keys."""
-    return min(objects, key=lambda form: len((form.required or frozenset()) - value.keys()))
+    """Return the class that shares most keys with the object; of equals, the one that lacks fewest."""
+
+    def distance(form: _Form) -> tuple[int, int]:
+        keys = form.keys or {}
+        lacking = sum(needed for key, needed in keys.items() if key not in value)
+        return -len(keys.keys() & value.keys()), lacking
+
+    return min(objects, key=distance)
 
 
 def _of_dataclass(kind: type) -> _Form:
@@ -371,14 +401,14 @@ def _of_dataclass(kind: type) -> _Form:
         if not isinstance(value, Mapping):
             raise _wrong("an object", value)
         if schema is not None and value.get("schema") != schema:
-            raise _wrong(json.dumps(schema), value.get("schema")).under("schema")
+            raise _other_schema(schema, value)
         found, name = {}, ""
         try:
             for name, read_field, needed in rows:
                 if name in value:
                     found[name] = read_field(value[name])
                 elif needed:
-                    raise DocumentInvalid("missing")
+                    raise DocumentInvalid(MISSING_KEY)
         except DocumentInvalid as error:
             raise error.under(name) from None
         return kind(**found)
@@ -387,8 +417,14 @@ def _of_dataclass(kind: type) -> _Form:
         start = {} if schema is None else {"schema": schema}
         return {**start, **{name: write_field(getattr(value, name)) for name, write_field in writers}}
 
-    required = frozenset(name for name, _read, needed in rows if needed)
-    return _Form("an object", read, write, (kind,), required)
+    keys = {name: needed for name, _read, needed in rows}
+    return _Form("an object", read, write, (kind,), keys)
+
+
+def _other_schema(schema: str, value: Mapping[Any, Any]) -> DocumentInvalid:
+    if "schema" not in value:
+        return DocumentInvalid(MISSING_KEY, "schema")
+    return _wrong(json.dumps(schema), value["schema"]).under("schema")
 
 
 def _needed(field: Any) -> bool:

@@ -23,7 +23,8 @@ from xenapic.model.acceleration import (
     vcpu_apic,
     vcpu_apic_svm,
 )
-from xenapic.model.host import Answer, Host
+from xenapic.model.facts import Answer
+from xenapic.model.host import Host
 from xenapic.policy.plan import Plan
 
 __all__ = [

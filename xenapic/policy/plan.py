@@ -15,9 +15,12 @@ from functools import lru_cache
 from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE, host_controls, x2apic_assistance
-from xenapic.model.flags import MISC, PHYSCAP
+from xenapic.model.evidence import BY_APICV
+from xenapic.model.facts import Answer, Fact, no, yes
+from xenapic.model.flags import MISC
 from xenapic.model.guest import GuestType
-from xenapic.model.host import BY_APICV, Answer, Fact, Host, no, yes
+from xenapic.model.host import Host
+from xenapic.model.info import NoGuest
 from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES, XenRelease
 from xenapic.parse.commandline import CommandLine
 from xenapic.policy.remedies import Remedy, RemedyKind
@@ -143,8 +146,9 @@ def states(guest_type: GuestType, policy: Policy) -> tuple[ApicState, ...]:
 
 def plan(policy: Policy, host: Host, guest_type: GuestType = GuestType.PVH) -> Plan | Refusal:
     """Return a plan for the policy on the host, or every reason why there is none; Xen is not called."""
-    if guest_type is not GuestType.PV and PHYSCAP.hvm not in host.physinfo.capabilities:
-        return Refusal(policy, host, guest_type, (_no_hvm(guest_type),))
+    no_guest = host.physinfo.no_guest
+    if no_guest and guest_type is not GuestType.PV:
+        return Refusal(policy, host, guest_type, (_no_hvm(guest_type, no_guest),))
     flags = _flags(policy, host, guest_type)
     found = in_force(policy, host, guest_type, flags)
     conflicts = tuple(_conflicts(policy))
@@ -157,16 +161,20 @@ def plan(policy: Policy, host: Host, guest_type: GuestType = GuestType.PVH) -> P
     return Plan(policy, host, guest_type, flags or MISC(0), found, warnings)
 
 
-def _no_hvm(guest_type: GuestType) -> Reason:
+def _no_hvm(guest_type: GuestType, why: NoGuest) -> Reason:
     return Reason(
         Code.NO_HVM,
         None,
         f"guest type {guest_type.value}",
-        "Xen runs no PVH or HVM guest on this host",
-        "physinfo.capabilities",
+        why.reason,
+        why.source,
         (
             Remedy(RemedyKind.GUEST_TYPE, None, "Make it a PV guest.", GuestType.PV.value),
-            Remedy(RemedyKind.HOST_HVM, None, "Enable VT-x or AMD-V in the firmware, or use a host with it."),
+            Remedy(
+                RemedyKind.HOST_HVM,
+                None,
+                "Enable VT-x or AMD-V in the firmware, or use a host that runs HVM-type guests.",
+            ),
         ),
     )
 

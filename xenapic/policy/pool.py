@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest import GuestType
-from xenapic.model.host import Answer, Host
+from xenapic.model.host import Host
 from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.terms import Aspect, Policy
 

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from xenapic.apic.features import Technology
+from xenapic.model.evidence import BY_APICV
+from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.guest import GuestType
-from xenapic.model.host import BY_APICV, Fact, Host, no, unknown, yes
+from xenapic.model.host import Host
+from xenapic.model.info import hw_cap_of
 from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want
 
 __all__ = ["Case", "Remedy", "RemedyKind", "apply"]
@@ -113,7 +117,9 @@ def _one(remedy: Remedy, fact: Fact) -> dict[str, Fact]:
 
 
 def _runs_hvm(host: Host) -> Host:
-    physinfo = replace(host.physinfo, capabilities=host.physinfo.capabilities | PHYSCAP.hvm)
+    technology = host.technology or Technology.VMX
+    capabilities = host.physinfo.capabilities | PHYSCAP.hvm | PHYSCAP.hap
+    physinfo = replace(host.physinfo, capabilities=capabilities, hw_cap=hw_cap_of(technology))
     return replace(host, physinfo=physinfo)
 
 

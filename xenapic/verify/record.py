@@ -21,7 +21,7 @@ from xenapic.live.measure import throw_away_config
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
 from xenapic.model.config import CreateRequest
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
+from xenapic.model.flags import CDF, EMU, MISC
 from xenapic.model.guest import HVM_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.rules import Situation, check_request
@@ -199,21 +199,13 @@ class _Job:
         """Yield what the probe guest finds in each state for each choice of flags."""
         if not self.settings.probe:
             return
-        why_not = self._why_no_guest()
-        if why_not:
-            self.not_testable.append(f"guests: {why_not}")
+        no_guest = self.host.physinfo.no_guest
+        if no_guest:
+            self.not_testable.append(f"guests: {no_guest}")
             return
         for misc_flags, state in product(self.choices, self.settings.states):
             self.step(f"probe guest, misc_flags {misc_flags}, APIC {state.value}")
             yield self._guest(misc_flags, state)
-
-    def _why_no_guest(self) -> str:
-        capabilities = self.host.physinfo.capabilities
-        if self.host.technology is None or PHYSCAP.hvm not in capabilities:
-            return "Xen runs no HVM-type guest on this host"
-        if not capabilities & (PHYSCAP.hap | PHYSCAP.shadow):
-            return "Xen has neither hap nor shadow paging here"
-        return ""
 
     def _guest(self, misc_flags: int, state: ApicState) -> dict[str, Any]:
         try:

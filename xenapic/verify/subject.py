@@ -23,8 +23,9 @@ from xenapic.model.acceleration import (
     vcpu_apic_svm,
     x2apic_assistance,
 )
+from xenapic.model.evidence import IN_LOG
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
-from xenapic.model.host import IN_LOG, Host, describe
+from xenapic.model.host import Host, describe
 from xenapic.model.named import blank_physinfo, version_of
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog

@@ -6,7 +6,7 @@ from xenapic.apic.features import feature
 from xenapic.apic.processors import PROCESSORS
 from xenapic.glossary import TopicKind, topics
 from xenapic.glossary.build import remedies_of
-from xenapic.model.host import BY_APICV
+from xenapic.model.evidence import BY_APICV
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.policy.plan import Code
