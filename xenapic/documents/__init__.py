@@ -3,14 +3,14 @@
     text = json.dumps(documents.to_json(host))
     host = documents.from_json(text, Host)
 
-Each document begins with its schema, ``xenapic/NAME/1``. Within a version keys are only added, and readers skip
-keys that they do not know. `schema_text` returns the JSON schema.
+Each document begins with its schema, ``xenapic/NAME/1``. Within a version keys are only added, and readers
+skip keys that they do not know. `schema_text` returns the JSON schema.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from importlib import import_module
 from operator import or_
 from typing import Any, TypeVar, overload
@@ -103,7 +103,7 @@ def _name(data: object) -> str:
     raise DocumentInvalid(f"unknown schema {schema!r}; this version reads {', '.join(DOCUMENTS)}", "schema")
 
 
-@lru_cache(maxsize=None)
+@cache
 def document_type(name: str) -> Any:
     """Return the class of a document, or the union of its classes; raise KeyError for an unknown name."""
     kinds = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from xenapic.apic.access import Completion, Kind, Operation, Outcome, SvmExit, VmxExit
 from xenapic.apic.registers import register
@@ -13,7 +13,9 @@ from xenapic.policy.outlook import AccessRow
 
 __all__ = ["AccessDifference", "AccessDifferences", "AccessEntry", "AccessTable"]
 
-EXITS: dict[str, VmxExit | SvmExit] = {**VmxExit.__members__, **SvmExit.__members__}
+E = TypeVar("E")
+VMX_EXITS = dict(VmxExit.__members__)
+EXITS: dict[str, VmxExit | SvmExit] = {**VMX_EXITS, **SvmExit.__members__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class AccessEntry:
 
     def row(self) -> AccessRow:
         """Return the row; raise `DocumentInvalid` for the name of an exit that is unknown."""
-        reason = None if self.exit is None else _exit(self.exit, "exit")
-        may_exit = tuple(_exit(name, "may_exit") for name in self.may_exit)
+        reason = None if self.exit is None else _named(EXITS, self.exit, "exit")
+        may_exit = tuple(_named(VMX_EXITS, name, "may_exit") for name in self.may_exit)
         return AccessRow(
             register(self.offset),
             self.operation,
@@ -69,10 +71,10 @@ class AccessEntry:
         )
 
 
-def _exit(name: str, key: str) -> VmxExit | SvmExit:
-    if name not in EXITS:
-        raise DocumentInvalid(f"no exit reason {name!r}; there are {', '.join(EXITS)}", key)
-    return EXITS[name]
+def _named(exits: dict[str, E], name: str, key: str) -> E:
+    if name not in exits:
+        raise DocumentInvalid(f"unknown exit reason {name!r}; known are {', '.join(exits)}", key)
+    return exits[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from xenapic.errors import CallFailed, Problem
 from xenapic.live.owners import OwnerState, owner_state
+from xenapic.model.guest import GuestType
 from xenapic.model.info import DomainInfo
 from xenapic.parse.flagnames import names
 
@@ -19,9 +20,18 @@ __all__ = [
     "DomainEntry",
     "DomainList",
     "FailureEntry",
+    "GUEST_NAMES",
+    "GuestName",
     "OwnerEntry",
     "ProblemEntry",
 ]
+
+GuestName = Literal["PV", "PVH", "HVM"]
+GUEST_NAMES: dict[GuestType, GuestName] = {
+    GuestType.PV: "PV",
+    GuestType.PVH: "PVH",
+    GuestType.HVM: "HVM",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class DomainEntry:
     """One domain."""
 
     domid: int
-    type: Literal["PV", "PVH", "HVM"]
+    type: GuestName
     flags: tuple[str, ...]
     shutdown_reason: str | int | None
     """Its name, or its number when it has none; null while the domain has not shut down."""
@@ -64,7 +74,7 @@ class DomainEntry:
         reason = info.shutdown_reason
         return cls(
             domid=info.domid,
-            type=info.guest_type.name,
+            type=GUEST_NAMES[info.guest_type],
             flags=tuple(names(info.flags)),
             shutdown_reason=reason.name if isinstance(reason, Enum) else reason,
             memory_kib=info.memory_kib,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from xenapic.apic.state import ApicState
 from xenapic.documents.accesses import AccessEntry
+from xenapic.documents.domains import GUEST_NAMES, GuestName
 from xenapic.model.flags import MISC
 from xenapic.verify.inspection import Inspection, Promise, VcpuInspection
 
@@ -60,7 +61,7 @@ class InspectionReport:
     SCHEMA: ClassVar[str] = "xenapic/inspect/1"
 
     domid: int
-    type: Literal["PV", "PVH", "HVM"]
+    type: GuestName
     misc_flags: MISC
     ok: bool
     """Whether everything is as the model predicts and the policy asked, and no APIC is plain memory."""
@@ -73,7 +74,7 @@ class InspectionReport:
         """Return the report of an inspection."""
         return cls(
             domid=inspection.info.domid,
-            type=inspection.info.guest_type.name,
+            type=GUEST_NAMES[inspection.info.guest_type],
             misc_flags=inspection.info.misc_flags,
             ok=inspection.ok,
             policy=inspection.policy is not None,

@@ -13,7 +13,7 @@ flag word (`enum.IntFlag`)                ``{"value": 3, "names": ["hvm", "hap"]
 ``Annotated[int, Hex(8)]``                text of 8 hexadecimal digits
 ``str``, ``int``, ``float``, ``bool``     themselves
 ``object``                                any JSON value, as it is
-``A | B``                                 whichever fits; of several dataclasses, the one with most of the keys
+``A | B``                                 whichever fits; of dataclasses, the one with most of the keys
 ========================================  ==================================================
 
 A class with a class variable ``SCHEMA`` is a *document*: its object begins with the key ``schema``, and the
@@ -31,9 +31,9 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import Enum, IntFlag
-from functools import lru_cache
+from functools import cache
 from math import isfinite
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from xenapic.errors import DocumentInvalid
@@ -41,7 +41,6 @@ from xenapic.parse.flagnames import names
 
 __all__ = ["Hex", "decode", "encode", "load"]
 
-T = TypeVar("T")
 Read = Callable[[Any], Any]
 Write = Callable[[Any], Any]
 NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
@@ -62,16 +61,16 @@ class Hex:
         return {"type": "string", "pattern": f"^[0-9a-fA-F]{{1,{self.digits}}}$"}
 
 
-def encode(value: Any) -> dict[str, Any]:
+def encode(value: object) -> dict[str, Any]:
     """Return the JSON object of a dataclass."""
-    written: dict[str, Any] = _form(type(value)).write(value)
+    kind: Any = type(value)
+    written: dict[str, Any] = _form(kind).write(value)
     return written
 
 
-def decode(kind: type[T], data: object) -> T:
-    """Read a dataclass from a JSON object; raise `DocumentInvalid`."""
-    read: T = _form(kind).read(data)
-    return read
+def decode(kind: Any, data: object) -> Any:
+    """Read a dataclass, or one of a union of dataclasses, from a JSON object; raise `DocumentInvalid`."""
+    return _form(kind).read(data)
 
 
 def load(text: str | bytes) -> object:
@@ -102,7 +101,7 @@ class _Form:
     """Of a dataclass: its keys, and whether each must be there."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _form(kind: Any) -> _Form:
     """Return the form of a type hint; raise TypeError for one that has none."""
     if kind in SCALARS:
@@ -241,14 +240,14 @@ def _of_choice(texts: tuple[str, ...]) -> _Form:
 
 
 def _of_enum(kind: type[Enum]) -> _Form:
-    members = {(type(member.value), member.value): member for member in kind}
+    members = {member.value: member for member in kind}
+    types_of_values = {type(value) for value in members}
     expects = "one of " + ", ".join(json.dumps(member.value) for member in kind)
 
     def read(value: Any) -> Enum:
-        try:
-            return members[type(value), value]
-        except (KeyError, TypeError):  # TypeError: an object or a list
-            raise _wrong(expects, value) from None
+        if type(value) in types_of_values and value in members:
+            return members[value]
+        raise _wrong(expects, value)
 
     return _Form(expects, read, lambda member: member.value, (kind,))
 
@@ -398,6 +397,15 @@ def _of_dataclass(kind: type) -> _Form:
     writers = [(field.name, form.write) for field, form in forms]
 
     def read(value: Any) -> Any:
+        try:
+            if schema is None or value["schema"] == schema:
+                return kind(**{name: read_field(value[name]) for name, read_field, _needed in rows})
+        except (DocumentInvalid, KeyError, TypeError):
+            pass
+        return _carefully(value)
+
+    def _carefully(value: Any) -> Any:
+        """Read an object that lacks keys, or say what is wrong with it."""
         if not isinstance(value, Mapping):
             raise _wrong("an object", value)
         if schema is not None and value.get("schema") != schema:
