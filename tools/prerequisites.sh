@@ -2,8 +2,8 @@
 # Install what the demo and the tests need from Debian: with apt when root or sudo, else say what to install.
 set -eu
 
-programs="qemu-system-x86_64 bochs xorriso xz gcc python3"
-packages="python3 python3-venv qemu-system-x86 bochs bochsbios vgabios xorriso
+programs="qemu-system-x86_64 xorriso xz gcc python3"
+packages="python3 python3-venv qemu-system-x86 xorriso
 gcc libc6-dev libxen-dev xz-utils debian-archive-keyring"
 
 missing=""
@@ -11,8 +11,6 @@ for program in $programs; do
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -e /usr/include/xenctrl.h ] || missing="$missing xenctrl.h"
-[ -e /usr/share/vgabios/vgabios-stdvga.bin ] || missing="$missing vgabios"
-[ -e /usr/share/bochs/BIOS-bochs-latest ] || missing="$missing bochsbios"
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 

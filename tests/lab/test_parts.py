@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import struct
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from xenapic.lab import bochs, overlay, watch, xens
+from xenapic.lab import bootdisk, overlay, watch, xens
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import (
     FetchFailed,
@@ -24,7 +25,7 @@ from xenapic.lab.kernel import module_info, plain_kernel, with_short_p2m
 from xenapic.lab.machines import MACHINES, machine
 from xenapic.lab.programs import need
 
-GUEST = Path(bochs.__file__).parent / "guest"
+GUEST = Path(bootdisk.__file__).parent / "guest"
 
 
 def test_every_machine_asked_for_is_there() -> None:
@@ -72,15 +73,15 @@ def fake_xen(text: bytes) -> bytes:
 
 def test_the_boot_disk_lays_out_every_byte(tmp_path: Path) -> None:
     """Do what the boot sector does, and find Xen, modules and command lines in memory."""
-    text, kernel = b"xen!" * 100, b"\0" * bochs.PIECE + b"kernel" * 30000
+    text, kernel = b"xen!" * 100, b"\0" * bootdisk.PIECE + b"kernel" * 30000
     modules = [(kernel, "vmlinux c"), (b"rd", "rd")]
     with (tmp_path / "disk").open("wb") as disk:
-        bochs.write_boot_disk(disk, fake_xen(text), "xen a=b", modules)
+        bootdisk.write_boot_disk(disk, fake_xen(text), "xen a=b", modules)
     data = (tmp_path / "disk").read_bytes()
     assert data[:SECTOR] == (GUEST / "loader.bin").read_bytes()
     assert len(data) % CYLINDER == 0
     entry, info, count, _ = struct.unpack_from("<4I", data, SECTOR)
-    memory = bytearray(bochs.FIRST_MODULE + (1 << 20))
+    memory = bytearray(bootdisk.FIRST_MODULE + (1 << 20))
     for number in range(count):
         first, sectors, address, _ = struct.unpack_from("<4I", data, SECTOR + 16 * (number + 1))
         assert 1 <= sectors <= 256
@@ -94,7 +95,7 @@ def test_the_boot_disk_lays_out_every_byte(tmp_path: Path) -> None:
     assert memory[starts[0][0] : starts[0][1]] == kernel
     assert memory[starts[1][0] : starts[1][1]] == b"rd"
     assert memory[starts[0][2] :].startswith(b"vmlinux c\0")
-    assert all(start % bochs.PAGE == 0 for start, *_ in starts)
+    assert all(start % bootdisk.PAGE == 0 for start, *_ in starts)
 
 
 def test_archives_can_be_read_by_cpio(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def watched(tmp_path: Path) -> tuple[watch.Watch, Path, Path, list[bytes]]:
     serial, channel = tmp_path / "serial", tmp_path / "channel"
     said: list[bytes] = []
     channel.write_bytes(b"\0" * SECTOR)
-    return watch.Watch(serial, channel, said.append, said.append), serial, channel, said
+    return watch.Watch(serial, channel, said.append, said.append, os.getpid()), serial, channel, said
 
 
 def test_stages_are_told_from_log_and_channel(

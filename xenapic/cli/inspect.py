@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOUD = (
     "DEFECT: the APIC of vCPU {vcpu} is plain memory. Nothing intercepts its page, no interrupt controller "
-    "is behind it: no interrupt will come unless the guest goes to x2APIC mode. [apic-defect-memory]"
+    "is behind it: no interrupt will come unless the guest goes to x2APIC mode. [{code}]"
 )
 
 
@@ -106,8 +106,10 @@ def _agrees(one: VcpuInspection) -> str:
 
 
 def _show_trouble(one: VcpuInspection) -> None:
+    from xenapic.model.acceleration import PLAIN_MEMORY_CODE
+
     if one.plain_memory:
-        click.echo(f"\n{click.style(LOUD.format(vcpu=one.found.vcpu), bold=True)}")
+        click.echo(f"\n{click.style(LOUD.format(vcpu=one.found.vcpu, code=PLAIN_MEMORY_CODE), bold=True)}")
     if one.agrees is False:
         predicted = " or ".join(map(str, one.predicted))
         click.echo(f"\nvCPU {one.found.vcpu}: the model predicts {predicted}")

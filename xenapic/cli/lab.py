@@ -74,7 +74,9 @@ def list_machines(as_json: bool) -> None:
 @click.option("--dom0-args", default="", help="More options for dom0's kernel.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable in dom0.")
 @click.option("--file", "files", multiple=True, metavar="DEST=SOURCE", help="Put a file into dom0.")
-@click.option("--timeout", default=600.0, show_default=True, help="Seconds for the command.")
+@click.option(
+    "--timeout", default=600.0, show_default=True, help="Seconds for the command, of the emulator's own time."
+)
 @click.option("--keep-log", type=click.Path(dir_okay=False), help="Keep the serial log here.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no times.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -162,8 +164,8 @@ def shell(machine: str, xen: str, xen_args: str) -> None:
 @click.option("--renew", is_flag=True, help="Fetch again even if the cache has it.")
 @click.option("--verify", is_flag=True, help="Read every cached byte; fetch what is damaged.")
 def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
-    """Fetch Xen releases into the cache, so that later runs need no network."""
-    from xenapic.lab import xens
+    """Fetch Xen releases and Bochs into the cache, so that later runs need no network."""
+    from xenapic.lab import bochs_package, xens
     from xenapic.lab.progress import Reporter
 
     _end_like_interrupt()
@@ -173,6 +175,9 @@ def fetch(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
             damaged = verify and xens.entry(release).problem(deep=True) is not None
             reporter("image", f"Xen {name}")
             xens.ensure(release, lambda text: reporter("image", text), renew=renew or damaged)
+        damaged = verify and bochs_package.entry().problem(deep=True) is not None
+        reporter("image", "Bochs")
+        bochs_package.ensure(lambda text: reporter("image", text), renew=renew or damaged)
 
 
 @lab.command("verify")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from xenapic.apic.access import Kind, Operation
+from xenapic.apic.access import Operation
 from xenapic.apic.controls import Controls
 from xenapic.apic.state import ApicState
 from xenapic.cli import show
@@ -25,7 +25,7 @@ from xenapic.cli.show import JSON
 from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
 from xenapic.model.guest import GuestType
-from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, vcpus
+from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, share, vcpus
 from xenapic.policy.plan import Plan, Reason, Refusal, plan
 from xenapic.policy.pool import PoolPlan, plan_pool
 from xenapic.policy.terms import Aspect
@@ -115,7 +115,7 @@ def _show_states(one: Plan) -> None:
         found = list(access_rows(one, state))
         situation = vcpus(one, state)
         controls = _controls(situation[0]) if len(situation) == 1 else "not all known"
-        shares = (_share(found, state, operation) for operation in REPORTED)
+        shares = (share(found, state, operation) for operation in REPORTED)
         rows.append((state.value, *shares, controls))
     show.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
     leaf = hvm_leaf(one)
@@ -132,19 +132,6 @@ def _controls(situation: VcpuApic) -> str:
 
 ASPECTS = {aspect.value for aspect in Aspect}
 REPORTED = (Operation.READ, Operation.WRITE)
-
-
-def _share(found: list[AccessRow], state: ApicState, operation: Operation) -> str:
-    """Return how many of the accesses that the architecture allows stay in the guest."""
-    mine = [
-        row.outcome.kind
-        for row in found
-        if row.operation is operation and operation.value[0] in row.register.rights(state)
-    ]
-    if Kind.MEMORY in mine:
-        return "plain memory"
-    unknown = f", {mine.count(Kind.UNKNOWN)} unknown" if Kind.UNKNOWN in mine else ""
-    return f"{mine.count(Kind.STAYS)} of {len(mine)}{unknown}"
 
 
 def _show_pool(pool: PoolPlan) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xenapic.lab import bochs
+from xenapic.lab import bochs, bootdisk
+from xenapic.lab.errors import LabPrerequisite
 from xenapic.lab.frames import CHANNEL_MAGIC, CHANNEL_SIZE
 from xenapic.lab.machines import Machine
 from xenapic.lab.programs import need
@@ -112,12 +114,14 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
     ]
     with boot.open("wb") as out:
         xen = guest.xen.hypervisor.read_bytes()
-        bochs.write_boot_disk(out, xen, f"xen {' '.join(xen_args)}", modules)
+        bootdisk.write_boot_disk(out, xen, f"xen {' '.join(xen_args)}", modules)
     # Bochs puts its lock and its journal beside the name it is given: not into the cache.
     root.symlink_to(guest.xen.root)
+    found = bochs.program()
     bochsrc = run_dir / "bochsrc"
     bochsrc.write_text(
         bochs.configuration(
+            found,
             machine.name,
             boot=boot,
             root=root,
@@ -126,15 +130,23 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
             log=run_dir / "bochs.log",
         )
     )
-    return Start(bochs.command(bochsrc, run_dir / "debugger"), BOCHS_LIMITS, {})
+    return Start(bochs.command(found, bochsrc, run_dir / "debugger"), BOCHS_LIMITS, found.env)
 
 
-def check(machine: Machine) -> None:
-    """Raise `LabPrerequisite` if what starts `machine` is not installed."""
+def check(machine: Machine, progress: Callable[[str], None] = lambda text: None) -> None:
+    """Raise `LabPrerequisite` if what starts `machine` is not installed and cannot be fetched."""
     if machine.emulator == "qemu":
         need(QEMU, "setpriv")
-    else:
-        bochs.program()
+        return
+    need("setpriv")
+    found = bochs.program(progress)
+    if found.note:
+        progress(found.note)
+    if found.version < machine.since:
+        raise LabPrerequisite(
+            f"machine {machine.name} needs Bochs {bochs.text(machine.since)}; "
+            f"{found.argv[0]} is {bochs.text(found.version)}"
+        )
 
 
 def start(machine: Machine, guest: Guest, run_dir: Path, serial: Path) -> Start:

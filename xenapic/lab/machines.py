@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xenapic.apic.processors import PROCESSORS
+from xenapic.apic.processors import emulated
 from xenapic.lab.errors import LabUsageError
 
 LABELS = {
@@ -17,10 +17,15 @@ LABELS = {
     "apic_register_virtualization": "register virtualization",
     "virtual_interrupt_delivery": "virtual-interrupt delivery",
     "posted_interrupts": "posted interrupts",
+    "tertiary_controls": "tertiary controls",
     "avic": "AVIC",
     "x2avic": "x2AVIC",
 }
 """Short names of the features in which the machines differ, by `Feature.key`."""
+
+
+BOCHS = (3, 0)
+"""The version of Bochs that the table describes; older ones have some models otherwise."""
 
 
 @dataclass(frozen=True)
@@ -34,32 +39,41 @@ class Machine:
     notes: str = ""
     dom0_args: tuple[str, ...] = ()
 
+    @property
+    def since(self) -> tuple[int, int]:
+        """The first version of Bochs that has this model, as far as the lab needs to know."""
+        return SINCE.get(self.name, (0, 0))
+
+
+SINCE = {"sapphire_rapids": (2, 8), "arrow_lake": (3, 0)}
+
 
 def _machine(
     name: str, notes: str = "", *, also: tuple[str, ...] = (), dom0_args: tuple[str, ...] = ()
 ) -> Machine:
-    """A machine offering what its processor does with every release of the emulator, and `also`."""
-    rows = [row for row in PROCESSORS.values() if row.name.partition("@")[0] == name]
-    offers = tuple(label for key, label in LABELS.items() if all(key in row.offers for row in rows))
-    vendor = {"VMX": "Intel", "SVM": "AMD"}[rows[0].technology.value]
-    return Machine(name, rows[0].emulated_by, vendor, (*also, *offers), notes, dom0_args)
+    """Return a machine that offers what its processor does in the preferred Bochs, and `also`."""
+    row = emulated(name, BOCHS)
+    offers = tuple(label for key, label in LABELS.items() if key in row.offers)
+    vendor = {"VMX": "Intel", "SVM": "AMD"}[row.technology.value]
+    return Machine(name, row.emulated_by, vendor, (*also, *offers), notes, dom0_args)
 
 
 _SVM = ("SVM", "nested paging")
 _ICE = ("clearcpuid=fsrm",)
 _UNUSED = "Xen does not use x2APIC mode without register virtualization"
-_POSTED = (
-    "posted interrupts too since Bochs 2.8; there guests start only with Xen's apicv=0:"
-    " Bochs wants an aligned posted-interrupt page"
+_PAGE = (
+    "guests start only with Xen's apicv=0: Bochs requires a page-aligned posted-interrupt descriptor,"
+    " Xen aligns it to 64 bytes"
 )
+_POSTED = f"{_PAGE}; no posted interrupts in Bochs 2.7, where guests start"
 
 MACHINES = {
     m.name: m
     for m in (
-        _machine("epyc", "no AVIC; the quickest", also=_SVM),
+        _machine("epyc", "no AVIC; the fastest", also=_SVM),
         _machine("core2_penryn_t9600", "no EPT: HAP is refused"),
         _machine("corei5_lynnfield_750", f"no unrestricted guest; {_UNUSED}"),
-        _machine("corei7_sandy_bridge_2600k", f"x2APIC mode too before Bochs 2.8; {_UNUSED}"),
+        _machine("corei7_sandy_bridge_2600k", "x2APIC mode in Bochs 2.7 only"),
         _machine("corei7_ivy_bridge_3770k", _UNUSED),
         _machine("corei7_haswell_4770"),
         _machine("broadwell_ult"),
@@ -67,6 +81,8 @@ MACHINES = {
         _machine("corei7_icelake_u", _POSTED, dom0_args=_ICE),
         _machine("tigerlake", _POSTED, dom0_args=_ICE),
         _machine("corei3_cnl", _UNUSED),
+        _machine("sapphire_rapids", f"{_PAGE}; not in Bochs 2.7", dom0_args=_ICE),
+        _machine("arrow_lake", f"{_PAGE}; not in Bochs 2.7", dom0_args=_ICE),
         _machine("ryzen", "no AVIC", also=_SVM),
     )
 }

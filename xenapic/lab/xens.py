@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xenapic.lab.apt import Apt, Package, derive, machine_sources
-from xenapic.lab.bochs import pad_to_cylinder
+from xenapic.lab.bootdisk import pad_to_cylinder
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import FetchFailed, LabUsageError

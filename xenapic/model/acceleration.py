@@ -37,6 +37,7 @@ __all__ = [
     "domain_choice",
     "host_controls",
     "msr_bitmap",
+    "page_backing",
     "vcpu_apic",
     "vcpu_apic_svm",
     "x2apic_assistance",
@@ -110,11 +111,13 @@ def domain_choice(release: XenRelease, host: Controls, misc_flags: int) -> Domai
     return DomainChoice(x2apic or bool(host.secondary & VAA), x2apic)
 
 
+PLAIN_MEMORY_CODE = "apic-defect-memory"
+"""Code of the defect that an HVM-type domain without ASSISTED_XAPIC meets."""
 PLAIN_MEMORY = (
     "without it this Xen leaves the guest's APIC page mapped as plain memory: nothing intercepts it, no "
     "interrupt controller is behind it, and a guest that does not go straight to x2APIC hangs"
 )
-"""What the defect ``apic-defect-memory`` comes to, for whoever asks for it."""
+"""What that defect does to a domain that asks for it."""
 PLAIN_MEMORY_SOURCE = "defect of 4.17-rc, seen on a real Xen"
 
 
@@ -154,11 +157,7 @@ def _x2apic_bitmap(secondary: int) -> MsrBitmap:
 
 @lru_cache(maxsize=4096)
 def vcpu_apic(host: Controls, choice: DomainChoice, state: ApicState) -> VcpuApic:
-    """Return the controls, the MSR bitmap and what is behind the page, for an APIC in a state.
-
-    The page at the default base is mapped in every domain of a host that can virtualize
-    APIC accesses; only the control makes it an APIC.
-    """
+    """Return the controls, the MSR bitmap and what is behind the page, for an APIC in a state."""
     secondary = host.secondary & ~(X2APIC_MODE | VAA)
     bitmap = INTERCEPT_ALL
     if state is ApicState.X2APIC and choice.x2apic:
@@ -166,13 +165,21 @@ def vcpu_apic(host: Controls, choice: DomainChoice, state: ApicState) -> VcpuApi
         bitmap = _x2apic_bitmap(secondary)
     elif state in (ApicState.XAPIC, ApicState.X2APIC) and choice.xapic:
         secondary |= VAA
-    mapped = host.secondary & VAA and state is not ApicState.RELOCATED
     return VcpuApic(
         state,
         Controls(host.pin_based, host.primary, secondary, host.tertiary),
         bitmap,
-        Backing.MEMORY if mapped else Backing.ABSENT,
+        page_backing(bool(host.secondary & VAA), state),
     )
+
+
+def page_backing(virtualizes: bool, state: ApicState) -> Backing:
+    """Return what is behind the page at which a guest expects its APIC.
+
+    Xen maps a page at the default base in every domain of a host that can virtualize APIC accesses
+    (``vmx_alloc_vlapic_mapping``). Only the control 'virtualize APIC accesses' makes that page an APIC.
+    """
+    return Backing.MEMORY if virtualizes and state is not ApicState.RELOCATED else Backing.ABSENT
 
 
 def vcpu_apic_svm(state: ApicState) -> VcpuApic:

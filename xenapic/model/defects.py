@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.model.releases import XEN_RELEASES, xen_release
 
 __all__ = ["DEFECTS", "Defect", "Evidence", "defects_of"]
@@ -60,7 +61,7 @@ def _upto(last: str) -> tuple[str, ...]:
 DEFECTS = (
     # -- the per-domain interface of 4.17-rc ----------------------------------------------------------
     Defect(
-        code="apic-defect-memory",
+        code=PLAIN_MEMORY_CODE,
         title="Without the xAPIC flag the guest's APIC is plain memory",
         effect="Every access of the guest to its APIC page reads or writes ordinary memory: version "
         "register 0, no exit, no interrupt controller. A guest that goes straight to x2APIC "

@@ -7,17 +7,17 @@ from errno import EINVAL, ENODEV
 
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
-from xenapic.apic.processors import Processor
+from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.host import Host, describe
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
-from xenapic.model.releases import XenRelease
+from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["blank_physinfo", "named_host"]
+__all__ = ["blank_physinfo", "first_processor", "named_host"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
 MEASURE = "run xenapic host --measure on such a host"
@@ -58,6 +58,16 @@ def _fact(key: str, low: Controls, high: Controls, source: str) -> Fact:
     if len(answers) > 1:
         return unknown(f"not known of {source}", MEASURE)
     return yes(source) if answers.pop() else no(source)
+
+
+def first_processor(key: str) -> Processor:
+    """Return the oldest real processor on which the newest Xen uses a feature (`Feature.key`)."""
+    newest = XEN_RELEASES[-1]
+    return next(
+        row
+        for row in PROCESSORS.values()
+        if not row.emulated_by and _uses(key, host_controls(newest, allowed(row)))
+    )
 
 
 def _uses(key: str, host: Controls) -> bool:

@@ -13,11 +13,11 @@ from errno import EINVAL, ENODEV
 from functools import reduce
 from operator import or_
 
-from xenapic.apic.access import Backing, MsrBitmap, bits
+from xenapic.apic.access import MsrBitmap, bits
 from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
-from xenapic.model.acceleration import INTERCEPT_ALL, HvmLeaf, VcpuApic, ViridianHints
+from xenapic.model.acceleration import INTERCEPT_ALL, HvmLeaf, VcpuApic, ViridianHints, page_backing
 from xenapic.model.emulation import X2APIC_READABLE
 
 __all__ = ["APIC", "CONTROL", "NEEDS", "Refused", "available", "leaf", "resolve", "vcpu", "viridian"]
@@ -136,12 +136,11 @@ def vcpu(host: Controls, effective: APIC, state: ApicState) -> VcpuApic:
     if "tpr_shadow" not in keys:
         keys |= {"cr8_load_exiting", "cr8_store_exiting"}
     kept = [key for key in CONTROLS if host.has(key) and key not in BIT and not key.startswith("cr8_")]
-    mapped = APIC.ACCESS_PAGE in effective and state is not ApicState.RELOCATED
     return VcpuApic(
         state,
         Controls.of(*kept, *keys),
         _bitmap(effective) if APIC.X2APIC_MODE in mode else INTERCEPT_ALL,
-        Backing.MEMORY if mapped else Backing.ABSENT,
+        page_backing(APIC.ACCESS_PAGE in effective, state),
     )
 
 

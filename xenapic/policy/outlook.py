@@ -6,7 +6,7 @@ host is unknown, every possibility is gone through: what all of them agree on is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from xenapic.apic.access import Kind, Operation, Outcome, access
@@ -29,12 +29,14 @@ from xenapic.policy.plan import Plan
 
 __all__ = [
     "AccessRow",
+    "Share",
     "access_rows",
     "beside_the_point",
     "hvm_leaf",
     "possible_hosts",
     "possible_vcpus",
     "rows",
+    "share",
     "vcpus",
 ]
 
@@ -142,6 +144,40 @@ def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, v
         return outcomes.pop()
     kinds = sorted({one.kind.value for one in outcomes})
     return Outcome(Kind.UNKNOWN, note=f"hangs on what is unknown of the host: {' or '.join(kinds)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of the accesses of one kind, read or write, stay in the guest."""
+
+    stays: int
+    allowed: int
+    """How many the architecture allows."""
+    unknown: int
+    """How many may stay or leave, because facts of the host are unknown."""
+    memory: bool
+    """Whether any of them reaches plain memory instead of an APIC."""
+
+    def __str__(self) -> str:
+        if self.memory:
+            return "plain memory"
+        unknown = f", {self.unknown} unknown" if self.unknown else ""
+        return f"{self.stays} of {self.allowed}{unknown}"
+
+
+def share(found: Iterable[AccessRow], state: ApicState, operation: Operation) -> Share:
+    """Count the rows of one operation that the architecture allows in a state."""
+    kinds = [
+        row.outcome.kind
+        for row in found
+        if row.operation is operation and operation.value[0] in row.register.rights(state)
+    ]
+    return Share(
+        stays=kinds.count(Kind.STAYS),
+        allowed=len(kinds),
+        unknown=kinds.count(Kind.UNKNOWN),
+        memory=Kind.MEMORY in kinds,
+    )
 
 
 def hvm_leaf(plan: Plan) -> HvmLeaf | None:

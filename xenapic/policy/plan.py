@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.apic.state import ApicState
-from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_SOURCE, host_controls, x2apic_assistance
+from xenapic.model.acceleration import (
+    PLAIN_MEMORY,
+    PLAIN_MEMORY_CODE,
+    PLAIN_MEMORY_SOURCE,
+)
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import Answer, Fact, no, yes
 from xenapic.model.flags import MISC
 from xenapic.model.guest import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import NoGuest
-from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES, XenRelease
+from xenapic.model.named import first_processor
+from xenapic.model.releases import DEVELOPMENT, XenRelease
 from xenapic.parse.commandline import CommandLine
 from xenapic.policy.remedies import Remedy, RemedyKind
 from xenapic.policy.terms import ASSISTED, Aspect, Policy, Want
@@ -44,7 +48,7 @@ class Code(Enum):
     """Required or forbidden, and not known."""
     CONFLICT = "policy-conflict"
     """Required and forbidden at once."""
-    DEFECT_MEMORY = "apic-defect-memory"
+    DEFECT_MEMORY = PLAIN_MEMORY_CODE
     """The flags would be taken, and the guest's APIC page would be plain memory (4.17-rc)."""
     NO_HVM = "guest-type-missing"
     """Xen runs no PVH or HVM guest on this host."""
@@ -331,7 +335,8 @@ def _explained(code: Code, aspect: Aspect, case: _Case, how: str) -> tuple[str, 
 def _for_missing(aspect: Aspect, case: _Case, _how: str) -> Iterator[Remedy]:
     if case.apicv_off and aspect.value in BY_APICV:
         yield Remedy(RemedyKind.APICV_ON, aspect, "Boot Xen without apicv=0, then ask again.")
-    text = f"Use a host whose Xen uses '{aspect.title}' ({_first_with(aspect)} or later of its kind)."
+    first = first_processor(aspect.value).title
+    text = f"Use a host whose Xen uses '{aspect.title}' ({first} or later of its kind)."
     yield Remedy(RemedyKind.HOST_WITH, aspect, text)
     yield _prefer(aspect)
 
@@ -352,16 +357,6 @@ def _prefer(aspect: Aspect) -> Remedy:
 
 def _leave(aspect: Aspect) -> Remedy:
     return Remedy(RemedyKind.ASK_NOTHING, aspect, "Leave it at the host's default.")
-
-
-def _first_with(aspect: Aspect) -> str:
-    """Return the oldest real processor on which Xen uses it."""
-    return next(row.title for row in PROCESSORS.values() if not row.emulated_by and _used(aspect, row))
-
-
-def _used(aspect: Aspect, row: Processor) -> bool:
-    host = host_controls(XEN_RELEASES[-1], allowed(row))
-    return x2apic_assistance(host) if aspect is Aspect.X2APIC_MODE else host.has(aspect.value)
 
 
 def _for_imposed(aspect: Aspect, case: _Case, _how: str) -> Iterator[Remedy]:

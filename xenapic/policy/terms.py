@@ -15,6 +15,7 @@ from xenapic.apic.features import feature
 from xenapic.apic.registers import BITMAPS, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
+from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 
 __all__ = ["EFFECTS", "Aspect", "Effect", "Policy", "Want", "effect"]
 
@@ -191,7 +192,7 @@ class Policy:
         return tuple(found)
 
 
-ACCEPTABLE = ("apic-defect-memory",)
+ACCEPTABLE = (PLAIN_MEMORY_CODE,)
 """Defects (`xenapic.model.defects`) that hang on createdomain's flags, so that a plan can run into them."""
 
 ASSISTED = (("assisted_xapic", Aspect.APIC_ACCESSES), ("assisted_x2apic", Aspect.X2APIC_MODE))

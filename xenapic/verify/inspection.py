@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from xenapic.apic.access import Backing, Kind, Operation, access
+from xenapic.apic.access import Kind, Operation, access
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
-from xenapic.model.acceleration import VcpuApic, msr_bitmap, vcpu_apic_svm
+from xenapic.model.acceleration import VcpuApic, msr_bitmap, page_backing, vcpu_apic_svm
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
 from xenapic.model.measured import VcpuControls
@@ -138,8 +138,7 @@ def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, found: VcpuContro
     if controls is None:
         return VcpuInspection(found, (), (), None)
     predicted = tuple(dict.fromkeys(_predicted(info, host, found.state)))
-    mapped = bool(host.features["virtualize_apic_accesses"]) and found.state is not ApicState.RELOCATED
-    backing = Backing.MEMORY if mapped else Backing.ABSENT
+    backing = page_backing(bool(host.features["virtualize_apic_accesses"]), found.state)
     situation = VcpuApic(found.state, controls, msr_bitmap(controls), backing)
     promises = tuple(_promises(policy, found.state, controls))
     return VcpuInspection(found, predicted, promises, situation, beside_the_point(host))

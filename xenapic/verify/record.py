@@ -20,11 +20,13 @@ from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
+from xenapic.model.acceleration import PLAIN_MEMORY_CODE
+from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
+from xenapic.model.create import check_request
 from xenapic.model.flags import CDF, EMU, MISC
 from xenapic.model.guest import HVM_EMULATION
 from xenapic.model.host import Host
-from xenapic.model.rules import Situation, check_request
 from xenapic.parse.bootlog import parse
 from xenapic.policy.terms import Policy
 
@@ -36,7 +38,7 @@ __all__ = ["Progress", "Settings", "record"]
 Progress = Callable[[str, int, int], None]
 """Called before each step: what it is, its number from 1, and how many there are."""
 
-DEFECT = frozenset({"apic-defect-memory"})
+DEFECT = frozenset({PLAIN_MEMORY_CODE})
 HVM, HAP = int(CDF.hvm), int(CDF.hvm | CDF.hap)
 CREATES = (
     *product((0,), (0,), range(9)),

@@ -19,10 +19,11 @@ from xenapic.apic.controls import CONTROLS, MASKS
 from xenapic.apic.features import CONTROL_FIELDS, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import DocumentInvalid, errno_name
+from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
+from xenapic.model.create import check_request, predicted_errno
 from xenapic.model.evidence import IN_LOG
 from xenapic.model.flags import PHYSCAP, names
-from xenapic.model.rules import Situation, check_request, predicted_errno
 from xenapic.verify.check import Check, Report, Verdict, beside, compare
 from xenapic.verify.guest import guest_checks, of_domain
 from xenapic.verify.subject import Subject

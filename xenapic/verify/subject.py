@@ -19,6 +19,7 @@ from xenapic.model.acceleration import (
     arch_capabilities,
     domain_choice,
     host_controls,
+    page_backing,
     vcpu_apic,
     vcpu_apic_svm,
     x2apic_assistance,
@@ -83,8 +84,7 @@ class Subject:
     @property
     def page(self) -> Backing:
         """What is behind the page at the default base where nothing virtualizes it."""
-        mapped = self.effective_host.has("virtualize_apic_accesses")
-        return Backing.MEMORY if mapped else Backing.ABSENT
+        return page_backing(self.effective_host.has("virtualize_apic_accesses"), ApicState.XAPIC)
 
     def vcpu(self, misc_flags: int, state: ApicState) -> VcpuApic:
         """Return what the processor is told for a vCPU."""

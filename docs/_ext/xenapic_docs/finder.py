@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Literal
 
-from xenapic.apic.access import Kind, Operation
+from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
 from xenapic.apic.processors import PROCESSORS, Processor
 from xenapic.apic.state import ApicState
@@ -16,7 +16,7 @@ from xenapic.model.flags import names
 from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, XenRelease
-from xenapic.policy.outlook import access_rows, hvm_leaf
+from xenapic.policy.outlook import access_rows, hvm_leaf, share
 from xenapic.policy.plan import Code, Plan, Refusal, plan
 from xenapic.policy.terms import Aspect, Policy
 from xenapic_docs.markdown import link, slug, table
@@ -103,19 +103,12 @@ class Finding:
 
 def _share(one: Plan, state: ApicState) -> str:
     found = list(access_rows(one, state))
-    if any(row.outcome.kind is Kind.MEMORY for row in found):
+    shares = {operation: share(found, state, operation) for operation in (READ, WRITE)}
+    if any(each.memory for each in shares.values()):
         return "**plain memory**"
-    parts = []
-    for operation in (READ, WRITE):
-        mine = [
-            row.outcome.kind is Kind.STAYS
-            for row in found
-            if row.operation is operation and operation.value[0] in row.register.rights(state)
-        ]
-        parts.append(f"{sum(mine)} of {len(mine)} {operation.value}s")
-    return (
-        ", ".join(parts) if any(not part.startswith("0 ") for part in parts) else "none: every access leaves"
-    )
+    if not any(each.stays for each in shares.values()):
+        return "none: every access leaves"
+    return ", ".join(f"{each} {operation.value}s" for operation, each in shares.items())
 
 
 ACCEPT_ALL = frozenset({Code.DEFECT_MEMORY.value})

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from xenapic.apic.features import feature
-from xenapic.apic.processors import PROCESSORS
 from xenapic.glossary import TopicKind, topics
 from xenapic.glossary.build import remedies_of
 from xenapic.model.evidence import BY_APICV
-from xenapic.model.named import named_host
+from xenapic.model.named import first_processor
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.policy.plan import Code
 from xenapic.policy.terms import EFFECTS, Aspect
@@ -31,18 +30,13 @@ def aspects_table() -> str:
             (
                 link(aspect.value),
                 aspect.title,
-                _first_used(aspect),
+                first_processor(aspect.value).title,
                 "`apicv=`" if aspect.value in BY_APICV else "none",
                 flags.get(aspect, "–"),
             )
             for aspect in Aspect
         ],
     )
-
-
-def _first_used(aspect: Aspect) -> str:
-    real = (row for row in PROCESSORS.values() if not row.emulated_by)
-    return next(row.title for row in real if named_host(row, RELEASED).features[aspect.value])
 
 
 def effects_table() -> str:

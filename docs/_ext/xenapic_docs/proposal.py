@@ -17,7 +17,7 @@ from xenapic.model.acceleration import VcpuApic, domain_choice, host_controls, v
 from xenapic.model.flags import MISC, names
 from xenapic.model.proposal import APIC, CONTROL, NEEDS, Refused, available, leaf, resolve, vcpu, viridian
 from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES
-from xenapic.policy.outlook import rows
+from xenapic.policy.outlook import rows, share
 from xenapic_docs.markdown import link, mark, shown, table
 from xenapic_docs.releases import FLAG_WORDS, OFFERS, bitmap_cell
 
@@ -122,8 +122,7 @@ def proposal_states() -> str:
 
 def _stays_in(one: VcpuApic) -> str:
     found = list(rows((one,)))
-    kinds = {op: [r.outcome.kind is Kind.STAYS for r in found if r.operation is op] for op in (READ, WRITE)}
-    return ", ".join(f"{sum(k)} of {len(k)} {op.value}s" for op, k in kinds.items())
+    return ", ".join(f"{share(found, one.state, op)} {op.value}s" for op in (READ, WRITE))
 
 
 def proposal_today() -> str:

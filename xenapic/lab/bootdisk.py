@@ -1,0 +1,108 @@
+"""The disk our boot sector (guest/loader.S) starts Bochs from: Xen, dom0's kernel and dom0's first files."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from xenapic.lab.errors import FetchFailed
+from xenapic.lab.frames import CYLINDER, SECTOR
+
+LOADER = Path(__file__).parent / "guest/loader.bin"
+TABLE_SECTORS = 64
+PIECE = 256 * SECTOR
+PAGE = 4096
+# Above the place Xen is loaded to and below the place it relocates itself to.
+FIRST_MODULE = 0x1000000
+MEGABYTES = 512
+"""Memory of the machine, as the multiboot information describes it."""
+
+
+def write_boot_disk(out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[tuple[bytes, str]]) -> None:
+    """Lay out Xen and its modules (contents, command line) as the boot sector reads them."""
+    entry, pieces = _xen_pieces(xen)
+    at = FIRST_MODULE
+    placed = []
+    for data, line in modules:
+        pieces += _pieces(at, data)
+        placed.append((at, at + len(data), line))
+        at = _page_up(at + len(data))
+    pieces += _pieces(at, _multiboot_info(at, xen_line, placed))
+    _write_pieces(out, entry, at, pieces)
+
+
+def _write_pieces(out: BinaryIO, entry: int, info: int, pieces: list[tuple[int, bytes]]) -> None:
+    sector = 1 + TABLE_SECTORS
+    table = struct.pack("<IIII", entry, info, len(pieces), 0)
+    for address, data in pieces:
+        count = -(-len(data) // SECTOR)
+        table += struct.pack("<IIII", sector, count, address, 0)
+        sector += count
+    if len(table) > TABLE_SECTORS * SECTOR:
+        raise FetchFailed("the images are too large for the boot disk's table")
+    out.write(LOADER.read_bytes())
+    out.write(table.ljust(TABLE_SECTORS * SECTOR, b"\0"))
+    for _, data in pieces:
+        out.write(data + b"\0" * (-len(data) % SECTOR))
+    pad_to_cylinder(out)
+
+
+def pad_to_cylinder(out: BinaryIO) -> None:
+    """Extend the image to a size Bochs takes."""
+    end = out.seek(0, os.SEEK_END)
+    out.truncate(end + -end % CYLINDER)
+
+
+def _pieces(address: int, data: bytes) -> list[tuple[int, bytes]]:
+    """`data` cut up for the boot sector; memory starts as zeroes, so those are left out."""
+    cut = ((at, data[at : at + PIECE]) for at in range(0, len(data), PIECE))
+    return [(address + at, piece) for at, piece in cut if piece.strip(b"\0")]
+
+
+def _xen_pieces(xen: bytes) -> tuple[int, list[tuple[int, bytes]]]:
+    """Entry address and contents of a 32-bit ELF file, at their physical addresses."""
+    if not xen.startswith(b"\x7fELF\x01"):
+        raise FetchFailed("the hypervisor is not a 32-bit ELF file")
+    entry, headers = struct.unpack_from("<II", xen, 24)
+    size, count = struct.unpack_from("<HH", xen, 42)
+    pieces: list[tuple[int, bytes]] = []
+    for number in range(count):
+        kind, offset, _, address, length = struct.unpack_from("<5I", xen, headers + number * size)
+        if kind == 1:
+            pieces += _pieces(address, xen[offset : offset + length])
+    return entry, pieces
+
+
+def _multiboot_info(at: int, line: str, modules: Sequence[tuple[int, int, str]]) -> bytes:
+    """The multiboot (version 1) information structure, to be placed at address `at`."""
+    header, strings = 128, b""
+    table_at = at + header
+    strings_at = table_at + 16 * len(modules) + 24 * 2
+    table = b""
+
+    def text(value: str) -> int:
+        nonlocal strings
+        place = strings_at + len(strings)
+        strings += value.encode() + b"\0"
+        return place
+
+    line_at = text(line)
+    loader_at = text("xenapic")
+    for start, end, module_line in modules:
+        table += struct.pack("<IIII", start, end, text(module_line), 0)
+    ranges = ((0, 0x9FC00), (0x100000, (MEGABYTES << 20) - 0x100000 - 0x20000))
+    memory = b"".join(struct.pack("<IQQI", 20, base, size, 1) for base, size in ranges)
+    # memory sizes, command line, modules, memory map, loader name
+    flags = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9
+    info = struct.pack(
+        "<17I", flags, 639, (MEGABYTES - 1) << 10, 0, line_at, len(modules), table_at,
+        0, 0, 0, 0, len(memory), table_at + len(table), 0, 0, 0, loader_at,
+    )  # fmt: skip
+    return info.ljust(header, b"\0") + table + memory + strings
+
+
+def _page_up(address: int) -> int:
+    return address + -address % PAGE
