@@ -67,7 +67,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return st.integers(0, 2**33).map(kind)
     if issubclass(kind, Enum):
         return st.sampled_from(list(kind))
-    assert is_dataclass(kind), kind
+    assert isinstance(kind, type) and is_dataclass(kind), kind
     return st.builds(kind, **{name: values(hint) for name, hint in _fields(kind).items()})
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 class Refuse:
     """Fail the program when anything imports the command."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
         if name in ("click", "tabulate") or name.startswith("xenapic.cli"):
             raise AssertionError(f"the library imported {name}")
 
