@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from xenapic.apic.access import Completion, Kind, SvmExit, VmxExit
 from xenapic.apic.controls import ENTRY_RULES
 from xenapic.apic.features import FEATURES
+from xenapic.apic.outcome import Completion, Kind, SvmExit, VmxExit
 from xenapic.apic.processors import PROCESSORS
 from xenapic.apic.registers import REGISTERS
 from xenapic.apic.state import ApicState

@@ -13,17 +13,10 @@ from importlib import import_module
 from itertools import groupby, product
 
 import xenapic.lab.errors  # noqa: F401  - its errors are subclasses of ours
-from xenapic.apic.access import (
-    Kind,
-    Operation,
-    Outcome,
-    SvmExit,
-    VmxExit,
-    access_cr8,
-    exit_number,
-)
+from xenapic.apic.access import access_cr8
 from xenapic.apic.controls import ENTRY_RULES, Controls
 from xenapic.apic.features import FEATURES, Feature, Technology
+from xenapic.apic.outcome import Kind, Operation, Outcome, SvmExit, VmxExit, exit_number
 from xenapic.apic.processors import APICV, IPIV, PROCESSORS, Processor
 from xenapic.apic.registers import REGISTERS, SLOT_SIZE, Reg, Register, msr_of
 from xenapic.apic.state import ApicState

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xenapic.apic.access import SvmControls
 from xenapic.apic.controls import CONTROLS, MASKS
 from xenapic.apic.features import CONTROL_FIELDS, Technology
+from xenapic.apic.outcome import SvmControls
 from xenapic.apic.state import ApicState
 from xenapic.errors import DocumentInvalid, errno_name
 from xenapic.model.conditions import Situation
