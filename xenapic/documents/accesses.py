@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from xenapic.apic.access import Completion, Kind, Operation, Outcome, SvmExit, VmxExit
+from xenapic.apic.outcome import Completion, Kind, Operation, Outcome, SvmExit, VmxExit
 from xenapic.apic.registers import register
 from xenapic.errors import DocumentInvalid
 from xenapic.policy.outlook import AccessRow

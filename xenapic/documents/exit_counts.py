@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Operation
 from xenapic.exits.counter import ExitCount, ExitReport
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.reasons import reason_name
