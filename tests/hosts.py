@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from xenapic.apic.features import Technology
+from xenapic.model.conditions import Situation
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.rules import Situation
 from xenapic.parse.bootlog import BootLog, parse
 
 VMX = (0, 1 << 5, 0, 0, 0, 0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import struct
 import subprocess
@@ -163,7 +164,7 @@ def watched(tmp_path: Path) -> tuple[watch.Watch, Path, Path, list[bytes]]:
     serial, channel = tmp_path / "serial", tmp_path / "channel"
     said: list[bytes] = []
     channel.write_bytes(b"\0" * SECTOR)
-    return watch.Watch(serial, channel, said.append, said.append), serial, channel, said
+    return watch.Watch(serial, channel, said.append, said.append, os.getpid()), serial, channel, said
 
 
 def test_stages_are_told_from_log_and_channel(

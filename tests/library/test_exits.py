@@ -18,7 +18,7 @@ import xenapic
 from tests.library.test_handle import FakeXen
 from tests.pure.test_trace import DOMID, OTHER, goes_on, leaves, lost, memory, starts, stops
 from xenapic.abi.library import Library, load
-from xenapic.apic.access import Operation
+from xenapic.apic.outcome import Operation
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege, TraceBusy, TraceUse

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xenapic.apic.access import Backing, Kind, Operation, access
+from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls, violations
+from xenapic.apic.outcome import Backing, Kind, Operation
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (
     DomainChoice,

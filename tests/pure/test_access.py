@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xenapic.apic.access import (
+from xenapic.apic.access import access, access_cr8, access_msr, access_page
+from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls, effective, violations
+from xenapic.apic.outcome import (
     Backing,
     Completion,
     Kind,
@@ -16,12 +18,7 @@ from xenapic.apic.access import (
     SvmControls,
     SvmExit,
     VmxExit,
-    access,
-    access_cr8,
-    access_msr,
-    access_page,
 )
-from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls, effective, violations
 from xenapic.apic.registers import REGISTERS, SLOTS, msr_of, offset_of, register
 from xenapic.apic.state import ApicState
 

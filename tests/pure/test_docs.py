@@ -15,8 +15,9 @@ import pytest
 
 import xenapic
 import xenapic_docs
-from xenapic.apic.access import Backing, Kind, MsrBitmap, Operation, access_cr8, access_msr, access_page
+from xenapic.apic.access import access_cr8, access_msr, access_page
 from xenapic.apic.controls import Controls
+from xenapic.apic.outcome import Backing, Kind, MsrBitmap, Operation
 from xenapic.apic.processors import PROCESSORS
 from xenapic.apic.registers import SLOTS, Reg, msr_of
 from xenapic.apic.state import ApicState

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.hosts import SVM, domain_info, host
-from xenapic.apic.access import Kind
 from xenapic.apic.controls import ControlWords
+from xenapic.apic.outcome import Kind
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text

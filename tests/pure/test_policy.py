@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import SVM, host
-from xenapic.apic.access import Kind
 from xenapic.apic.controls import CONTROLS, Controls, violations
+from xenapic.apic.outcome import Kind
 from xenapic.apic.processors import PROCESSORS, Processor
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid

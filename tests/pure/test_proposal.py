@@ -8,8 +8,9 @@ from itertools import product
 
 import pytest
 
-from xenapic.apic.access import Kind, Operation, access, access_cr8
+from xenapic.apic.access import access, access_cr8
 from xenapic.apic.controls import Controls, violations
+from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.processors import PROCESSORS, allowed
 from xenapic.apic.registers import SLOTS
 from xenapic.apic.state import ApicState

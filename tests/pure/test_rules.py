@@ -13,9 +13,10 @@ from tests.hosts import SVM, development, host, situation
 from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid
 from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.create import check, check_request, predicted_errno, to_request
 from xenapic.model.flags import ALTP2M, CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.model.rules import RULES, check, check_request, predicted_errno, to_request
+from xenapic.model.rules import RULES
 
 OBSERVED = sorted((Path(__file__).parent.parent / "data" / "observed").glob("*.json"))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xenapic.abi.tracebuffers import pieces
-from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Operation
 from xenapic.exits.judgement import Cause, Clues, ExitKind, Removable, judge
 from xenapic.exits.reasons import reason_name, reason_number
 from xenapic.exits.records import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, Tally, TraceParser, is_ours

@@ -10,7 +10,7 @@ import sys
 from xenapic import DomainConfig
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
-from xenapic.model.rules import to_request
+from xenapic.model.create import to_request
 
 LATE = (
     DomainConfig.pvh(max_grant_frames=0),

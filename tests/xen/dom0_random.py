@@ -15,8 +15,9 @@ from xenapic.apic.features import Technology
 from xenapic.errors import CallFailed
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
+from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
-from xenapic.model.rules import Situation, check_request
+from xenapic.model.create import check_request
 
 
 def pick(rng, usual, *others, rare=0.15):

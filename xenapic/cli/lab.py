@@ -74,7 +74,9 @@ def list_machines(as_json: bool) -> None:
 @click.option("--dom0-args", default="", help="More options for dom0's kernel.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable in dom0.")
 @click.option("--file", "files", multiple=True, metavar="DEST=SOURCE", help="Put a file into dom0.")
-@click.option("--timeout", default=600.0, show_default=True, help="Seconds for the command.")
+@click.option(
+    "--timeout", default=600.0, show_default=True, help="Seconds for the command, of the emulator's own time."
+)
 @click.option("--keep-log", type=click.Path(dir_okay=False), help="Keep the serial log here.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no times.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from xenapic.apic.access import Operation
 from xenapic.apic.controls import Controls
+from xenapic.apic.outcome import Operation
 from xenapic.apic.state import ApicState
 from xenapic.cli import show
 from xenapic.cli.options import (

@@ -35,9 +35,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from xenapic.apic.access import Kind, Operation, access, access_cr8
+from xenapic.apic.access import access, access_cr8
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.registers import (
     MSR_X2APIC_FIRST,
     MSR_X2APIC_LAST,

@@ -13,17 +13,10 @@ from importlib import import_module
 from itertools import groupby, product
 
 import xenapic.lab.errors  # noqa: F401  - its errors are subclasses of ours
-from xenapic.apic.access import (
-    Kind,
-    Operation,
-    Outcome,
-    SvmExit,
-    VmxExit,
-    access_cr8,
-    exit_number,
-)
+from xenapic.apic.access import access_cr8
 from xenapic.apic.controls import ENTRY_RULES, Controls
 from xenapic.apic.features import FEATURES, Feature, Technology
+from xenapic.apic.outcome import Kind, Operation, Outcome, SvmExit, VmxExit, exit_number
 from xenapic.apic.processors import APICV, IPIV, PROCESSORS, Processor
 from xenapic.apic.registers import REGISTERS, SLOT_SIZE, Reg, Register, msr_of
 from xenapic.apic.state import ApicState
@@ -31,6 +24,7 @@ from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary import prose
 from xenapic.glossary.topic import Topic, TopicKind, attribute_docs
 from xenapic.model.acceleration import domain_choice, host_controls, vcpu_apic
+from xenapic.model.conditions import FIRST, NEVER, Rule
 from xenapic.model.defects import DEFECTS, Defect, defects_of
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import unknown
@@ -39,7 +33,7 @@ from xenapic.model.guest import GuestType
 from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import DEVELOPMENT, FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
-from xenapic.model.rules import FIRST, NEVER, RULES, Rule
+from xenapic.model.rules import RULES
 from xenapic.model.typical import TYPICAL, Typical
 from xenapic.policy.outlook import AccessRow, rows
 from xenapic.policy.plan import Code, Refusal, Warn, plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xenapic.apic.access import Completion, Kind, SvmExit, VmxExit
+from xenapic.apic.outcome import Completion, Kind, SvmExit, VmxExit
 from xenapic.apic.state import ApicState
 from xenapic.policy.terms import Want
 

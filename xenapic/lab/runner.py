@@ -15,6 +15,7 @@ from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, St
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
 from xenapic.lab.overlay import write_overlay
+from xenapic.lab.pace import Stopwatch
 from xenapic.lab.rundir import run_directory
 from xenapic.lab.watch import Sink, Watch
 
@@ -87,8 +88,9 @@ def run(
 
     The present checkout of xenapic is at /checkout there, importable, and the working directory.
     `files` maps absolute paths in dom0 to files or directories here. `timeout` is for the command
-    alone, in seconds. `on_stdout` and `on_stderr` get the output as it arrives; the result holds
-    it whole. `progress` is told of stages: (stage, text).
+    alone, in seconds of the emulator's own time: waiting for a processor of this machine does not
+    count. `on_stdout` and `on_stderr` get the output as it arrives; the result holds all of it.
+    `progress` is told of stages: (stage, text).
 
     Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
     `LabPrerequisite` if a program is missing. A boot that fails before the command began is
@@ -157,7 +159,7 @@ def _once(order: _Order) -> RunResult:
         image = time.monotonic() - began
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
         limits = {**start.limits, "command": order.timeout}
-        with child, _watching(serial, guest.channel, order) as watch:
+        with child, _watching(serial, guest.channel, order, child.pid) as watch:
             _follow(watch, child, limits, order.progress)
         return _result(order, watch, image)
 
@@ -195,8 +197,8 @@ def put_together(
 
 
 @contextlib.contextmanager
-def _watching(serial: Path, channel: Path, order: _Order) -> Iterator[Watch]:
-    watch = Watch(serial, channel, *order.sinks)
+def _watching(serial: Path, channel: Path, order: _Order, pid: int) -> Iterator[Watch]:
+    watch = Watch(serial, channel, *order.sinks, pid)
     try:
         yield watch
     finally:
@@ -228,13 +230,18 @@ def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
         what = f"the emulator ended (status {status}) in stage {watch.stage}: {said}"
         raise _failed(EmulatorDied, watch, what)
     limit = limits[watch.stage]
-    if watch.in_stage() > limit:
-        raise _failed(StageTimeout, watch, f"stage {watch.stage} took more than {limit:g} s")
+    if watch.in_stage.exceeds(limit):
+        own, wall = watch.in_stage.own(), watch.in_stage.wall()
+        what = (
+            f"stage {watch.stage} took more than {limit:g} s: {own:.0f} s of the emulator's own time, "
+            f"{wall:.0f} s by the clock"
+        )
+        raise _failed(StageTimeout, watch, what)
 
 
 def _hear_out(watch: Watch) -> None:
-    until = time.monotonic() + LAST_WORDS
-    while time.monotonic() < until and time.monotonic() - watch.quiet_since < SILENCE:
+    heard = Stopwatch(watch.pace)
+    while not heard.exceeds(LAST_WORDS) and not watch.quiet.exceeds(SILENCE):
         watch.poll()
         time.sleep(POLL)
 

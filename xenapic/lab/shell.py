@@ -48,7 +48,7 @@ def shell(
         log = place / "serial.log"
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
         with child, log.open("wb", buffering=0) as record:
-            watch = Watch(log, guest.channel, _ignore, _ignore)
+            watch = Watch(log, guest.channel, _ignore, _ignore, child.pid)
             try:
                 rest = _boot(watch, child, start.limits, master, record.fileno(), tell)
             finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xenapic.lab.errors import ChannelBroken
 from xenapic.lab.frames import EXIT, MAX_DATA, SECTOR, START, STDERR, STDOUT, TROUBLE, Decoder, Frame
+from xenapic.lab.pace import Pace, Stopwatch
 
 Sink = Callable[[bytes], None]
 
@@ -45,7 +46,8 @@ class Tail:
 class Watch:
     """What is known of a running machine so far."""
 
-    def __init__(self, serial: Path, channel: Path, on_stdout: Sink, on_stderr: Sink) -> None:
+    def __init__(self, serial: Path, channel: Path, on_stdout: Sink, on_stderr: Sink, pid: int) -> None:
+        self.pace = Pace(pid)
         self._serial = Tail(serial)
         self._channel = Tail(channel, SECTOR)
         self._decoder = Decoder()
@@ -54,7 +56,8 @@ class Watch:
         self.status: int | None = None
         self.stage = STAGES[0]
         self.began = {self.stage: time.monotonic()}
-        self.quiet_since = time.monotonic()
+        self._in_stage = Stopwatch(self.pace)
+        self.quiet = Stopwatch(self.pace)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -72,7 +75,7 @@ class Watch:
             return False
         self._serial.advance(len(new))
         self.log += new
-        self.quiet_since = time.monotonic()
+        self.quiet = Stopwatch(self.pace)
         if self.stage == "load":
             self._enter("Xen")
         if self.stage == "Xen" and DOM0_STARTS in self.log:
@@ -101,10 +104,12 @@ class Watch:
     def _enter(self, stage: str) -> None:
         self.stage = stage
         self.began[stage] = time.monotonic()
+        self._in_stage = Stopwatch(self.pace)
 
-    def in_stage(self) -> float:
-        """Seconds since the present stage began."""
-        return time.monotonic() - self.began[self.stage]
+    @property
+    def in_stage(self) -> Stopwatch:
+        """Time since the present stage began."""
+        return self._in_stage
 
     def split(self) -> dict[str, float]:
         """Seconds each stage took, up to now."""

@@ -24,13 +24,14 @@ from xenapic.errors import (
 from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
 from xenapic.live.domain import Domain
 from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
+from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
+from xenapic.model.create import check, to_request
 from xenapic.model.flags import MISC
 from xenapic.model.guest import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.rules import Situation, check, to_request
 from xenapic.parse.ring import Origin, RingLine, ring_lines
 
 if TYPE_CHECKING:

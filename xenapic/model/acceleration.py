@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
 
-from xenapic.apic.access import Backing, MsrBitmap, SvmControls, bits
 from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.outcome import Backing, MsrBitmap, SvmControls, bits
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.model.flags import MISC, PHYSCAP_X86

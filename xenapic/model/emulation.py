@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from xenapic.apic.access import Kind, Operation, Outcome
+from xenapic.apic.outcome import Kind, Operation, Outcome
 from xenapic.apic.registers import REGISTERS, Reg
 from xenapic.apic.state import (
     APIC_BASE_ADDR_MASK,

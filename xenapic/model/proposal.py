@@ -13,8 +13,8 @@ from errno import EINVAL, ENODEV
 from functools import reduce
 from operator import or_
 
-from xenapic.apic.access import MsrBitmap, bits
 from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
+from xenapic.apic.outcome import MsrBitmap, bits
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import INTERCEPT_ALL, HvmLeaf, VcpuApic, ViridianHints, page_backing

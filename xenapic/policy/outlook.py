@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from xenapic.apic.access import Kind, Operation, Outcome, access
+from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls, subsets
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Kind, Operation, Outcome
 from xenapic.apic.registers import OTHER_IPI, REGISTERS, SELF_IPI, SLOTS, Reg, Register, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from xenapic.apic.access import Operation
 from xenapic.apic.features import feature
+from xenapic.apic.outcome import Operation
 from xenapic.apic.registers import BITMAPS, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid

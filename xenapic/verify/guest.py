@@ -7,19 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xenapic.apic.access import (
-    Kind,
-    Operation,
-    Outcome,
-    SvmControls,
-    SvmExit,
-    VmxExit,
-    access,
-    access_msr,
-    access_page,
-)
+from xenapic.apic.access import access, access_msr, access_page
 from xenapic.apic.controls import Controls, violations
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
 from xenapic.apic.registers import SELF_IPI, Reg, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import HvmLeaf, VcpuApic, cpuid_leaf, domain_choice

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from xenapic.apic.access import Kind, Operation, access
+from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import VcpuApic, msr_bitmap, page_backing, vcpu_apic_svm

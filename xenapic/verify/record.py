@@ -21,11 +21,12 @@ from xenapic.live.measure import throw_away_config
 from xenapic.live.owners import this_process
 from xenapic.live.xen import Xen, fill
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
+from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
+from xenapic.model.create import check_request
 from xenapic.model.flags import CDF, EMU, MISC
 from xenapic.model.guest import HVM_EMULATION
 from xenapic.model.host import Host
-from xenapic.model.rules import Situation, check_request
 from xenapic.parse.bootlog import parse
 from xenapic.policy.terms import Policy
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from errno import EINVAL, ENODEV
 from typing import Any
 
-from xenapic.apic.access import Backing
 from xenapic.apic.controls import CONTROLS, Controls, subsets
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Backing
 from xenapic.apic.processors import emulated
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import (

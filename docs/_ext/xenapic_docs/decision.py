@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from xenapic.apic.access import Kind, Operation, virtualized_reads, virtualized_writes
+from xenapic.apic.access import virtualized_reads, virtualized_writes
 from xenapic.apic.controls import Controls
+from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.registers import Reg
 from xenapic_docs.svg import ARROW, STYLES, arrow, svg, text
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 from itertools import product
 from typing import Literal
 
-from xenapic.apic.access import Operation
 from xenapic.apic.features import Technology
+from xenapic.apic.outcome import Operation
 from xenapic.apic.processors import PROCESSORS, Processor
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import APIC_BITS

@@ -56,6 +56,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "proposal_today": proposal.proposal_today,
     "rules": reference.create_rules,
     "features": reference.features,
+    "documents": reference.documents,
     "libraries": reference.libraries,
     "fields": reference.fields,
     "choice": reference.choice_per_domain,

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from xenapic.apic.access import (
-    Kind,
-    MsrBitmap,
-    Operation,
-    Outcome,
-    access_msr,
-    access_page,
-    exit_number,
-    virtualized_reads,
-    virtualized_writes,
-)
+from xenapic.apic.access import access_msr, access_page, virtualized_reads, virtualized_writes
 from xenapic.apic.controls import ENTRY_RULES, Controls
 from xenapic.apic.features import FEATURES, feature
+from xenapic.apic.outcome import Kind, MsrBitmap, Operation, Outcome, exit_number
 from xenapic.apic.registers import REGISTERS, SELF_IPI, SLOTS, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.glossary import topics

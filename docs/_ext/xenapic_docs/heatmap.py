@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from xenapic.apic.access import Kind, Operation, Outcome, access
+from xenapic.apic.access import access
+from xenapic.apic.outcome import Kind, Operation, Outcome
 from xenapic.apic.registers import SLOT_SIZE, SLOTS, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.model.acceleration import VcpuApic

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 
-from xenapic.apic.access import Kind, Operation
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import feature
+from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.processors import APICV, POSTED
 from xenapic.apic.state import ApicState
 from xenapic.errors import errno_name

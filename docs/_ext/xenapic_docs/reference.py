@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any, get_args
+
 import xenapic.lab.errors  # noqa: F401  (its errors are subclasses of XenApicError)
 from xenapic.abi.generations import RELEASES, soname
 from xenapic.apic.features import FEATURES
+from xenapic.documents import DOCUMENTS, document_type
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary.build import span
 from xenapic.lab.machines import MACHINES
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
 from xenapic.model.rules import RULES, Rule
-from xenapic_docs.markdown import sentence, table
+from xenapic_docs.markdown import mark, sentence, table
 
 
 def create_rules() -> str:
@@ -44,6 +48,28 @@ def features() -> str:
             for row in FEATURES
         ],
     )
+
+
+def documents() -> str:
+    """Return every JSON document; ``access`` has two forms."""
+    return table(
+        ("schema", "class", "content", "read into a value of the library"),
+        [
+            (
+                f"`{form.SCHEMA}`",
+                f"`{form.__name__}`",
+                inspect.cleandoc(form.__doc__ or "").partition("\n\n")[0],
+                mark(hasattr(form, "value")),
+            )
+            for name in DOCUMENTS
+            for form in _forms(name)
+        ],
+    )
+
+
+def _forms(name: str) -> tuple[Any, ...]:
+    kind: Any = document_type(name)
+    return get_args(kind) or (kind,)
 
 
 def libraries() -> str:

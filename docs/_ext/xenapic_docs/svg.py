@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 
-from xenapic.apic.access import Kind
+from xenapic.apic.outcome import Kind
 
 
 @dataclass(frozen=True)
