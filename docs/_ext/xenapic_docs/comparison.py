@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from xenapic.apic.access import Kind, Operation, Outcome, exit_number
+from xenapic.apic.outcome import Kind, Operation, Outcome, exit_number
 from xenapic.apic.processors import processor
 from xenapic.apic.registers import Reg, msr_of
 from xenapic.apic.state import ApicState

@@ -12,8 +12,9 @@ from xenapic.documents import DOCUMENTS, document_type
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary.build import span
 from xenapic.lab.machines import MACHINES
+from xenapic.model.conditions import Rule
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
-from xenapic.model.rules import RULES, Rule
+from xenapic.model.rules import RULES
 from xenapic_docs.markdown import mark, sentence, table
 
 
