@@ -16,7 +16,7 @@ from xenapic.cli.show import SCHEMAS, host_json
 from xenapic.documents.host_report import host_from_report
 from xenapic.errors import PolicyInvalid, ReportInvalid
 from xenapic.model.flags import PHYSCAP_X86
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.measured import Measurement
 from xenapic.parse.xlcfg import parse_xl_cfg
