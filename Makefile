@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 
-.PHONY: demo test test-pure verify lint docs bench prerequisites wheel stubs clean
+.PHONY: demo test test-pure verify lint docs bench prerequisites wheel stubs schemas clean
 
 prerequisites:
 	@sh tools/prerequisites.sh
@@ -45,6 +45,10 @@ bench: $(VENV)/.installed
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
+
+## Write the JSON schemas of the documents anew, after a change of their classes.
+schemas: $(VENV)/.installed
+	$(BIN)/python tools/write_schemas.py
 
 ## Write xenapic/__init__.pyi anew, after a change of the public names.
 stubs: $(VENV)/.installed

@@ -9,8 +9,7 @@ import pytest
 
 from tests.hosts import host
 from xenapic.apic.processors import PROCESSORS
-from xenapic.cli.show import host_json
-from xenapic.documents.host_report import host_from_report
+from xenapic.documents import from_json, to_json
 from xenapic.model.named import named_host
 from xenapic.model.releases import xen_release
 from xenapic.policy.outlook import access_rows
@@ -44,10 +43,10 @@ def test_pool_of_a_thousand(benchmark: Any, name: str) -> None:
 
 
 def test_pool_of_a_thousand_reports_parsing_included(benchmark: Any) -> None:
-    text = json.dumps({"schema": "xenapic/host/1", **host_json(host())})
+    text = json.dumps(to_json(host()))
 
     def whole() -> None:
-        hosts = {f"host{n}": host_from_report(json.loads(text)) for n in range(1000)}
+        hosts = {f"host{n}": from_json(text) for n in range(1000)}
         plan_pool(POLICIES["effects"], hosts)
 
     benchmark(whole)

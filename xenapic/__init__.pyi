@@ -2,10 +2,12 @@
 from xenapic.apic.controls import ControlWords as ControlWords
 from xenapic.apic.controls import Controls as Controls
 from xenapic.apic.state import ApicState as ApicState
-from xenapic.documents.host_report import host_from_report as host_from_report
+from xenapic.documents import from_json as from_json
+from xenapic.documents import to_json as to_json
 from xenapic.errors import CallFailed as CallFailed
 from xenapic.errors import ConfigInvalid as ConfigInvalid
 from xenapic.errors import ConfigRefused as ConfigRefused
+from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
@@ -16,10 +18,8 @@ from xenapic.errors import PolicyInvalid as PolicyInvalid
 from xenapic.errors import PolicyRefused as PolicyRefused
 from xenapic.errors import ProbeFailed as ProbeFailed
 from xenapic.errors import Problem as Problem
-from xenapic.errors import RecordingInvalid as RecordingInvalid
 from xenapic.errors import ReleaseMismatch as ReleaseMismatch
 from xenapic.errors import ReleaseUnknown as ReleaseUnknown
-from xenapic.errors import ReportInvalid as ReportInvalid
 from xenapic.errors import TraceBusy as TraceBusy
 from xenapic.errors import Unavailable as Unavailable
 from xenapic.errors import XenApicError as XenApicError
@@ -79,6 +79,7 @@ __all__ = [
     "ControlWords",
     "Controls",
     "DOMINF",
+    "DocumentInvalid",
     "Domain",
     "DomainConfig",
     "DomainInfo",
@@ -111,11 +112,9 @@ __all__ = [
     "ProbeFailed",
     "Problem",
     "Reason",
-    "RecordingInvalid",
     "Refusal",
     "ReleaseMismatch",
     "ReleaseUnknown",
-    "ReportInvalid",
     "RingLine",
     "Shutdown",
     "TraceBusy",
@@ -126,9 +125,10 @@ __all__ = [
     "Xen",
     "XenApicError",
     "count_exits",
-    "host_from_report",
+    "from_json",
     "hvm_records",
     "named_host",
     "plan",
     "plan_pool",
+    "to_json",
 ]

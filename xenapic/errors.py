@@ -15,8 +15,7 @@ The tree::
     ├── PolicyRefused          no plan for the policy; refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
     ├── PolicyInvalid          a policy in terms that there are not
-    ├── ReportInvalid          a file that is no report of a host
-    ├── RecordingInvalid       a file that is no recording of a Xen
+    ├── DocumentInvalid        a JSON document that cannot be read
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no answer that can be used
     ├── TraceBusy              Xen's trace buffers are another's, or were left behind
@@ -38,6 +37,7 @@ __all__ = [
     "CallFailed",
     "ConfigInvalid",
     "ConfigRefused",
+    "DocumentInvalid",
     "DomainNotFound",
     "HandleClosed",
     "LibraryNotFound",
@@ -48,8 +48,6 @@ __all__ = [
     "Problem",
     "PolicyInvalid",
     "PolicyRefused",
-    "RecordingInvalid",
-    "ReportInvalid",
     "ReleaseMismatch",
     "ReleaseUnknown",
     "TraceBusy",
@@ -148,16 +146,26 @@ class PolicyInvalid(XenApicError, ValueError):
     code = "policy-invalid"
 
 
-class ReportInvalid(XenApicError, ValueError):
-    """A file that should hold a host's report (``xenapic host --json``) does not."""
+class DocumentInvalid(XenApicError, ValueError):
+    """A JSON document that is not what it should be: not JSON, another schema, a missing key, a wrong type.
 
-    code = "report-invalid"
+    ``path`` names the place in the document, e.g. ``features.tpr_shadow.source``; it is empty for the whole.
+    """
 
+    code = "document-invalid"
 
-class RecordingInvalid(XenApicError, ValueError):
-    """A file that should hold a recording of a real Xen does not."""
+    def __init__(self, message: str, path: str = "") -> None:
+        self.message = message
+        self.path = path
+        super().__init__(f"{path}: {message}" if path else message)
 
-    code = "recording-invalid"
+    def __reduce__(self) -> tuple[type[DocumentInvalid], tuple[str, str]]:
+        return type(self), (self.message, self.path)
+
+    def under(self, place: str) -> DocumentInvalid:
+        """Return the same error as the document around it sees it: ``place`` comes before the path."""
+        dot = "." if self.path and not self.path.startswith("[") else ""
+        return type(self)(self.message, f"{place}{dot}{self.path}")
 
 
 class ProbeFailed(XenApicError):

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hosts import host
-from xenapic.apic.controls import ControlWords
-from xenapic.apic.state import ApicState
-from xenapic.cli.show import SCHEMAS, host_json
-from xenapic.documents.host_report import host_from_report
-from xenapic.errors import PolicyInvalid, ReportInvalid
-from xenapic.model.flags import PHYSCAP_X86
+from xenapic.errors import PolicyInvalid
 from xenapic.model.guest_types import GuestType
-from xenapic.model.host import Host
-from xenapic.model.measured import Measurement
 from xenapic.parse.xlcfg import parse_xl_cfg
 from xenapic.policy.read import from_file, from_toml, from_words, from_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want
@@ -155,35 +146,3 @@ def test_a_file_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "guest.cfg"
     path.write_text("type = 'pvh'\n")
     assert from_file(path) == (Policy(), GuestType.PVH)
-
-
-MEASURED = Measurement(
-    {state: ControlWords(0x3F, 0xB6A065FE, 0x17CB, 0) for state in ApicState}, "pressed a key", "", 1e9
-)
-
-
-def report(made: Host) -> object:
-    return json.loads(json.dumps({"schema": "xenapic/host/1", **host_json(made)}))
-
-
-@pytest.mark.parametrize(
-    "made",
-    [host(), host(extra="-rc", arch_capabilities=PHYSCAP_X86(3)), host(log=b"", commandline="apicv=0")],
-)
-def test_a_report_reads_back(made: Host) -> None:
-    again = host_from_report(report(made))
-    assert again.features == made.features
-    assert again.release == made.release and again.technology is made.technology
-    assert (again.version, again.physinfo) == (made.version, made.physinfo)
-    assert (again.interface, again.assisted_xapic) == (made.interface, made.assisted_xapic)
-    assert again.grant_limits == made.grant_limits and again.measured == made.measured
-
-
-@pytest.mark.parametrize("broken", [None, [], {}, {"schema": "xenapic/info/1"}, {"schema": "xenapic/host/1"}])
-def test_what_is_no_report(broken: object) -> None:
-    with pytest.raises(ReportInvalid):
-        host_from_report(broken)
-
-
-def test_schemas_are_all_there() -> None:
-    assert {"plan", "access", "spec-check"} <= set(SCHEMAS)

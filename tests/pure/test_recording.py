@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from xenapic.apic import access
 from xenapic.cli.app import app
 from xenapic.cli.show import schema_text
-from xenapic.errors import RecordingInvalid
+from xenapic.errors import DocumentInvalid
 from xenapic.model import acceleration
 from xenapic.verify.check import Verdict
 from xenapic.verify.recording import check_file, check_recording
@@ -149,11 +149,11 @@ def test_faults(broadwell: Any) -> None:
 
 @pytest.mark.parametrize("broken", [{}, [], None, {"xen": "4.17-rc"}, {"xen": "9.9"}])
 def test_what_is_no_recording(broken: Any, tmp_path: Path) -> None:
-    with pytest.raises(RecordingInvalid):
+    with pytest.raises(DocumentInvalid):
         check_recording(broken, "broken")
     path = tmp_path / "broken.json"
     path.write_text("{")
-    with pytest.raises(RecordingInvalid, match="not JSON"):
+    with pytest.raises(DocumentInvalid, match="not JSON"):
         check_file(path)
 
 
@@ -172,4 +172,4 @@ def test_the_command(tmp_path: Path, broadwell: Any) -> None:
     assert [one["verdict"] for one in document["files"][0]["checks"]].count("disagrees") == 1
     (tmp_path / "none.json").write_text("{}")
     done = CliRunner().invoke(app, ["spec", "check", str(tmp_path / "none.json")])
-    assert done.exit_code == 1 and "recording-invalid" in done.output
+    assert done.exit_code == 1 and "document-invalid" in done.output

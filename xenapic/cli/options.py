@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from xenapic.errors import ReportInvalid
+from xenapic.errors import DocumentInvalid
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want
@@ -55,7 +54,7 @@ def host_options(function: F) -> F:
 
 
 def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
-    """Return the hosts that are meant, by name; raise click's usage errors and `ReportInvalid`."""
+    """Return the hosts that are meant, by name; raise click's usage errors and `DocumentInvalid`."""
     if sum(map(bool, (choice.reports, choice.processor, choice.measure))) > 1:
         raise click.UsageError("--host, --processor and --measure exclude each other")
     if choice.reports:
@@ -72,14 +71,12 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
 
 
 def _report(path: Path) -> Host:
-    from xenapic.documents.host_report import host_from_report
+    from xenapic.documents import from_json
 
     try:
-        return host_from_report(json.loads(path.read_text()))
-    except ReportInvalid as error:
-        raise ReportInvalid(f"{path}: {error}") from None
-    except ValueError as error:
-        raise ReportInvalid(f"{path}: not JSON: {error}") from None
+        return from_json(path.read_bytes(), Host)
+    except DocumentInvalid as error:
+        raise DocumentInvalid(f"{path}: {error}") from None
 
 
 def _named(choice: HostChoice) -> Host:

@@ -1,90 +1,180 @@
-"""Read a host's report (``xenapic host --json``) back into a `Host`, on any machine."""
+"""``xenapic/host``: what Xen uses of APIC acceleration, each fact with its source.
+
+A report is read on any machine, back into an equal `Host`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import ClassVar
 
 from xenapic.apic.controls import ControlWords
-from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
+from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
-from xenapic.errors import ReportInvalid
-from xenapic.model.facts import Answer, Fact, unknown
-from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
+from xenapic.documents.xen_info import VersionEntry
+from xenapic.model.facts import Answer, Fact
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host
-from xenapic.model.info import PhysInfo, Version
+from xenapic.model.info import PhysInfo
 from xenapic.model.measured import Measurement
 
-__all__ = ["SCHEMA", "host_from_report"]
-
-SCHEMA = "xenapic/host/1"
-NOT_TOLD = unknown("the report does not tell", "make the report again with this version: xenapic host --json")
-LATER_FACTS = ("tboot", "flask", "nested_virt", "altp2m")
-"""Facts that the first reports did not hold."""
-ANSWERS = {answer.value: answer for answer in Answer}
+__all__ = ["FactEntry", "HostReport", "MeasurementEntry", "WordsEntry"]
 
 
-def host_from_report(report: Any) -> Host:
-    """Return the host that a report (parsed JSON) is of; raise `ReportInvalid` when it is none."""
-    schema = report.get("schema") if isinstance(report, Mapping) else None
-    if schema != SCHEMA:
-        raise ReportInvalid(f"not a host's report: its schema is {schema!r}, not {SCHEMA!r}")
-    try:
-        return _host(report)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReportInvalid(f"not a whole report of a host: {type(error).__name__}: {error}") from error
+@dataclass(frozen=True, slots=True)
+class FactEntry:
+    """An answer and its source."""
+
+    answer: Answer
+    source: str
+    """Where the answer comes from; for an unknown one, why it is not known."""
+    how: str | None
+    """How to find out, when the answer is unknown."""
+
+    @classmethod
+    def of(cls, fact: Fact) -> FactEntry:
+        """Return the entry of a fact."""
+        return cls(fact.answer, fact.source, fact.how or None)
+
+    def value(self) -> Fact:
+        """Return the fact."""
+        return Fact(self.answer, self.source, self.how or "")
 
 
-def _host(report: Mapping[str, Any]) -> Host:
-    told = report["features"]
-    later = {name: _fact(report[name]) if name in report else NOT_TOLD for name in LATER_FACTS}
-    return Host(
-        version=_version(report["version"]),
-        physinfo=_physinfo(report["physinfo"]),
-        technology=None if report["technology"] is None else Technology(report["technology"]),
-        features={row.key: _fact(told[row.key]) if row.key in told else NOT_TOLD for row in FEATURES},
-        interface=_fact(report["interface"]),
-        assisted_xapic=_fact(report["assisted_xapic"]),
-        assisted_x2apic=_fact(report["assisted_x2apic"]),
-        tboot=later["tboot"],
-        flask=later["flask"],
-        nested_virt=later["nested_virt"],
-        altp2m=later["altp2m"],
-        grant_limits=GrantLimits(**report["grant_limits"]),
-        measured=_measurement(report.get("measurement")),
-    )
+NOT_REPORTED = FactEntry(
+    Answer.UNKNOWN,
+    "the report does not contain it",
+    "make the report again with this version: xenapic host --json",
+)
+"""What stands for a fact that an older report does not have."""
 
 
-def _measurement(told: Mapping[str, Any] | None) -> Measurement | None:
-    if told is None:
-        return None
-    return Measurement(
-        states={
-            ApicState(state): ControlWords(*(words[field.recorded] for field in CONTROL_FIELDS.values()))
-            for state, words in told["states"].items()
-        },
-        how=told["how"] or "",
-        why_not=told["why_not"] or "",
-        taken_at=datetime.fromisoformat(told["taken_at"]).timestamp(),
-    )
+@dataclass(frozen=True, slots=True)
+class WordsEntry:
+    """The words of VM-execution controls, as the VMCS holds them."""
+
+    pin_based: int
+    cpu_based: int
+    """Primary processor-based controls."""
+    secondary: int
+    tertiary: int
+    """64 bits."""
+    controls: tuple[str, ...]
+    """Keys of the controls that are 1 and affect the APIC."""
+
+    @classmethod
+    def of(cls, words: ControlWords) -> WordsEntry:
+        """Return the entry of a vCPU's words."""
+        return cls(
+            words.pin_based, words.primary, words.secondary, words.tertiary, tuple(words.controls.keys)
+        )
+
+    def value(self) -> ControlWords:
+        """Return the words."""
+        return ControlWords(self.pin_based, self.cpu_based, self.secondary, self.tertiary)
 
 
-def _fact(told: Mapping[str, Any]) -> Fact:
-    return Fact(ANSWERS[told["answer"]], told["source"], told["how"] or "")
+@dataclass(frozen=True, slots=True)
+class MeasurementEntry:
+    """The controls read from the VMCS of a throw-away domain."""
+
+    taken_at: datetime
+    how: str | None
+    why_not: str | None
+    """Why nothing can be measured on this host."""
+    states: Mapping[ApicState, WordsEntry]
+    """By state of the local APIC; empty when nothing can be measured."""
+
+    @classmethod
+    def of(cls, measured: Measurement) -> MeasurementEntry:
+        """Return the entry of a measurement."""
+        return cls(
+            datetime.fromtimestamp(measured.taken_at, timezone.utc),
+            measured.how or None,
+            measured.why_not or None,
+            {state: WordsEntry.of(words) for state, words in measured.states.items()},
+        )
+
+    def value(self) -> Measurement:
+        """Return the measurement."""
+        return Measurement(
+            {state: words.value() for state, words in self.states.items()},
+            self.how or "",
+            self.why_not or "",
+            int(self.taken_at.timestamp()),
+        )
 
 
-def _version(told: Mapping[str, Any]) -> Version:
-    known = {field.name: told[field.name] for field in fields(Version)}
-    return Version(**{**known, "capabilities": tuple(known["capabilities"])})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReport:
+    """What Xen uses of the processor's APIC acceleration; each fact with its source."""
 
+    SCHEMA: ClassVar[str] = "xenapic/host/1"
 
-def _physinfo(told: Mapping[str, Any]) -> PhysInfo:
-    known = {field.name: told[field.name] for field in fields(PhysInfo)}
-    arch = known["arch_capabilities"]
-    known["capabilities"] = PHYSCAP(known["capabilities"]["value"])
-    known["arch_capabilities"] = None if arch is None else PHYSCAP_X86(arch["value"])
-    known["hw_cap"] = tuple(known["hw_cap"])
-    return PhysInfo(**known)
+    xen: str
+    """Xen's version with what follows the number."""
+    release: str
+    """The release whose rules apply; "4.17-rc" for the one with a choice per domain."""
+    technology: Technology | None
+    """The processor's virtualization extension; null when it offers Xen none."""
+    features: Mapping[str, FactEntry]
+    """By key of the control: whether Xen uses it for guests."""
+    interface: FactEntry
+    """Whether APIC assistance can be chosen per domain."""
+    assisted_xapic: FactEntry
+    assisted_x2apic: FactEntry
+    tboot: FactEntry = NOT_REPORTED
+    """Whether Xen has tboot support."""
+    flask: FactEntry = NOT_REPORTED
+    """Whether Xen runs the Flask security module."""
+    nested_virt: FactEntry = NOT_REPORTED
+    """Whether guests can use VMX or SVM themselves."""
+    altp2m: FactEntry = NOT_REPORTED
+    """Whether alternate p2m tables are available."""
+    grant_limits: GrantLimits
+    measurement: MeasurementEntry | None = None
+    """Null when the host was not measured."""
+    version: VersionEntry
+    physinfo: PhysInfo
+
+    @classmethod
+    def of(cls, host: Host) -> HostReport:
+        """Return the report of a host."""
+        return cls(
+            xen=str(host.version),
+            release=host.release.name,
+            technology=host.technology,
+            features={key: FactEntry.of(fact) for key, fact in host.features.items()},
+            interface=FactEntry.of(host.interface),
+            assisted_xapic=FactEntry.of(host.assisted_xapic),
+            assisted_x2apic=FactEntry.of(host.assisted_x2apic),
+            tboot=FactEntry.of(host.tboot),
+            flask=FactEntry.of(host.flask),
+            nested_virt=FactEntry.of(host.nested_virt),
+            altp2m=FactEntry.of(host.altp2m),
+            grant_limits=host.grant_limits,
+            measurement=None if host.measured is None else MeasurementEntry.of(host.measured),
+            version=VersionEntry.of(host.version),
+            physinfo=host.physinfo,
+        )
+
+    def value(self) -> Host:
+        """Return the host; a feature that an older report does not have is unknown."""
+        told = self.features
+        return Host(
+            version=self.version.value(),
+            physinfo=self.physinfo,
+            technology=self.technology,
+            features={row.key: told.get(row.key, NOT_REPORTED).value() for row in FEATURES},
+            interface=self.interface.value(),
+            assisted_xapic=self.assisted_xapic.value(),
+            assisted_x2apic=self.assisted_x2apic.value(),
+            tboot=self.tboot.value(),
+            flask=self.flask.value(),
+            nested_virt=self.nested_virt.value(),
+            altp2m=self.altp2m.value(),
+            grant_limits=self.grant_limits,
+            measured=None if self.measurement is None else self.measurement.value(),
+        )

@@ -46,14 +46,14 @@ def measure(
     """
     why_not = why_not_measurable(host)
     if why_not:
-        return Measurement(why_not=why_not, taken_at=time.time())
+        return Measurement(why_not=why_not, taken_at=int(time.time()))
     config = throw_away_config(host)
     with _create_last(handle, config, create) as domain:
         domain.set_max_vcpus(1)
         states = {state: _words(handle, domain, state, patience) for state in ApicState}
     paging = "hap" if CDF.hap in config.flags else "shadow paging"
     how = f"debug key 'v' on a paused throw-away PVH domain with {paging}"
-    return Measurement(states=states, how=how, taken_at=time.time())
+    return Measurement(states=states, how=how, taken_at=int(time.time()))
 
 
 def throw_away_config(host: Host) -> DomainConfig:

@@ -7,7 +7,8 @@ All are `enum.IntFlag`: bits that a newer Xen defines are kept, and `names` show
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import TypeVar
+
+from xenapic.parse.flagnames import known_bits, names
 
 __all__ = [
     "ALTP2M",
@@ -144,21 +145,3 @@ class Shutdown(IntEnum):
     crash = 3
     watchdog = 4
     soft_reset = 5
-
-
-Flag = TypeVar("Flag", bound=IntFlag)
-
-
-def known_bits(kind: type[Flag]) -> int:
-    """Return all bits that have a name."""
-    bits = 0
-    for member in kind:
-        bits |= int(member)
-    return bits
-
-
-def names(word: IntFlag) -> list[str]:
-    """Return the names of the bits set, lowest first; unknown bits come last as one hex number."""
-    known = [member.name for member in type(word) if member & word and member.name is not None]
-    rest = int(word) & ~known_bits(type(word))
-    return [*known, hex(rest)] if rest else known

@@ -42,7 +42,7 @@ class Measurement:
     how: str = ""
     """How it was measured, in words."""
     why_not: str = ""
-    taken_at: float = 0.0
+    taken_at: int = 0
     """When: seconds since 1970, UTC."""
 
     @property

@@ -22,6 +22,8 @@ __all__ = ["PoolPlan", "plan_pool"]
 class PoolPlan:
     """What became of a policy on each host of a pool."""
 
+    policy: Policy
+    guest_type: GuestType
     plans: Mapping[str, Plan]
     refusals: Mapping[str, Refusal]
     """Hosts that stand in the way, with every reason."""
@@ -50,7 +52,7 @@ def plan_pool(policy: Policy, hosts: Mapping[str, Host], guest_type: GuestType =
         else:
             refusals[name] = found
     holds, differs = _compare(plans)
-    return PoolPlan(plans, refusals, holds, differs)
+    return PoolPlan(policy, guest_type, plans, refusals, holds, differs)
 
 
 def _compare(

@@ -18,7 +18,7 @@ from xenapic.apic.controls import CONTROLS, MASKS
 from xenapic.apic.features import CONTROL_FIELDS, Technology
 from xenapic.apic.outcome import SvmControls
 from xenapic.apic.state import ApicState
-from xenapic.errors import RecordingInvalid, errno_name
+from xenapic.errors import DocumentInvalid, errno_name
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request, predicted_errno
@@ -32,21 +32,21 @@ __all__ = ["check_file", "check_recording"]
 
 
 def check_file(path: Path) -> Report:
-    """Check one file; raise `RecordingInvalid` when it is none, OSError when it cannot be read."""
+    """Check one file; raise `DocumentInvalid` when it is none, OSError when it cannot be read."""
     try:
         data = json.loads(path.read_text())
     except ValueError as error:
-        raise RecordingInvalid(f"{path}: not JSON: {error}") from None
+        raise DocumentInvalid(f"{path}: not JSON: {error}") from None
     return check_recording(data, path.name)
 
 
 def check_recording(data: Any, name: str) -> Report:
-    """Check one recording; raise `RecordingInvalid` when it lacks what a recording must have."""
+    """Check one recording; raise `DocumentInvalid` when it lacks what a recording must have."""
     try:
         subjects = Subject.from_recording(data)
         checks = tuple(map(_agreed, *([*_checks(data, one)] for one in subjects)))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise RecordingInvalid(f"{name}: not a recording: {type(error).__name__}: {error}") from error
+        raise DocumentInvalid(f"{name}: not a recording: {type(error).__name__}: {error}") from error
     return Report(name, subjects[0].source, checks)
 
 

@@ -1,0 +1,185 @@
+"""``xenapic/list``, ``xenapic/create``, ``xenapic/destroy``: domains that exist, are made, are ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, IntFlag
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from xenapic.errors import CallFailed, Problem
+from xenapic.live.owners import OwnerState, owner_state
+from xenapic.model.guest_types import GuestType
+from xenapic.model.info import DomainInfo
+from xenapic.parse.flagnames import names
+
+__all__ = [
+    "CreateReport",
+    "DestroyReport",
+    "DomainEntry",
+    "DomainList",
+    "FailureEntry",
+    "GUEST_NAMES",
+    "GuestName",
+    "OwnerEntry",
+    "ProblemEntry",
+]
+
+GuestName = Literal["PV", "PVH", "HVM"]
+GUEST_NAMES: dict[GuestType, GuestName] = {
+    GuestType.PV: "PV",
+    GuestType.PVH: "PVH",
+    GuestType.HVM: "HVM",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerEntry:
+    """The process that created a domain."""
+
+    state: OwnerState
+    pid: int | None
+
+    @classmethod
+    def of(cls, info: DomainInfo) -> OwnerEntry | None:
+        """Return the owner of a domain, as of now; None when xenapic did not create it."""
+        owner = info.owner
+        return None if owner is None else cls(owner_state(owner), owner.pid or None)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEntry:
+    """One domain."""
+
+    domid: int
+    type: GuestName
+    flags: tuple[str, ...]
+    shutdown_reason: str | int | None
+    """Its name, or its number when it has none; null while the domain has not shut down."""
+    memory_kib: int
+    vcpus: int
+    """vCPUs that are online."""
+    cpu_time_ns: int
+    cpupool: int
+    handle: UUID
+    emulation_flags: tuple[str, ...]
+    misc_flags: tuple[str, ...]
+    owner: OwnerEntry | None
+    """Null when xenapic did not create the domain."""
+
+    @classmethod
+    def of(cls, info: DomainInfo) -> DomainEntry:
+        """Return the entry of a domain."""
+        reason = info.shutdown_reason
+        return cls(
+            domid=info.domid,
+            type=GUEST_NAMES[info.guest_type],
+            flags=tuple(names(info.flags)),
+            shutdown_reason=reason.name if isinstance(reason, Enum) else reason,
+            memory_kib=info.memory_kib,
+            vcpus=info.nr_online_vcpus,
+            cpu_time_ns=info.cpu_time,
+            cpupool=info.cpupool,
+            handle=info.handle,
+            emulation_flags=tuple(names(info.emulation_flags)),
+            misc_flags=tuple(names(info.misc_flags)),
+            owner=OwnerEntry.of(info),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DomainList:
+    """The domains, as one hypercall saw them."""
+
+    SCHEMA: ClassVar[str] = "xenapic/list/1"
+
+    domains: tuple[DomainEntry, ...]
+
+    @classmethod
+    def of(cls, domains: Iterable[DomainInfo]) -> DomainList:
+        """Return the list of domains."""
+        return cls(tuple(map(DomainEntry.of, domains)))
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemEntry:
+    """One reason why a domain cannot be created as asked."""
+
+    code: str
+    """Stable, for programs."""
+    field: str
+    value: object
+    """The field's value; a flag word as its number and names."""
+    rule: str
+    remedy: str
+    errno: int | None
+    """What Xen would answer; null when the refusal is xenapic's own."""
+    late: bool
+    """Whether Xen would notice only after it has changed its state."""
+    source: str
+    """Where in Xen the rule is, or where the fact comes from."""
+
+    @classmethod
+    def of(cls, problem: Problem) -> ProblemEntry:
+        """Return the entry of a problem."""
+        return cls(
+            problem.code,
+            problem.field,
+            _plain(problem.value),
+            problem.rule,
+            problem.remedy,
+            problem.errno,
+            problem.late,
+            problem.source,
+        )
+
+
+def _plain(value: object) -> object:
+    """Return the value of a config's field in types that JSON has."""
+    if isinstance(value, IntFlag):
+        return {"value": int(value), "names": names(value)}
+    if isinstance(value, Enum):
+        return value.name
+    return str(value) if isinstance(value, UUID) else value
+
+
+@dataclass(frozen=True, slots=True)
+class CreateReport:
+    """A domain that was created, or every reason why it cannot be."""
+
+    SCHEMA: ClassVar[str] = "xenapic/create/1"
+
+    domid: int | None
+    """Null when nothing was created."""
+    problems: tuple[ProblemEntry, ...]
+
+    @classmethod
+    def of(cls, domid: int | None, problems: Iterable[Problem] = ()) -> CreateReport:
+        """Return the report of an attempt."""
+        return cls(domid, tuple(map(ProblemEntry.of, problems)))
+
+
+@dataclass(frozen=True, slots=True)
+class FailureEntry:
+    """A domain that could not be destroyed."""
+
+    domid: int
+    code: str
+    """Of the error; stable, for programs."""
+    message: str
+
+    @classmethod
+    def of(cls, domid: int, error: CallFailed) -> FailureEntry:
+        """Return the entry of an error."""
+        return cls(domid, error.code, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyReport:
+    """The domains that were destroyed, and those that could not be."""
+
+    SCHEMA: ClassVar[str] = "xenapic/destroy/1"
+
+    destroyed: tuple[int, ...]
+    failed: tuple[FailureEntry, ...]
