@@ -19,7 +19,7 @@ from xenapic.documents import DOCUMENTS, document_type
 from xenapic.exits.counter import ExitReport
 from xenapic.exits.judgement import ExitKind
 from xenapic.model.facts import Fact
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import Version
 from xenapic.model.measured import Measurement

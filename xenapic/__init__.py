@@ -57,7 +57,7 @@ _HOMES = {
         "PHYSCAP_X86",
         "Shutdown",
     ),
-    "xenapic.model.guest": ("GuestType",),
+    "xenapic.model.guest_types": ("GuestType",),
     "xenapic.model.facts": ("Answer", "Fact"),
     "xenapic.model.host": ("Host",),
     "xenapic.model.info": ("DomainInfo", "PhysInfo", "Version"),

@@ -44,7 +44,7 @@ from xenapic.model.flags import MISC as MISC
 from xenapic.model.flags import PHYSCAP as PHYSCAP
 from xenapic.model.flags import PHYSCAP_X86 as PHYSCAP_X86
 from xenapic.model.flags import Shutdown as Shutdown
-from xenapic.model.guest import GuestType as GuestType
+from xenapic.model.guest_types import GuestType as GuestType
 from xenapic.model.host import Host as Host
 from xenapic.model.info import DomainInfo as DomainInfo
 from xenapic.model.info import PhysInfo as PhysInfo

@@ -16,7 +16,7 @@ from xenapic.cli.app import app
 from xenapic.errors import PolicyRefused
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.policy.plan import Plan, Refusal
 from xenapic.policy.terms import Aspect, Policy, Want
 

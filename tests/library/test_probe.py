@@ -20,8 +20,8 @@ from xenapic.live.memory import PAGE
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.probe import run
-from xenapic.probe.findings import Outcome
-from xenapic.probe.mailbox import HEAD_BYTES, Kind, State
+from xenapic.probe.findings import ProbeOutcome
+from xenapic.probe.mailbox import HEAD_BYTES, CommandKind, State
 from xenapic.probe.run import run_probe
 
 pytestmark = pytest.mark.library
@@ -124,7 +124,7 @@ def obey(machine: FakeMachine) -> None:
     (count,) = struct.unpack_from("<I", box, 4)
     for number in range(count):
         at = HEAD_BYTES + number * COMMAND_BYTES
-        cost = 1000 if box[at] == Kind.CPUID else 10
+        cost = 1000 if box[at] == CommandKind.CPUID else 10
         struct.pack_into("<8I", box, at + 48, *[cost] * 8)
     struct.pack_into("<3I", box, 0, State.DONE, count, count)
 
@@ -162,7 +162,7 @@ def nothing_left(machine: FakeMachine) -> bool:
 def test_an_obedient_guest(xen: Xen, machine: FakeMachine, state: ApicState) -> None:
     found = run_probe(xen, PVH, state)
     assert found.state is state
-    assert {found.outcome(one) for one in found.accesses} == {Outcome.STAYS}
+    assert {found.outcome(one) for one in found.accesses} == {ProbeOutcome.STAYS}
     assert nothing_left(machine)
     records = {record.typecode: record.data for record in hvm_records(machine.context)}
     assert list(records) == [1, 2, 5, 6, 0]

@@ -7,7 +7,7 @@ import pytest
 from tests.hosts import domain_info
 from xenapic.model.config import DomainConfig
 from xenapic.model.flags import CDF, EMU
-from xenapic.model.guest import HVM_EMULATION, PVH_DOM0_EMULATION, GuestType, guest_type
+from xenapic.model.guest_types import HVM_EMULATION, PVH_DOM0_EMULATION, GuestType, guest_type
 
 PV, PVH, HVM = GuestType
 

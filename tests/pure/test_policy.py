@@ -18,7 +18,7 @@ from xenapic.errors import PolicyInvalid
 from xenapic.model.acceleration import vcpu_apic
 from xenapic.model.facts import Answer, Fact, no, unknown, yes
 from xenapic.model.flags import MISC, PHYSCAP
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, xen_release

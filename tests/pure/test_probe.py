@@ -16,9 +16,9 @@ from xenapic.apic.state import ApicState
 from xenapic.live.memory import PAGE
 from xenapic.probe import run
 from xenapic.probe import script as plan
-from xenapic.probe.findings import Access, Calibration, DeliveryKind, Op, Outcome
-from xenapic.probe.mailbox import HEAD_BYTES, Answer, Command, Eoi, Head, Kind, State, decode, encode
-from xenapic.probe.script import Plan
+from xenapic.probe.findings import Access, Calibration, DeliveryKind, Op, ProbeOutcome
+from xenapic.probe.mailbox import HEAD_BYTES, Command, CommandKind, Eoi, Head, Reply, State, decode, encode
+from xenapic.probe.script import Script
 
 OBSERVED = Path(__file__).parent.parent / "data" / "observed"
 GUEST = Path(run.__file__).parent / "guest"
@@ -42,7 +42,7 @@ def test_the_guest_has_the_room_it_takes() -> None:
     assert run.GUEST_AT + 0x4000 <= plan.SCRATCH
     sizes = {
         "HEAD_BYTES,": HEAD_BYTES,
-        "COMMAND_BYTES,": len(encode([Command(Kind.LOAD)], 0, Eoi(0, 0))) - HEAD_BYTES,
+        "COMMAND_BYTES,": len(encode([Command(CommandKind.LOAD)], 0, Eoi(0, 0))) - HEAD_BYTES,
     }
     assert {name: int(equates[name]) for name in sizes} == sizes
 
@@ -55,7 +55,7 @@ def recordings() -> Iterator[dict[str, Any]]:
 def test_the_recordings_accesses_are_made_in_their_order() -> None:
     found = 0
     for recording in recordings():
-        section = Plan(ApicState(recording["apic_mode"])).sections()["accesses"]
+        section = Script(ApicState(recording["apic_mode"])).sections()["accesses"]
         mine = [(plan._offset(one), plan._op(one).value) for one in section]
         assert mine == [(one["offset"], one["op"]) for one in recording["accesses"]]
         written = [one["value"] for one in recording["accesses"] if one["op"] == "write"]
@@ -66,34 +66,34 @@ def test_the_recordings_accesses_are_made_in_their_order() -> None:
 
 @pytest.mark.parametrize("state", ApicState)
 def test_every_register_is_read_and_written(state: ApicState) -> None:
-    sections = Plan(state).sections()
+    sections = Script(state).sections()
     made = {(plan._op(one), plan._offset(one)) for one in (*sections["accesses"], *sections["extra"])}
     assert made >= {(op, offset) for op in Op for offset in range(0, 0x400, 0x10)}
 
 
 @pytest.mark.parametrize("state", ApicState)
 def test_accesses_go_where_the_apic_is(state: ApicState) -> None:
-    for one in Plan(state).sections()["accesses"]:
+    for one in Script(state).sections()["accesses"]:
         if state is ApicState.X2APIC:
-            assert one.kind in (Kind.RDMSR, Kind.WRMSR) and 0x800 <= one.address <= 0x83F
+            assert one.kind in (CommandKind.RDMSR, CommandKind.WRMSR) and 0x800 <= one.address <= 0x83F
         else:
-            assert one.kind in (Kind.LOAD, Kind.STORE)
+            assert one.kind in (CommandKind.LOAD, CommandKind.STORE)
             assert one.address & ~0xFFF == state.apic_base & ~0xFFF
 
 
 def test_interrupts_are_asked_for_where_there_is_an_apic() -> None:
     def kinds(state: ApicState) -> list[str]:
-        return [one.kind.value for one in Plan(state).findings(answers(Plan(state))).deliveries]
+        return [one.kind.value for one in Script(state).findings(answers(Script(state))).deliveries]
 
     assert kinds(ApicState.DISABLED) == []
     assert kinds(ApicState.XAPIC) == kinds(ApicState.RELOCATED) == ["icr-self", "icr-all", "timer"]
     assert kinds(ApicState.X2APIC) == ["self-ipi-msr", "icr-self", "icr-all", "timer"]
-    assert Plan(ApicState.XAPIC).eoi == Eoi(1, 0xFEE000B0)
-    assert Plan(ApicState.RELOCATED).eoi == Eoi(1, 0xFED000B0)
-    assert Plan(ApicState.X2APIC).eoi == Eoi(2, 0x80B)
+    assert Script(ApicState.XAPIC).eoi == Eoi(1, 0xFEE000B0)
+    assert Script(ApicState.RELOCATED).eoi == Eoi(1, 0xFED000B0)
+    assert Script(ApicState.X2APIC).eoi == Eoi(2, 0x80B)
 
 
-def answer(command: Command, cost: int = 10, **fields: Any) -> Answer:
+def answer(command: Command, cost: int = 10, **fields: Any) -> Reply:
     given = {
         "eax": 0,
         "ebx": 0,
@@ -104,17 +104,17 @@ def answer(command: Command, cost: int = 10, **fields: Any) -> Answer:
         "arrivals": 0,
         "waited": 0,
     }
-    return Answer(**{**given, **fields}, ticks=tuple(range(cost, cost + command.repeat)))
+    return Reply(**{**given, **fields}, ticks=tuple(range(cost, cost + command.repeat)))
 
 
-def answers(of: Plan, **costs: int) -> list[Answer]:
+def answers(of: Script, **costs: int) -> list[Reply]:
     """Answers of a guest whose accesses all stay, save that CPUID leaves."""
     given = {"NOTHING": 8, "CPUID": 1000, **costs}
     return [answer(one, given.get(one.kind.name, 10)) for one in of.commands]
 
 
 def test_findings() -> None:
-    of = Plan(ApicState.XAPIC)
+    of = Script(ApicState.XAPIC)
     given = answers(of, STORE=700)
     sections, at = of.sections(), 0
     for name, section in sections.items():
@@ -123,9 +123,9 @@ def test_findings() -> None:
                 given[at] = answer(command, 1000, ebx=0x566E6558, ecx=0x65584D4D, edx=0x4D4D566E)
             elif name == "identity" and command.value == 0x40000104:
                 given[at] = answer(command, 1000, eax=0x5F)
-            elif name.startswith("calibration") and command.kind is Kind.STORE:
+            elif name.startswith("calibration") and command.kind is CommandKind.STORE:
                 given[at] = answer(command, 12)
-            elif name == "calibration" and command.kind is Kind.CPUID:
+            elif name == "calibration" and command.kind is CommandKind.CPUID:
                 given[at] = answer(command, 1500, ecx=7)
             elif name == "accesses" and command.address == 0xFEE00030:
                 given[at] = answer(command, 9, eax=0x50014)
@@ -142,9 +142,9 @@ def test_findings() -> None:
     assert found.calibration.clear and found.calibration.threshold == 506
     assert found.version == 0x50014 and found.page_is_memory
     outcomes = {(one.op, found.outcome(one)) for one in found.accesses}
-    assert outcomes == {(Op.READ, Outcome.STAYS), (Op.WRITE, Outcome.LEAVES)}
+    assert outcomes == {(Op.READ, ProbeOutcome.STAYS), (Op.WRITE, ProbeOutcome.LEAVES)}
     assert {(found.outcome(one), one.fault, found.left(one)) for one in found.msrs} == {
-        (Outcome.FAULTS, 13, True)
+        (ProbeOutcome.FAULTS, 13, True)
     }
     assert all(one.value == 0 for one in found.msrs), "what a faulting read leaves behind is no value"
     timer = found.deliveries[-1]
@@ -154,7 +154,7 @@ def test_findings() -> None:
 
 
 def test_a_recording_has_the_recordings_keys() -> None:
-    of = Plan(ApicState.X2APIC)
+    of = Script(ApicState.X2APIC)
     mine = of.findings(answers(of)).to_recording(6)
     real = next(one for one in recordings() if one["apic_mode"] == "x2apic")
     assert mine.keys() >= real.keys()
@@ -177,17 +177,17 @@ def test_unclear_costs_are_noticed() -> None:
 
 def test_list_of_commands() -> None:
     commands = [
-        Command(Kind.STORE, 0xFEE00080, 0x20),
-        Command(Kind.WRMSR, 0x83F, 0xF2, repeat=1, wait_for=0xF2),
+        Command(CommandKind.STORE, 0xFEE00080, 0x20),
+        Command(CommandKind.WRMSR, 0x83F, 0xF2, repeat=1, wait_for=0xF2),
     ]
     data = bytearray(encode(commands, 7, Eoi(2, 0x80B)))
     assert Head.from_bytes(bytes(data)) == Head(State.FRESH, 2, 0, 7, Eoi(2, 0x80B), 0, (0, 0, 0))
     second = HEAD_BYTES + 80
-    assert struct.unpack_from("<BBBxIQ", data, second) == (Kind.WRMSR, 1, 0xF2, 0x83F, 0xF2)
+    assert struct.unpack_from("<BBBxIQ", data, second) == (CommandKind.WRMSR, 1, 0xF2, 0x83F, 0xF2)
     struct.pack_into("<9I", data, second + 16, 1, 2, 3, 4, 0x10D, 5, 6, 7, 8)
     first, last = decode(bytes(data), commands)
     assert first.fault is None and len(first.ticks) == 8
-    assert last == Answer(1, 2, 3, 4, 13, 5, 6, 7, (8,))
+    assert last == Reply(1, 2, 3, 4, 13, 5, 6, 7, (8,))
     assert last.value == 4 << 32 | 1
 
 

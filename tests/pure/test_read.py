@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xenapic.errors import PolicyInvalid
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.parse.xlcfg import parse_xl_cfg
 from xenapic.policy.read import from_file, from_toml, from_words, from_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want

@@ -19,7 +19,7 @@ from xenapic.live.domain import HvmRecord, hvm_records
 from xenapic.live.owners import OwnerState, owner_state, this_process
 from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.model.gnttab import grant_limits
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.owner import MAX_PID, Owner
 from xenapic.parse.commandline import CommandLine
 from xenapic.policy.plan import Refusal, plan

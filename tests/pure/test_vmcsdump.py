@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.dumps import END, OFF, START, X2APIC, XAPIC, Vcpu, dump_lines, old, ring, vcpu_lines
 from xenapic.apic.controls import ControlWords
-from xenapic.parse.vmcsdump import Problem, Reading, read_dump
+from xenapic.parse.vmcsdump import DumpProblem, Reading, read_dump
 
 MINE = 7
 TAG = (0x1122334455667788, 0x99AABBCCDDEEFF00)
@@ -75,7 +75,7 @@ def test_a_dump_cut_at_its_end_is_waited_for(cut: int) -> None:
     if reading.problem is None:
         assert told(reading) == [WORDS]
     else:
-        assert reading.problem in (Problem.NOTHING, Problem.CUT)
+        assert reading.problem in (DumpProblem.NOTHING, DumpProblem.CUT)
 
 
 @given(st.integers(0, len(DATA)))
@@ -85,7 +85,7 @@ def test_a_dump_that_lost_its_start(cut: int) -> None:
     if cut < header:
         assert told(reading) == [WORDS]
     else:
-        assert reading.problem in (Problem.LOST, Problem.NOTHING)
+        assert reading.problem in (DumpProblem.LOST, DumpProblem.NOTHING)
 
 
 @given(st.lists(st.tuples(st.integers(0, len(LINES)), st.sampled_from(FORGERY)), max_size=30))
@@ -136,29 +136,29 @@ def test_dumps_of_others_next_to_ours() -> None:
     other = ring(dump_lines({MINE: [Vcpu(XAPIC, *TAG)], 12: [Vcpu(OFF)]}))
     assert told(read_dump(other + b"(XEN) something\n" + DATA, True, MINE, TAG)) == [WORDS]
     changed = ring(dump_lines({MINE: [Vcpu(X2APIC, *TAG)]}))
-    assert read_dump(DATA + changed, True, MINE, TAG).problem is Problem.DIFFERENT
+    assert read_dump(DATA + changed, True, MINE, TAG).problem is DumpProblem.DIFFERENT
 
 
 @pytest.mark.parametrize(
     ("data", "whole_start", "problem"),
     [
-        (b"(XEN) nothing of it\n", True, Problem.NOTHING),
-        (b"tail\n(d1) flood\n", False, Problem.LOST),
-        (ring(dump_lines({3: [Vcpu()]})), True, Problem.ABSENT),
-        (ring(dump_lines({3: [Vcpu()]})), False, Problem.LOST),
-        (DATA.replace(b"VMCS", b"VMCB"), True, Problem.VMCB),
-        (ring([START, *LINES]), True, Problem.OVERLAP),
-        (ring([START, *LINES[1:-1], END, END]), True, Problem.OVERLAP),
-        (DATA.replace(b"Domain 9", b"Domain 2"), True, Problem.GARBLED),
-        (DATA.replace(b"PinBased", b"PinBase"), True, Problem.GARBLED),
-        (ring(dump_lines({MINE: [Vcpu(XAPIC, 1, 2)]})), True, Problem.UNTAGGED),
+        (b"(XEN) nothing of it\n", True, DumpProblem.NOTHING),
+        (b"tail\n(d1) flood\n", False, DumpProblem.LOST),
+        (ring(dump_lines({3: [Vcpu()]})), True, DumpProblem.ABSENT),
+        (ring(dump_lines({3: [Vcpu()]})), False, DumpProblem.LOST),
+        (DATA.replace(b"VMCS", b"VMCB"), True, DumpProblem.VMCB),
+        (ring([START, *LINES]), True, DumpProblem.OVERLAP),
+        (ring([START, *LINES[1:-1], END, END]), True, DumpProblem.OVERLAP),
+        (DATA.replace(b"Domain 9", b"Domain 2"), True, DumpProblem.GARBLED),
+        (DATA.replace(b"PinBased", b"PinBase"), True, DumpProblem.GARBLED),
+        (ring(dump_lines({MINE: [Vcpu(XAPIC, 1, 2)]})), True, DumpProblem.UNTAGGED),
     ],
 )
-def test_what_is_wrong_is_said(data: bytes, whole_start: bool, problem: Problem) -> None:
+def test_what_is_wrong_is_said(data: bytes, whole_start: bool, problem: DumpProblem) -> None:
     reading = read_dump(data, whole_start, MINE, TAG)
     assert (reading.problem, reading.vcpus) == (problem, ())
 
 
 def test_vcpus_out_of_order() -> None:
     lines = [START, f">>> Domain {MINE} <<<", *vcpu_lines(1, Vcpu()), *vcpu_lines(0, Vcpu()), END]
-    assert read_dump(ring(lines), True, MINE).problem is Problem.GARBLED
+    assert read_dump(ring(lines), True, MINE).problem is DumpProblem.GARBLED

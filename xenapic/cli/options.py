@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from xenapic.errors import DocumentInvalid
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want
 

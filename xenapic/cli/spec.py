@@ -24,7 +24,7 @@ from xenapic.cli.options import (
 from xenapic.cli.show import JSON
 from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, share, vcpus
 from xenapic.policy.plan import Plan, Reason, Refusal, plan
 from xenapic.policy.pool import PoolPlan, plan_pool

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from xenapic.errors import CallFailed, Problem
 from xenapic.live.owners import OwnerState, owner_state
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.info import DomainInfo
 from xenapic.parse.flagnames import names
 

@@ -17,7 +17,7 @@ from xenapic.errors import DocumentInvalid, PolicyInvalid
 from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Code, Plan, Reason, Refusal, Warning
 from xenapic.policy.pool import PoolPlan

@@ -29,7 +29,7 @@ from xenapic.model.defects import DEFECTS, Defect, defects_of
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import unknown
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import DEVELOPMENT, FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease

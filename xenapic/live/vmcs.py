@@ -19,7 +19,7 @@ from xenapic.apic.features import Technology
 from xenapic.errors import MeasureFailed
 from xenapic.live.ask import ask_physinfo, to_domain_info
 from xenapic.model.measured import VcpuControls
-from xenapic.parse.vmcsdump import Problem, Reading, Tag, VcpuDump, read_dump
+from xenapic.parse.vmcsdump import DumpProblem, Reading, Tag, VcpuDump, read_dump
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
@@ -56,7 +56,7 @@ def read_vcpus(
     """
     limits = patience or PATIENCE
     deadline = time.monotonic() + limits.seconds
-    seen: Counter[Problem] = Counter()
+    seen: Counter[DumpProblem] = Counter()
     before: tuple[VcpuDump, ...] | None = None
     presses, sizes = 0, ""
     while presses < limits.presses and (presses == 0 or time.monotonic() < deadline):
@@ -65,16 +65,16 @@ def read_vcpus(
         if reading.problem is None and (tag is not None or reading.vcpus == before):
             return reading.vcpus
         if reading.problem is None:
-            seen[Problem.DIFFERENT] += before is not None
+            seen[DumpProblem.DIFFERENT] += before is not None
             before = reading.vcpus
             continue
         seen[reading.problem] += 1
         before = None
-        if reading.problem is Problem.VMCB:
+        if reading.problem is DumpProblem.VMCB:
             break
-        if reading.problem is Problem.LOST:
+        if reading.problem is DumpProblem.LOST:
             sizes = f". Last time {window.printed} bytes were printed, and the ring holds {window.held}"
-        if reading.problem is Problem.ABSENT:
+        if reading.problem is DumpProblem.ABSENT:
             handle.domain_info(domid)  # raises when it is gone
         # Whoever disturbed us is at work: step aside a little longer each time.
         time.sleep(min(0.01 * 2**presses, 0.5))
@@ -92,7 +92,7 @@ def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -
     while True:
         window.read()
         reading = read_dump(window.data, window.whole_start, domid, tag)
-        if reading.problem not in (Problem.NOTHING, Problem.CUT) or time.monotonic() >= until:
+        if reading.problem not in (DumpProblem.NOTHING, DumpProblem.CUT) or time.monotonic() >= until:
             return reading, window
         time.sleep(0.02)
 

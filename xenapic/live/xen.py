@@ -28,7 +28,7 @@ from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.create import check, to_request
 from xenapic.model.flags import MISC
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xenapic.model.config import CreateRequest
 from xenapic.model.flags import CDF, EMU, PHYSCAP, PHYSCAP_X86
-from xenapic.model.guest import HVM_EMULATION, PVH_EMULATION
+from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
 
 __all__ = ["FIRST", "NEVER", "Rule", "Situation"]

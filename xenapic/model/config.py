@@ -8,7 +8,7 @@ from uuid import UUID
 
 from xenapic.errors import ConfigInvalid
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC
-from xenapic.model.guest import HVM_EMULATION, PVH_EMULATION, GuestType, guest_type
+from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION, GuestType, guest_type
 
 __all__ = ["CreateRequest", "DomainConfig"]
 

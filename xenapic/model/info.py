@@ -7,7 +7,7 @@ from uuid import UUID
 
 from xenapic.apic.features import Technology
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
-from xenapic.model.guest import GuestType, guest_type
+from xenapic.model.guest_types import GuestType, guest_type
 from xenapic.model.owner import Owner
 
 __all__ = ["HW_CAP", "NO_HVM", "DomainInfo", "NoGuest", "PhysInfo", "Version", "hw_cap_of"]

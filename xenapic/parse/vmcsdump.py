@@ -26,13 +26,13 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import PIN, PRIMARY, SECONDARY, TERTIARY, ControlField
 from xenapic.parse.ring import Origin, ring_lines
 
-__all__ = ["Problem", "Reading", "Tag", "VcpuDump", "read_dump"]
+__all__ = ["DumpProblem", "Reading", "Tag", "VcpuDump", "read_dump"]
 
 Tag = tuple[int, int]
 """Stack and instruction pointer that a vCPU was given, so that its dump can be told from any other."""
 
 
-class Problem(Enum):
+class DumpProblem(Enum):
     """Why a piece of the ring does not tell the controls; the value says it in words."""
 
     NOTHING = "no VMCS dump was printed"
@@ -62,7 +62,7 @@ class Reading:
     """What a piece of the ring says of one domain: its vCPUs, or why it says nothing."""
 
     vcpus: tuple[VcpuDump, ...] = ()
-    problem: Problem | None = None
+    problem: DumpProblem | None = None
 
 
 class _Kind(Enum):
@@ -135,33 +135,33 @@ def read_dump(data: bytes, whole_start: bool, domid: int, tag: Tag | None = None
     lines = list(_lines(data, whole_start))
     bounds = [line for line in lines if line.kind in (_Kind.START, _Kind.END)]
     if any(one.kind is other.kind for one, other in pairwise(bounds)):
-        return Reading(problem=Problem.OVERLAP)
+        return Reading(problem=DumpProblem.OVERLAP)
     if any(line.kind is _Kind.START and line.values == ("CB",) for line in bounds):
-        return Reading(problem=Problem.VMCB)
+        return Reading(problem=DumpProblem.VMCB)
     if not lines:
-        return Reading(problem=Problem.NOTHING if whole_start else Problem.LOST)
+        return Reading(problem=DumpProblem.NOTHING if whole_start else DumpProblem.LOST)
     try:
         dumped = [(part, _vcpus(part)) for part in _parts(lines) if part.complete]
     except _Garbled:
-        return Reading(problem=Problem.GARBLED)
+        return Reading(problem=DumpProblem.GARBLED)
     ours = [vcpus for part, vcpus in dumped if part.domid == domid]
     if not ours:
         return Reading(problem=_missing(bounds, whole_start))
     if tag is not None:
         ours = [vcpus for vcpus in ours if vcpus and all(vcpu.tag == tag for vcpu in vcpus)]
         if not ours:
-            return Reading(problem=Problem.UNTAGGED)
+            return Reading(problem=DumpProblem.UNTAGGED)
     if not all(ours):
-        return Reading(problem=Problem.GARBLED)  # an added line can cut a domain's vCPUs off
+        return Reading(problem=DumpProblem.GARBLED)  # an added line can cut a domain's vCPUs off
     if any(vcpus != ours[0] for vcpus in ours):
-        return Reading(problem=Problem.DIFFERENT)
+        return Reading(problem=DumpProblem.DIFFERENT)
     return Reading(vcpus=ours[0])
 
 
-def _missing(bounds: Sequence[_Line], whole_start: bool) -> Problem:
+def _missing(bounds: Sequence[_Line], whole_start: bool) -> DumpProblem:
     if not bounds or bounds[-1].kind is not _Kind.END:
-        return Problem.CUT
-    return Problem.ABSENT if whole_start else Problem.LOST
+        return DumpProblem.CUT
+    return DumpProblem.ABSENT if whole_start else DumpProblem.LOST
 
 
 def _lines(data: bytes, whole_start: bool) -> Iterator[_Line]:

@@ -21,7 +21,7 @@ from xenapic.model.acceleration import (
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import Answer, Fact, no, yes
 from xenapic.model.flags import MISC
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import NoGuest
 from xenapic.model.named import first_processor

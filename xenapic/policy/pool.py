@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.terms import Aspect, Policy

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from xenapic.errors import PolicyInvalid
 from xenapic.model.gnttab import strtoul
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.parse.xlcfg import XlValue, parse_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want
 

@@ -10,7 +10,7 @@ from xenapic.apic.features import Technology
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
-from xenapic.model.guest import GuestType
+from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import hw_cap_of
 from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want

@@ -9,7 +9,7 @@ from typing import Any
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 
-__all__ = ["Access", "Calibration", "Delivery", "DeliveryKind", "Findings", "Move", "Op", "Outcome"]
+__all__ = ["Access", "Calibration", "Delivery", "DeliveryKind", "Findings", "Move", "Op", "ProbeOutcome"]
 
 GP_FAULT = 13
 
@@ -21,7 +21,7 @@ class Op(Enum):
     WRITE = "write"
 
 
-class Outcome(Enum):
+class ProbeOutcome(Enum):
     """What became of an access."""
 
     STAYS = "stays"
@@ -150,11 +150,11 @@ class Findings:
         """Tell whether an access left the guest, by its cost; if it faulted, whether Xen raised the fault."""
         return access.ticks_min >= self.calibration.threshold
 
-    def outcome(self, access: Access) -> Outcome:
+    def outcome(self, access: Access) -> ProbeOutcome:
         """Tell what became of an access."""
         if access.fault is not None:
-            return Outcome.FAULTS
-        return Outcome.LEAVES if self.left(access) else Outcome.STAYS
+            return ProbeOutcome.FAULTS
+        return ProbeOutcome.LEAVES if self.left(access) else ProbeOutcome.STAYS
 
     def cost(self, access: Access) -> float:
         """Return the mean cost of an access in TSC ticks, reading the TSC not included."""

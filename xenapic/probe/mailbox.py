@@ -8,13 +8,24 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["HEAD_BYTES", "REPEATS", "Answer", "Command", "Eoi", "Head", "Kind", "State", "decode", "encode"]
+__all__ = [
+    "HEAD_BYTES",
+    "REPEATS",
+    "Reply",
+    "Command",
+    "Eoi",
+    "Head",
+    "CommandKind",
+    "State",
+    "decode",
+    "encode",
+]
 
 REPEATS = 8
 """How often an access is timed; as in the recordings."""
 
 
-class Kind(IntEnum):
+class CommandKind(IntEnum):
     """What a command does."""
 
     NOTHING = 0
@@ -30,7 +41,7 @@ class Kind(IntEnum):
 class Command:
     """One command: an access, how often it is made, and which interrupt is waited for afterwards."""
 
-    kind: Kind
+    kind: CommandKind
     address: int = 0
     """Linear address, or number of the MSR."""
     value: int = 0
@@ -44,7 +55,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What came of a command: registers after the last try, the last fault, the cost of each try."""
 
     eax: int
@@ -119,11 +130,11 @@ def encode(commands: Sequence[Command], patience: int, eoi: Eoi) -> bytes:
     )
 
 
-def decode(data: bytes, commands: Sequence[Command]) -> Iterator[Answer]:
+def decode(data: bytes, commands: Sequence[Command]) -> Iterator[Reply]:
     """Yield the answer to each command from a list that the guest has worked through."""
     size = REQUEST.size + ANSWER.size
     for number, command in enumerate(commands):
         at = HEAD_BYTES + number * size + REQUEST.size
         eax, ebx, ecx, edx, fault, error, arrivals, waited, *ticks = ANSWER.unpack_from(data, at)
         vector = fault & 0xFF if fault & FAULTED else None
-        yield Answer(eax, ebx, ecx, edx, vector, error, arrivals, waited, tuple(ticks[: command.repeat]))
+        yield Reply(eax, ebx, ecx, edx, vector, error, arrivals, waited, tuple(ticks[: command.repeat]))

@@ -18,7 +18,7 @@ from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
 from xenapic.probe.mailbox import HEAD_BYTES, Head, State, decode, encode
-from xenapic.probe.script import SCRATCH, Plan
+from xenapic.probe.script import SCRATCH, Script
 
 __all__ = ["TIMEOUT", "probe_domain", "run_probe"]
 
@@ -79,14 +79,14 @@ def probe_domain(
     ``timeout`` is in seconds; ``pause`` passes the time between two looks at the guest, for a witness who
     has something to do meanwhile. Raises `CallFailed` and `ProbeFailed`.
     """
-    plan = Plan(state)
-    size = _load(domain, plan)
+    script = Script(state)
+    size = _load(domain, script)
     set_first_vcpu(domain, REGISTERS, state)
     domain.set_native_tsc()  # a clock whose reading is itself an exit would drown what is measured
     domain.unpause()
-    _wait(domain, plan, timeout, pause or time.sleep)
-    answers = list(decode(domain.memory.read(MAILBOX, size), plan.commands))
-    findings = plan.findings(answers)
+    _wait(domain, script, timeout, pause or time.sleep)
+    answers = list(decode(domain.memory.read(MAILBOX, size), script.commands))
+    findings = script.findings(answers)
     if not findings.calibration.clear:
         raise ProbeFailed(
             "an access that leaves the guest cannot be told from one that stays: plain memory costs "
@@ -96,9 +96,9 @@ def probe_domain(
     return findings
 
 
-def _load(domain: Domain, plan: Plan) -> int:
+def _load(domain: Domain, script: Script) -> int:
     """Give the domain its memory and fill it; return the size of the list of commands."""
-    listed = encode(plan.commands, plan.patience, plan.eoi)
+    listed = encode(script.commands, script.patience, script.eoi)
     image = GUEST.read_bytes().ljust(SCRATCH - GUEST_AT, b"\0") + bytes(PAGE) + page_directory() + listed
     domain.set_max_mem(MEMORY_KIB)
     domain.memory.populate(GUEST_AT, len(image))
@@ -114,7 +114,7 @@ def page_directory() -> bytes:
     return struct.pack(f"<{len(entries)}I", *entries)
 
 
-def _wait(domain: Domain, plan: Plan, timeout: float, pause: Callable[[float], None]) -> None:
+def _wait(domain: Domain, script: Script, timeout: float, pause: Callable[[float], None]) -> None:
     """Return when the guest is done; raise `ProbeFailed` when it broke, died or takes too long."""
     deadline = time.monotonic() + timeout
     while True:
@@ -125,19 +125,19 @@ def _wait(domain: Domain, plan: Plan, timeout: float, pause: Callable[[float], N
             return
         if head.state == State.BROKEN:
             what = f"exception {head.broken_vector}, stack {' '.join(map(hex, head.stack))}"
-            raise ProbeFailed(f"the probe guest broke ({what}) {_where(head, plan)}")
+            raise ProbeFailed(f"the probe guest broke ({what}) {_where(head, script)}")
         if info.flags & (DOMINF.shutdown | DOMINF.dying):
             reason = f" ({info.shutdown_reason!r})" if info.shutdown_reason is not None else ""
-            raise ProbeFailed(f"the probe guest's domain went down{reason} {_where(head, plan)}")
+            raise ProbeFailed(f"the probe guest's domain went down{reason} {_where(head, script)}")
         if time.monotonic() > deadline:
             raise ProbeFailed(
-                f"the probe guest gave no answer within {timeout:g} s; it got stuck {_where(head, plan)}"
+                f"the probe guest gave no answer within {timeout:g} s; it got stuck {_where(head, script)}"
             )
         pause(POLL_SECONDS)
 
 
-def _where(head: Head, plan: Plan) -> str:
-    commands, state = plan.commands, plan.state.value
+def _where(head: Head, script: Script) -> str:
+    commands, state = script.commands, script.state.value
     if head.state == State.FRESH:
         return f"before its first command (APIC {state})"
     if head.progress >= len(commands):

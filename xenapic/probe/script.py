@@ -25,9 +25,9 @@ from xenapic.apic.registers import (
 )
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
-from xenapic.probe.mailbox import Answer, Command, Eoi, Kind
+from xenapic.probe.mailbox import Command, CommandKind, Eoi, Reply
 
-__all__ = ["Plan"]
+__all__ = ["Script"]
 
 SCRATCH = 0x104000
 """A page of plain memory for the calibration."""
@@ -77,16 +77,16 @@ XEN_SIGNATURE = b"XenVMMXenVMM"
 
 
 CALIBRATION = (
-    Command(Kind.NOTHING),
-    Command(Kind.LOAD, SCRATCH),
-    Command(Kind.STORE, SCRATCH),
-    Command(Kind.CPUID, value=1),
+    Command(CommandKind.NOTHING),
+    Command(CommandKind.LOAD, SCRATCH),
+    Command(CommandKind.STORE, SCRATCH),
+    Command(CommandKind.CPUID, value=1),
 )
 """No access, two that stay in the guest, one that leaves it."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Script:
     """What the guest does in one state of its local APIC."""
 
     state: ApicState
@@ -104,15 +104,15 @@ class Plan:
         if self.state is ApicState.DISABLED:
             return Eoi(0, 0)
         command = self._write(Reg.EOI, 0)
-        return Eoi(2 if command.kind is Kind.WRMSR else 1, command.address)
+        return Eoi(2 if command.kind is CommandKind.WRMSR else 1, command.address)
 
     def sections(self) -> Mapping[str, tuple[Command, ...]]:
         """Return the commands by what they are for, in order."""
         return {
             "calibration": CALIBRATION,
             "identity": (
-                Command(Kind.RDMSR, IA32_APIC_BASE),
-                *(Command(Kind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
+                Command(CommandKind.RDMSR, IA32_APIC_BASE),
+                *(Command(CommandKind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
             ),
             "accesses": tuple(self._recorded()),
             "extra": tuple(self._extra()),
@@ -125,10 +125,10 @@ class Plan:
             "msrs": (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(Reg.TASKPRI, 0)),
             "delivery": tuple(self._delivery()),
             "move": (
-                Command(Kind.WRMSR, IA32_APIC_BASE, self.moved, repeat=1),
-                Command(Kind.RDMSR, IA32_APIC_BASE),
+                Command(CommandKind.WRMSR, IA32_APIC_BASE, self.moved, repeat=1),
+                Command(CommandKind.RDMSR, IA32_APIC_BASE),
                 _rdmsr(Reg.LVR) if self._is_x2apic else _load(MOVED_BASE, Reg.LVR),
-                Command(Kind.WRMSR, IA32_APIC_BASE, self.state.apic_base, repeat=1),
+                Command(CommandKind.WRMSR, IA32_APIC_BASE, self.state.apic_base, repeat=1),
             ),
             # The first accesses of all are dearer than later ones: caches, and code an emulator translates.
             "calibration again": CALIBRATION,
@@ -139,7 +139,7 @@ class Plan:
         """IA32_APIC_BASE with the APIC elsewhere and all else as it is."""
         return MOVED_BASE | self.state.apic_base & OFFSET_IN_PAGE
 
-    def findings(self, answers: Sequence[Answer]) -> Findings:
+    def findings(self, answers: Sequence[Reply]) -> Findings:
         """Make sense of the answers to all commands."""
         left = iter(answers)
         told = {
@@ -222,32 +222,32 @@ DELIVERIES: dict[DeliveryKind, tuple[int, int, int]] = {
 
 
 def _load(base: int, offset: int) -> Command:
-    return Command(Kind.LOAD, base + offset)
+    return Command(CommandKind.LOAD, base + offset)
 
 
 def _store(base: int, offset: int, value: int) -> Command:
-    return Command(Kind.STORE, base + offset, value)
+    return Command(CommandKind.STORE, base + offset, value)
 
 
 def _rdmsr(offset: int) -> Command:
-    return Command(Kind.RDMSR, msr_of(offset))
+    return Command(CommandKind.RDMSR, msr_of(offset))
 
 
 def _wrmsr(offset: int, value: int) -> Command:
-    return Command(Kind.WRMSR, msr_of(offset), value)
+    return Command(CommandKind.WRMSR, msr_of(offset), value)
 
 
 def _op(command: Command) -> Op:
-    return Op.WRITE if command.kind in (Kind.STORE, Kind.WRMSR) else Op.READ
+    return Op.WRITE if command.kind in (CommandKind.STORE, CommandKind.WRMSR) else Op.READ
 
 
 def _offset(command: Command) -> int:
-    if command.kind in (Kind.RDMSR, Kind.WRMSR):
+    if command.kind in (CommandKind.RDMSR, CommandKind.WRMSR):
         return (command.address - MSR_X2APIC_FIRST) * SLOT_SIZE
     return command.address & OFFSET_IN_PAGE
 
 
-def _access(command: Command, answer: Answer) -> Access:
+def _access(command: Command, answer: Reply) -> Access:
     value = command.value
     if _op(command) is Op.READ:
         value = answer.value if answer.fault is None else 0
@@ -261,7 +261,7 @@ def _calibration(*rounds: Sequence[Access]) -> Calibration:
     return Calibration(overhead=nothing, memory=max(load, store), exit=known_exit)
 
 
-def _xen_leaves(answers: Sequence[Answer]) -> tuple[int | None, int | None]:
+def _xen_leaves(answers: Sequence[Reply]) -> tuple[int | None, int | None]:
     """Return where Xen's leaves begin and EAX of leaf 4, from the first and fourth leaf of each place."""
     for place, first, fourth in zip(XEN_LEAVES, answers[0::2], answers[1::2], strict=True):
         words = (first.ebx, first.ecx, first.edx)
@@ -270,7 +270,7 @@ def _xen_leaves(answers: Sequence[Answer]) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _deliveries(pairs: Sequence[tuple[Command, Answer]]) -> Iterator[Delivery]:
+def _deliveries(pairs: Sequence[tuple[Command, Reply]]) -> Iterator[Delivery]:
     kinds = {vector: kind for kind, (_, _, vector) in DELIVERIES.items()}
     for command, answer in pairs:
         if command.wait_for:

@@ -25,7 +25,7 @@ from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
 from xenapic.model.flags import CDF, EMU, MISC
-from xenapic.model.guest import HVM_EMULATION
+from xenapic.model.guest_types import HVM_EMULATION
 from xenapic.model.host import Host
 from xenapic.parse.bootlog import parse
 from xenapic.policy.terms import Policy
