@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 prerequisites:
 	@sh tools/prerequisites.sh
 
-$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py | prerequisites
+$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py $(wildcard xenapic/abi/decl/*.h stubs/*.pyi) | prerequisites
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
 	touch $@
