@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 
-.PHONY: demo test test-pure verify lint docs bench prerequisites wheel stubs schemas clean
+.PHONY: demo test test-pure verify lint docs bench bench-xen prerequisites wheel stubs schemas clean
 
 prerequisites:
 	@sh tools/prerequisites.sh
@@ -42,6 +42,10 @@ docs: $(VENV)/.installed
 ## What starting costs; recorded, not tested.
 bench: $(VENV)/.installed
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds
+
+## What calls cost on a real Xen, next to C and to Xen's own Python module.
+bench-xen: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench_xen.py
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
