@@ -1,6 +1,7 @@
 """What calls cost on a real Xen, from C, from Xen's own Python module and from xenapic: ``make bench-xen``.
 
-All three run in one dom0, one after the other in each round. An emulator's times mean nothing; their ratios do.
+All three run in one dom0, one after the other in each round. An emulator's times mean nothing; their
+ratios do.
 Prints a table and writes ``build/bench-xen.json``. Exits with 1 when a target is missed.
 """
 

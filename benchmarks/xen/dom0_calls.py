@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import xenapic
 from xen.lowlevel.xc import xc  # type: ignore[import-not-found]
+
+import xenapic
 
 ROUNDS = 7
 COUNTS = {"physinfo": 400, "list": 40, "create_destroy": 40}
@@ -44,7 +45,7 @@ def in_python(call: Callable[[], object], count: int) -> float:
 
 
 def in_threads(make: Callable[[], Callable[[], object]], count: int, threads: int) -> float:
-    """Return the microseconds for one call when `threads` threads, each with its own handle, share the work."""
+    """Return the microseconds for one call when `threads` threads share the work, each with its own handle."""
     calls = [make() for _ in range(threads)]
     started = [threading.Thread(target=in_python, args=(call, count)) for call in calls]
     began = time.perf_counter_ns()
@@ -74,6 +75,7 @@ def lists(xen: xenapic.Xen, peer: Any, count: int) -> Row:
     return medians(
         {
             "c_us": lambda: in_c("list", count),
+            "c_one_by_one_us": lambda: in_c("one_by_one", count),
             "peer_us": lambda: in_python(lambda: peer.domain_getinfo(0, room), count),
             "xenapic_us": lambda: in_python(xen.domains, count),
             "xenapic_every_field_us": lambda: in_python(read_all, max(count // 10, 2)),
@@ -109,6 +111,18 @@ def creates(xen: xenapic.Xen, peer: Any) -> dict[str, Row]:
     )
     policy_us = plain.pop("policy_us")
     return {"create_destroy": plain, "create_destroy_policy": {**plain, "xenapic_us": policy_us}}
+
+
+def physinfo(xen: xenapic.Xen, peer: Any) -> Row:
+    """Time physinfo."""
+    count = COUNTS["physinfo"]
+    return medians(
+        {
+            "c_us": lambda: in_c("physinfo", count),
+            "peer_us": lambda: in_python(peer.physinfo, count),
+            "xenapic_us": lambda: in_python(xen.physinfo, count),
+        }
+    )
 
 
 def physinfo_in_threads(threads: int) -> Row:
@@ -160,14 +174,7 @@ def main() -> None:
             name = "list" if domains == 61 else f"list_{there}"
             result[name] = {"domains": there, **lists(xen, peer, 4 if domains == MANY else COUNTS["list"])}
             if domains == 61:
-                count = COUNTS["physinfo"]
-                result["physinfo"] = medians(
-                    {
-                        "c_us": lambda: in_c("physinfo", count),
-                        "peer_us": lambda: in_python(peer.physinfo, count),
-                        "xenapic_us": lambda: in_python(xen.physinfo, count),
-                    }
-                )
+                result["physinfo"] = physinfo(xen, peer)
                 result |= creates(xen, peer)
                 result["host_again"] = medians({"xenapic_us": lambda: in_python(xen.host, 20)})
     print(json.dumps(result))
