@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenapic.errors import NameUnknown
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
 
 __all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "xen_release"]
@@ -91,9 +92,13 @@ DEVELOPMENT = XEN_RELEASES[2]
 
 
 def xen_release(name: str, per_domain: bool = False) -> XenRelease:
-    """Return a row by name; ``per_domain`` picks 4.17-rc for ``"4.17"``. Raises KeyError."""
+    """Return a row by name; raise `NameUnknown` when there is none.
+
+    ``per_domain`` picks 4.17-rc, the row with the per-domain interface, for ``"4.17"``.
+    """
     wanted = DEVELOPMENT.name if per_domain and name == DEVELOPMENT.number_text else name
     for row in XEN_RELEASES:
         if row.name == wanted:
             return row
-    raise KeyError(name)
+    known = [row.name for row in XEN_RELEASES]
+    raise NameUnknown.among("release of Xen", name, known, f"known are {', '.join(known)}")
