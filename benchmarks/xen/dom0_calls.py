@@ -45,7 +45,7 @@ def in_python(call: Callable[[], object], count: int) -> float:
 
 
 def in_threads(make: Callable[[], Callable[[], object]], count: int, threads: int) -> float:
-    """Return the microseconds for one call when `threads` threads share the work, each with its own handle."""
+    """Return the microseconds for one call when `threads` threads, a handle each, share the work."""
     calls = [make() for _ in range(threads)]
     started = [threading.Thread(target=in_python, args=(call, count)) for call in calls]
     began = time.perf_counter_ns()
