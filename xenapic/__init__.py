@@ -24,7 +24,9 @@ _HOMES = {
     "xenapic.apic.controls": ("Controls", "ControlWords"),
     "xenapic.apic.processors": ("PROCESSORS", "processor"),
     "xenapic.apic.state": ("ApicState",),
-    "xenapic.live.domain": ("Domain", "HvmRecord", "hvm_records"),
+    "xenapic.live.console": ("Console",),
+    "xenapic.live.domain": ("Domain",),
+    "xenapic.parse.hvm_context": ("HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
         "ConfigInvalid",
@@ -73,7 +75,7 @@ _HOMES = {
     "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
     "xenapic.policy.terms": ("Aspect", "Policy", "Want"),
     "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
-    "xenapic.live.xen": ("Console", "Xen", "open"),
+    "xenapic.live.xen": ("Xen", "open"),
 }
 """The public names, each under the module it is imported from when it is first used.
 
