@@ -30,6 +30,7 @@ _HOMES = {
         "ConfigRefused",
         "DocumentInvalid",
         "DomainNotFound",
+        "FileUnreadable",
         "HandleClosed",
         "LibraryNotFound",
         "MeasureFailed",
