@@ -63,7 +63,7 @@ def _decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DocumentInvalid(
-            f"not UTF-8 text: line {line} has the byte 0x{data[error.start]:02x}, at offset {error.start}"
+            f"not JSON: line {line} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
         ) from None
 
 
