@@ -20,7 +20,7 @@ from tests.pure.test_trace import DOMID, OTHER, goes_on, leaves, lost, memory, s
 from xenapic.abi.library import Library, load
 from xenapic.apic.outcome import Operation
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege, TraceBusy, TraceUse
 from xenapic.exits.counter import ExitCounter, count_exits, recover_tracing
 from xenapic.exits.judgement import Cause

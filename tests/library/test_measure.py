@@ -19,7 +19,7 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import CallFailed, DomainNotFound, MeasureFailed
 from xenapic.live import vmcs
 from xenapic.live.domain import hvm_records

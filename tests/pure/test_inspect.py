@@ -14,7 +14,7 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.outcome import Kind
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import DomainNotFound
 from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.host import Host
@@ -146,7 +146,7 @@ def test_the_command_is_loud_about_trouble(monkeypatch: pytest.MonkeyPatch) -> N
     done = run(monkeypatch, [look(ApicState.XAPIC, NEITHER, there)])
     assert done.exit_code == 1 and "DEFECT: the APIC of vCPU 0 is plain memory" in done.output
     done = run(monkeypatch, [look(ApicState.XAPIC, XAPIC & ~0x200)])
-    assert done.exit_code == 1 and "unlike it: virtual_interrupt_delivery" in done.output
+    assert done.exit_code == 1 and "differing: virtual_interrupt_delivery" in done.output
 
 
 def test_the_command_in_json(monkeypatch: pytest.MonkeyPatch) -> None:

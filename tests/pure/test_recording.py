@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from xenapic.apic import access
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import DocumentInvalid
 from xenapic.model import acceleration
 from xenapic.verify.check import Verdict
