@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "xenapic.apic.controls": ("Controls", "ControlWords"),
+    "xenapic.apic.processors": ("PROCESSORS", "processor"),
     "xenapic.apic.state": ("ApicState",),
     "xenapic.live.domain": ("Domain", "HvmRecord", "hvm_records"),
     "xenapic.errors": (
@@ -33,6 +34,7 @@ _HOMES = {
         "HandleClosed",
         "LibraryNotFound",
         "MeasureFailed",
+        "NameUnknown",
         "NoPrivilege",
         "NoXen",
         "PolicyInvalid",
@@ -64,6 +66,7 @@ _HOMES = {
     "xenapic.model.named": ("named_host",),
     "xenapic.model.measured": ("Measurement", "VcpuControls"),
     "xenapic.model.owner": ("Owner",),
+    "xenapic.model.releases": ("XEN_RELEASES", "xen_release"),
     "xenapic.documents": ("from_json", "to_json"),
     "xenapic.parse.ring": ("Origin", "RingLine"),
     "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),

@@ -1,6 +1,8 @@
 # Written by tools/write_stub.py; do not edit.
 from xenapic.apic.controls import ControlWords as ControlWords
 from xenapic.apic.controls import Controls as Controls
+from xenapic.apic.processors import PROCESSORS as PROCESSORS
+from xenapic.apic.processors import processor as processor
 from xenapic.apic.state import ApicState as ApicState
 from xenapic.documents import from_json as from_json
 from xenapic.documents import to_json as to_json
@@ -12,6 +14,7 @@ from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import MeasureFailed as MeasureFailed
+from xenapic.errors import NameUnknown as NameUnknown
 from xenapic.errors import NoPrivilege as NoPrivilege
 from xenapic.errors import NoXen as NoXen
 from xenapic.errors import PolicyInvalid as PolicyInvalid
@@ -53,6 +56,8 @@ from xenapic.model.measured import Measurement as Measurement
 from xenapic.model.measured import VcpuControls as VcpuControls
 from xenapic.model.named import named_host as named_host
 from xenapic.model.owner import Owner as Owner
+from xenapic.model.releases import XEN_RELEASES as XEN_RELEASES
+from xenapic.model.releases import xen_release as xen_release
 from xenapic.parse.ring import Origin as Origin
 from xenapic.parse.ring import RingLine as RingLine
 from xenapic.policy.plan import Plan as Plan
@@ -97,12 +102,14 @@ __all__ = [
     "MISC",
     "MeasureFailed",
     "Measurement",
+    "NameUnknown",
     "NoPrivilege",
     "NoXen",
     "Origin",
     "Owner",
     "PHYSCAP",
     "PHYSCAP_X86",
+    "PROCESSORS",
     "PhysInfo",
     "Plan",
     "Policy",
@@ -122,6 +129,7 @@ __all__ = [
     "VcpuControls",
     "Version",
     "Want",
+    "XEN_RELEASES",
     "Xen",
     "XenApicError",
     "count_exits",
@@ -130,5 +138,7 @@ __all__ = [
     "named_host",
     "plan",
     "plan_pool",
+    "processor",
     "to_json",
+    "xen_release",
 ]
