@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify test-pure lint docs bench dist stubs schemas prerequisites clean
+.PHONY: help demo test verify test-pure lint docs bench bench-xen dist stubs schemas prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ docs: $(VENV)/.installed ## build the documentation (docs/_build/html/index.html
 bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, not tested
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds
 
+bench-xen: $(VENV)/.installed ## compare calls on a real Xen with C and Xen's own Python module (build/bench-xen.json)
+	$(BIN)/python benchmarks/bench_xen.py
+
 dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
 	$(BIN)/python -m build
 
@@ -48,7 +51,7 @@ clean: ## remove everything that was built, and the virtual environment
 prerequisites: ## install the Debian packages that demo and tests need; run by the others
 	@sh tools/prerequisites.sh
 
-$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py | prerequisites
+$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py $(wildcard xenapic/abi/decl/*.h stubs/*.pyi) | prerequisites
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
 	touch $@
