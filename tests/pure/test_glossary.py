@@ -1,4 +1,4 @@
-"""The glossary: it speaks of everything there is, refers to nothing that is not, and is found by any spelling."""
+"""The glossary explains everything that exists, has no dead references, and is found by any spelling."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_aspect_and_every_code_can_be_explained() -> None:
         assert name in topics()
 
 
-def test_every_code_that_check_gives_beside_the_rules() -> None:
+def test_every_code_that_check_gives_in_addition_to_the_rules() -> None:
     tree = ast.parse(Path(create.__file__).read_text())
     codes = {
         node.value

@@ -1,4 +1,4 @@
-"""Inspecting a domain: what was found, held against model and policy."""
+"""Inspecting a domain: what was found, compared with the model and the policy."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_is_not_known_of_the_host_is_only_possible() -> None:
 
 @pytest.mark.parametrize("state", ApicState)
 def test_without_xens_log_what_is_in_force_is_still_possible(state: ApicState) -> None:
-    """Others' debug keys wrap the ring: then nearly nothing is known of the host."""
+    """Debug keys of other programs wrap the ring: then almost nothing is known about the host."""
     found = look(state, WORDS[state], host(start=1))
     assert found.ok and found.vcpus[0].agrees and len(found.vcpus[0].predicted) > 2
     impossible = look(state, XAPIC | 0x10, host(start=1))

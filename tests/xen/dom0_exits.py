@@ -1,8 +1,8 @@
-"""Runs in dom0: a guest leaves Xen a known number of times, and the trace is asked how often it did.
+"""Runs in dom0: a guest makes a known number of VM exits, and the trace must count the same number.
 
     python3 dom0_exits.py
 
-Prints one JSON object: what was counted, what a busy tracer, a killed one and Ctrl-C lead to.
+Prints one JSON object: what was counted, and what happens with a busy tracer, with a killed one and after Ctrl-C.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is claimed of Xen, on real ones."""
+"""Claims about Xen, tested on real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The specification against real Xens: a part of the matrix that ``xenapic lab verify`` runs whole."""
+"""The specification against real Xens: a part of the matrix that ``xenapic lab verify`` runs completely."""
 
 from __future__ import annotations
 
