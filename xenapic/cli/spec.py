@@ -26,8 +26,9 @@ from xenapic.model.acceleration import VcpuApic
 from xenapic.model.flags import names
 from xenapic.model.guest_types import GuestType
 from xenapic.policy.outlook import AccessRow, access_rows, hvm_leaf, share, vcpus
-from xenapic.policy.plan import Plan, Reason, Refusal, plan
+from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.pool import PoolPlan, plan_pool
+from xenapic.policy.reasons import Reason
 from xenapic.policy.terms import Aspect
 
 TYPE = click.Choice([one.value for one in GuestType])
@@ -294,7 +295,7 @@ def _changed(first: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
 
 def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list[AccessRow]:
     """Plan with the flags as they are, defects and all, because a table shows what is."""
-    from xenapic.policy.plan import Code
+    from xenapic.policy.reasons import Code
     from xenapic.policy.terms import Policy
 
     choice = HostChoice(*(chosen[name] for name in ("reports", "processor", "xen", "xen_options", "measure")))
