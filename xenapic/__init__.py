@@ -35,6 +35,7 @@ _HOMES = {
         "HandleClosed",
         "LibraryNotFound",
         "MeasureFailed",
+        "NameUnknown",
         "NoPrivilege",
         "NoXen",
         "PolicyInvalid",

@@ -16,6 +16,7 @@ from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import MeasureFailed as MeasureFailed
+from xenapic.errors import NameUnknown as NameUnknown
 from xenapic.errors import NoPrivilege as NoPrivilege
 from xenapic.errors import NoXen as NoXen
 from xenapic.errors import PolicyInvalid as PolicyInvalid
@@ -119,6 +120,7 @@ __all__ = [
     "MISC",
     "MeasureFailed",
     "Measurement",
+    "NameUnknown",
     "NoPrivilege",
     "NoXen",
     "Origin",

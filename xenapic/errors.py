@@ -15,6 +15,7 @@ The tree::
     ├── PolicyRefused          no plan for the policy; refused here, before Xen was called
     ├── ConfigInvalid          a value that no release could take
     ├── PolicyInvalid          a policy in terms that there are not
+    ├── NameUnknown            no processor, release or feature of that name
     ├── DocumentInvalid        a JSON document that cannot be read
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no answer that can be used
@@ -28,10 +29,13 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
+
+MAX_NEAR = 5
+"""How many names an error suggests."""
 
 __all__ = [
     "CallFailed",
@@ -42,6 +46,7 @@ __all__ = [
     "HandleClosed",
     "LibraryNotFound",
     "MeasureFailed",
+    "NameUnknown",
     "NoPrivilege",
     "NoXen",
     "ProbeFailed",
@@ -144,6 +149,41 @@ class PolicyInvalid(XenApicError, ValueError):
     """A policy says what cannot be understood: no such aspect, effect, value or file format."""
 
     code = "policy-invalid"
+
+
+class NameUnknown(XenApicError, KeyError):
+    """A table has no row of this name: no such processor, release or feature.
+
+    ``what`` says which table (``"processor"``), ``name`` what was asked for, ``near`` the names that look
+    like it, the nearest first.
+    """
+
+    code = "name-unknown"
+
+    def __init__(self, what: str, name: str, near: Sequence[str] = (), hint: str = "") -> None:
+        self.what = what
+        self.name = name
+        self.near = tuple(near)
+        self.hint = hint
+        super().__init__(what, name, self.near, hint)
+
+    @classmethod
+    def among(cls, what: str, name: str, known: Iterable[str], hint: str = "") -> NameUnknown:
+        """Return the error with the nearest of the known names; ``hint`` says where they are listed."""
+        from difflib import get_close_matches  # only an error needs it
+
+        names = list(known)
+        text = str(name).lower()
+        near = [
+            *(row for row in names if row.lower().startswith(text)),
+            *get_close_matches(text, names, 5, 0.6),
+        ]
+        return cls(what, str(name), list(dict.fromkeys(near))[:MAX_NEAR] if text else (), hint)
+
+    def __str__(self) -> str:
+        near = f"; did you mean {' or '.join(self.near)}?" if self.near else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"there is no {self.what} named {self.name!r}{near}{hint}"
 
 
 class DocumentInvalid(XenApicError, ValueError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from xenapic.errors import NameUnknown
+
 __all__ = ["CONTROL_FIELDS", "FEATURES", "ControlField", "Feature", "Technology", "feature"]
 
 
@@ -105,8 +107,8 @@ FEATURES = (
 
 
 def feature(key: str) -> Feature:
-    """Return the feature of that key; raise KeyError when there is none."""
+    """Return the feature with this key; raise `NameUnknown` when there is none."""
     for row in FEATURES:
         if row.key == key:
             return row
-    raise KeyError(key)
+    raise NameUnknown.among("feature", key, [row.key for row in FEATURES])

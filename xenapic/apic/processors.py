@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
+from xenapic.errors import NameUnknown
 
 __all__ = ["PROCESSORS", "Processor", "allowed", "emulated", "processor"]
 
@@ -476,14 +477,16 @@ PROCESSORS: dict[str, Processor] = {row.name: row for row in (*_INTEL, *_AMD)}
 
 
 def processor(name: str) -> Processor:
-    """Return the row of that name; raise KeyError when there is none."""
+    """Return the row of that name; raise `NameUnknown`, which suggests similar names, when there is none."""
+    if name not in PROCESSORS:
+        raise NameUnknown.among("processor", name, PROCESSORS, "xenapic.PROCESSORS has them all")
     return PROCESSORS[name]
 
 
 def emulated(name: str, release: tuple[int, int]) -> Processor:
-    """Return the row of an emulator's model as that release of Bochs has it; raise KeyError when unknown."""
+    """Return the row of an emulator's model as that release of Bochs has it; raise `NameUnknown` if none."""
     older = PROCESSORS.get(name + OLDER)
-    return older if older and release < (2, 8) else PROCESSORS[name]
+    return older if older and release < (2, 8) else processor(name)
 
 
 def allowed(row: Processor) -> Controls:

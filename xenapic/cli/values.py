@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import IntFlag
+from typing import Any
 from uuid import UUID
 
 import click
 
-from xenapic.model.config import FIELD_RANGE, DomainConfig
+from xenapic.model.config import FIELDS, DomainConfig
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC
 
 __all__ = ["PRESETS", "assignment", "set_fields"]
@@ -39,7 +40,8 @@ def set_fields(preset: str, fields: dict[str, object]) -> DomainConfig:
     for name, value in fields.items():
         if isinstance(value, tuple):
             fields[name] = getattr(config, name) | value[0]
-    return config.replace(**fields)
+    values: dict[str, Any] = fields  # by name, as typed
+    return config.replace(**values)
 
 
 def _value(name: str, text: str) -> object:
@@ -52,8 +54,8 @@ def _value(name: str, text: str) -> object:
             return UUID(text)
         except ValueError as error:
             raise click.BadParameter(f"handle is a UUID, not {text!r}") from error
-    if name not in FIELD_RANGE:
-        known = ", ".join([*FIELD_RANGE, "handle", "assisted_xapic", "assisted_x2apic"])
+    if name not in FIELDS:
+        known = ", ".join([*FIELDS, "handle", "assisted_xapic", "assisted_x2apic"])
         raise click.BadParameter(f"there is no field {name!r}; there are {known}")
     if name in FLAGS:
         return _flags(FLAGS[name], text)

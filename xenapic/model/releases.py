@@ -11,17 +11,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenapic._xenctrl.since import FIELDS
+from xenapic.errors import NameUnknown
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
 
 __all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "xen_release"]
 
+ALTP2M_FIELDS = {"altp2m": ("altp2m_opts", "altp2m"), "altp2m_nr": ("altp2m",)}
+"""Members of C's createdomain that hold two fields of ours: a word up to 4.20, a structure since."""
+OTHER_NAMES = {name for names in ALTP2M_FIELDS.values() for name in names}
+
 FIELD_SINCE: dict[str, tuple[int, int]] = {
-    "grant_opts": (4, 16),
-    "cpupool_id": (4, 17),
-    "altp2m": (4, 19),
-    "altp2m_nr": (4, 21),
+    **{name: since for name, since in FIELDS["xen_domctl_createdomain"].items() if name not in OTHER_NAMES},
+    **{
+        ours: min(FIELDS["xen_domctl_createdomain"][name] for name in names)
+        for ours, names in ALTP2M_FIELDS.items()
+    },
 }
-"""Fields of createdomain that 4.15 lacks, with the first release that has them."""
+"""Fields of createdomain that the oldest release lacks, with the first release that has them.
+
+Derived from the marks in ``xenapic/abi/decl/domctl.h``."""
 
 FLAG_SINCE: dict[CDF, tuple[int, int]] = {CDF.vpmu: (4, 16), CDF.trap_unmapped_accesses: (4, 21)}
 """Flags that 4.15 lacks."""
@@ -44,13 +53,13 @@ class XenRelease:
         return "{}.{}".format(*self.number)
 
     def has_field(self, name: str) -> bool:
-        """Tell whether createdomain has a field."""
+        """Return True if createdomain has the field."""
         return self.number >= FIELD_SINCE.get(name, (0, 0))
 
     @property
     def has_physinfo_arch_capabilities(self) -> bool:
-        """Tell whether physinfo has the field ``arch_capabilities``."""
-        return self.number >= (4, 17)
+        """Return True if physinfo has the field ``arch_capabilities``."""
+        return self.number >= FIELDS["xen_sysctl_physinfo"]["arch_capabilities"]
 
     @property
     def flags(self) -> CDF:
@@ -91,9 +100,13 @@ DEVELOPMENT = XEN_RELEASES[2]
 
 
 def xen_release(name: str, per_domain: bool = False) -> XenRelease:
-    """Return a row by name; ``per_domain`` picks 4.17-rc for ``"4.17"``. Raises KeyError."""
+    """Return a row by name; raise `NameUnknown` when there is none.
+
+    ``per_domain`` picks 4.17-rc, the row with the per-domain interface, for ``"4.17"``.
+    """
     wanted = DEVELOPMENT.name if per_domain and name == DEVELOPMENT.number_text else name
     for row in XEN_RELEASES:
         if row.name == wanted:
             return row
-    raise KeyError(name)
+    known = [row.name for row in XEN_RELEASES]
+    raise NameUnknown.among("release of Xen", name, known, f"known are {', '.join(known)}")

@@ -161,7 +161,7 @@ def matrix(setting: str) -> str:
         [
             link(release.name, release.name),
             *(
-                f"{finding(release, kind.example, setting).does} [→](#{detail_label(release, kind)})"
+                f"{finding(release, kind.example, setting).does}\u00a0[→](#{detail_label(release, kind)})"
                 for kind in kindreds()
             ),
         ]

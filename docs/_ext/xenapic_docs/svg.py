@@ -36,7 +36,7 @@ def svg(name: str, width: float, height: float, title: str, desc: str, body: Ite
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="spec-picture" viewBox="0 0 {width:g} {height:g}" '
         f'role="img" aria-labelledby="{name}-title {name}-desc" font-family="sans-serif" fill="currentColor" '
-        f'style="max-width:100%;height:auto;color:inherit">\n'
+        f'style="width:100%;max-width:{width:g}px;height:auto;color:inherit">\n'
         f'<title id="{name}-title">{escape(title)}</title>\n<desc id="{name}-desc">{escape(desc)}</desc>\n'
         + "\n".join(body)
         + "\n</svg>\n"
