@@ -32,6 +32,7 @@ _HOMES = {
         "ConfigRefused",
         "DocumentInvalid",
         "DomainNotFound",
+        "FileUnreadable",
         "HandleClosed",
         "LibraryNotFound",
         "MeasureFailed",

@@ -13,6 +13,7 @@ from xenapic.errors import ConfigInvalid as ConfigInvalid
 from xenapic.errors import ConfigRefused as ConfigRefused
 from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
+from xenapic.errors import FileUnreadable as FileUnreadable
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import MeasureFailed as MeasureFailed
@@ -111,6 +112,7 @@ __all__ = [
     "ExitCounter",
     "ExitReport",
     "Fact",
+    "FileUnreadable",
     "GuestType",
     "HandleClosed",
     "Host",

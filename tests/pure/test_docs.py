@@ -1,4 +1,4 @@
-"""The documentation's tables and pictures: they say what the functions say, and nobody is left out."""
+"""The documentation's tables and pictures: they say what the functions say, and leave nothing out."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_one_section_stands_for_all_releases_that_link_to_it() -> None:
 
 
 def test_the_finder_against_the_plan() -> None:
-    """What the finder calls off is off in a plan, and what it calls on is on."""
+    """What the finder reports as off is off in a plan, and what it reports as on is on."""
     for release, kind in product(XEN_RELEASES, finder.kindreds()):
         found = finder.finding(release, kind.example, "assisted_x2apic=0")
         answer = plan(Policy(assisted_x2apic=False), named_host(kind.example, release))

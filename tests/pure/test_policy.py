@@ -1,4 +1,4 @@
-"""Policies: what `plan` promises, over every host there could be."""
+"""Policies: what `plan` promises, on every conceivable host."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ guest_types = st.sampled_from(GuestType)
 
 @st.composite
 def hosts(draw: st.DrawFn) -> Host:
-    """Any answers at all, those that no real host would give included."""
+    """Any combination of answers, including those that no real host gives."""
     per_domain, hvm = draw(st.booleans()), draw(st.integers(0, 9)) > 0
     made = host(extra="-rc", probe=19) if per_domain else host()
     features = {**made.features, **{key: FACT[draw(st.sampled_from(Answer))] for key in CONTROLS}}
@@ -165,7 +165,7 @@ def test_effects_are_what_the_access_tables_say(wanted: Effect) -> None:
 
 @pytest.mark.parametrize("row", PROCESSORS.values(), ids=lambda row: row.name)
 def test_whatever_is_planned_can_be_entered(row: Processor) -> None:
-    """VM entry takes every combination of controls that Xen would set, whatever the processor."""
+    """VM entry accepts every combination of controls that Xen would set, whatever the processor."""
     for release, options in product(XEN_RELEASES, ("", "apicv=0")):
         for accept in (True, False, None):
             policy = Policy(assisted_xapic=accept, accept=frozenset({"apic-defect-memory"}))
@@ -211,7 +211,7 @@ def test_a_released_xen_says_that_nothing_is_per_domain() -> None:
 
 
 def test_what_is_unknown_is_neither_required_nor_forbidden() -> None:
-    there = host()  # a real 4.17's log does not tell of x2APIC mode
+    there = host()  # the log of a real 4.17 does not report x2APIC mode
     for want in (Want.REQUIRE, Want.FORBID):
         found = plan(Policy(aspects={Aspect.X2APIC_MODE: want}), there)
         assert isinstance(found, Refusal) and found.reasons[0].code is Code.UNKNOWN

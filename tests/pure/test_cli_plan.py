@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.hosts import host
 from xenapic.cli.app import app
-from xenapic.cli.show import host_json, schema_text
+from xenapic.documents import schema_text, to_json
 
 NAMED = ("--processor", "broadwell_ult", "--xen", "4.17-rc")
 
@@ -54,7 +54,7 @@ def test_a_pool(tmp_path: Path) -> None:
     names = []
     for number, made in enumerate((host(), host(commandline="apicv=0"))):
         path = tmp_path / f"{number}.json"
-        path.write_text(json.dumps({"schema": "xenapic/host/1", **host_json(made)}))
+        path.write_text(json.dumps(to_json(made)))
         names += ["--host", str(path)]
     done = run("plan", *names)
     assert done.exit_code == 0 and "holds on 2 of 2 hosts" in done.stdout

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from xenapic.cli.app import COMMANDS, app
-from xenapic.cli.show import SCHEMAS, printable
+from xenapic.cli.output import printable
+from xenapic.documents import DOCUMENTS
 
 pytestmark = pytest.mark.library
 ROOT = Path(__file__).parent.parent.parent
@@ -68,7 +69,7 @@ def test_help_of_each_command(name: str) -> None:
     assert run(name, "--help").exit_code == 0
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_schemas_are_schemas(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(run("schema", name).stdout))
 
@@ -90,7 +91,7 @@ def test_one_wheel_serves_all(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"xenapic/_xenctrl/xen_4_15.py", "xenapic/_xenctrl/xen_4_21.py", "xenapic/py.typed"} <= names
     assert {
-        "xenapic/cli/schemas/host.json",
+        "xenapic/documents/schemas/host.json",
         "xenapic/lab/guest/init",
         "xenapic/lab/guest/loader.bin",
         "xenapic/probe/guest/probe.S",

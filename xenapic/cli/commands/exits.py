@@ -1,4 +1,4 @@
-"""``xenapic exits``: a domain's VM exits, counted in Xen's trace."""
+"""``xenapic exits``."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import click
 
 import xenapic
-from xenapic.cli import show
+from xenapic.cli import output
+from xenapic.cli.options import JSON
 from xenapic.exits.counter import DEFAULT_PAGES, ExitCounter, ExitReport, recover_tracing
-from xenapic.exits.judgement import Cause, ExitKind, Removable
+from xenapic.exits.judgement import Cause, ExitKind
 from xenapic.exits.reasons import reason_name, reason_number
-
-__all__ = ["exits", "exits_json"]
 
 HEADERS = ("reason", "", "APIC register", "access", "exits", "per second", "share", "acceleration removes")
 
 
-@click.command()
+@click.command("exits")
 @click.argument("domid", type=int, required=False)
-@click.option("--seconds", type=click.FloatRange(min=0.0), default=10.0, show_default=True)
-@click.option("--live", is_flag=True, help="Show the numbers once per second while counting.")
-@click.option("--per-vcpu", is_flag=True, help="A table for each vCPU.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.0), default=10.0, show_default=True, help="How long to count."
+)
+@click.option("--live", is_flag=True, help="Show the numbers every second while counting.")
+@click.option("--per-vcpu", is_flag=True, help="Show a table for each vCPU.")
 @click.option(
     "--buffer-pages",
     type=click.IntRange(1, 4096),
     default=DEFAULT_PAGES,
     show_default=True,
-    help="4 KiB pages of trace buffer for each CPU, if Xen has none yet; it keeps them until reboot.",
+    help="4 KiB pages of trace buffer for each CPU, if Xen has none yet; they stay allocated until reboot.",
 )
-@click.option("--recover", is_flag=True, help="Put tracing back after a tracer was killed; count nothing.")
-@show.JSON
+@click.option("--recover", is_flag=True, help="Restore tracing after a tracer was killed; count nothing.")
+@JSON
 @click.pass_obj
-def exits(
+def command(
     library: str | None,
     domid: int | None,
     seconds: float,
@@ -49,19 +49,19 @@ def exits(
 ) -> None:
     """Count a domain's VM exits by reason, and those for its APIC by register.
 
-    Xen's tracing is used, of which there is one for the host: an error says so when
-    somebody else uses it. Settings are put back at the end and after Ctrl-C; the trace
-    buffers stay allocated until reboot. Ctrl-C ends the counting and shows what was counted.
+    The command uses Xen's trace buffers, which exist once per host: it fails when another
+    program uses them. It restores the settings at the end and after Ctrl-C; the buffers stay
+    allocated until reboot. Ctrl-C ends the counting and prints what was counted so far.
     """
     if recover:
         if domid is not None or as_json:
-            raise click.UsageError("--recover stands alone")
+            raise click.UsageError("--recover excludes a domain and --json")
         with xenapic.open(library) as xen:
             needed = recover_tracing(xen)
-        click.echo("tracing is off, and its event mask is Xen's own" + ("" if needed else ", as before"))
+        click.echo("tracing is off, with Xen's default event mask" + ("" if needed else ", as before"))
         return
     if domid is None:
-        raise click.UsageError("name the domain, or give --recover")
+        raise click.UsageError("name the domain, or use --recover")
     if live and as_json:
         raise click.UsageError("--live and --json exclude each other")
     with xenapic.open(library) as xen, _ended_by_signals():
@@ -73,7 +73,7 @@ def exits(
             pass
         report = counter.stop()
     if as_json:
-        show.emit("exits", exits_json(report))
+        output.emit(report)
     else:
         _show(report, per_vcpu)
 
@@ -95,7 +95,7 @@ def _count(counter: ExitCounter, seconds: float, live: bool) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the counting like Ctrl-C, so that settings are put back."""
+    """Let SIGTERM and SIGHUP end the counting like Ctrl-C, so that the settings are restored."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -112,9 +112,10 @@ def _show(report: ExitReport, per_vcpu: bool) -> None:
     rate = f"{report.rate(report.total):.0f} per second"
     click.echo(f"domain {report.domid}: {report.total} VM exits in {report.seconds:.1f} s, {rate}")
     if per_vcpu:
-        for vcpu in sorted({one.vcpu for one in report.counts}):
+        for vcpu in sorted({counted.vcpu for counted in report.counts}):
             click.echo(f"\nvCPU {vcpu}: {report.rate(report.count(vcpu=vcpu)):.0f} per second")
-            _table(report, {one.kind: one.count for one in report.counts if one.vcpu == vcpu})
+            counts = [counted for counted in report.counts if counted.vcpu == vcpu]
+            _table(report, {counted.kind: counted.count for counted in counts})
     elif report.counts:
         click.echo("")
         _table(report, report.kinds)
@@ -125,7 +126,7 @@ def _show(report: ExitReport, per_vcpu: bool) -> None:
 
 def _table(report: ExitReport, kinds: dict[ExitKind, int]) -> None:
     total = sum(kinds.values())
-    show.table(
+    output.table(
         HEADERS,
         [
             (
@@ -159,45 +160,3 @@ def _summary(report: ExitReport) -> str:
     least, most = report.removable_share
     share = f"{least:.1%}" if least == most else f"{least:.1%} to {most:.1%}"
     return f"{text} exits; acceleration could remove {share} of all exits"
-
-
-def exits_json(report: ExitReport) -> dict[str, Any]:
-    """Return the body of ``xenapic/exits``."""
-    least, most = report.removable_share
-    return {
-        "domid": report.domid,
-        "technology": report.technology.value,
-        "seconds": report.seconds,
-        "total": report.total,
-        "per_second": report.rate(report.total),
-        "complete": report.complete,
-        "apic": {
-            "access": report.count(cause=Cause.ACCESS),
-            "delivery": report.count(cause=Cause.DELIVERY),
-            "unknown": report.count(cause=Cause.UNKNOWN),
-            "removable": report.count(removable=Removable.YES),
-            "removable_unknown": report.count(removable=Removable.UNKNOWN),
-            "removable_share": {"least": least, "most": most},
-        },
-        "exits": [
-            {
-                "vcpu": one.vcpu,
-                "reason": one.kind.reason,
-                "name": reason_name(one.kind.technology, one.kind.reason),
-                "cause": one.kind.cause.value,
-                "register": one.kind.register,
-                "access": one.kind.operation.value if one.kind.operation else None,
-                "removable": one.kind.removable.value,
-                "count": one.count,
-                "per_second": report.rate(one.count),
-            }
-            for one in report.counts
-        ],
-        "lost_records": report.lost,
-        "lost_more": report.lost_more,
-        "unattributed": report.unattributed,
-        "malformed": report.malformed,
-        "unseen_cpus": report.unseen_cpus,
-        "ended": report.ended,
-        "notes": list(report.notes),
-    }

@@ -1,14 +1,15 @@
-"""The command that explains a term. It needs no Xen."""
+"""``xenapic explain``. It needs no Xen."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from xenapic.cli import show
+from xenapic.cli import output
+from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
     from xenapic.glossary import Topic
@@ -22,14 +23,14 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     return [name for name in topics() if name.startswith(incomplete)]
 
 
-@click.command()
+@click.command("explain")
 @click.argument("topic", nargs=-1, metavar="[TOPIC]", shell_complete=_complete)
-@show.JSON
-def explain(topic: tuple[str, ...], as_json: bool) -> None:
-    """Explain a term: a control, a flag, a register, a code, a release, a processor.
+@JSON
+def command(topic: tuple[str, ...], as_json: bool) -> None:
+    """Explain a control, flag, register, code, release or processor.
 
-    TOPIC is a name, the SDM's name, an MSR or offset, an exit reason's number, an errno, an exception.
-    Without TOPIC, list all there are. What nothing is known of is wrong usage (2), with what is near.
+    TOPIC is a name, the SDM's name, an MSR or offset, an exit reason's number, an errno or an exception.
+    Without TOPIC, list all topics. An unknown topic is wrong usage (2); similar topics are named.
 
     \b
       xenapic explain virtual-interrupt delivery
@@ -39,13 +40,15 @@ def explain(topic: tuple[str, ...], as_json: bool) -> None:
     """
     from xenapic.glossary import find, topics
 
-    found = find(" ".join(topic)) if topic else list(topics().values())
-    if not found:
+    matches = find(" ".join(topic)) if topic else list(topics().values())
+    if not matches:
         raise click.UsageError(_unknown(" ".join(topic)))
     if as_json:
-        show.emit("explain", {"topics": [topic_json(one) for one in found]})
+        from xenapic.documents.topics import Explanation
+
+        output.emit(Explanation.of(matches))
     elif topic:
-        click.echo("\n\n".join(topic_text(one, _width()) for one in found))
+        click.echo("\n\n".join(_text(match, _width()) for match in matches))
     else:
         _show_list()
 
@@ -54,8 +57,8 @@ def _unknown(text: str) -> str:
     from xenapic.glossary import near
 
     names = near(text)
-    return f"nothing is known of {text!r}; " + (
-        f"near it are {', '.join(names)}" if names else "see 'xenapic explain' for what there is"
+    return f"unknown topic {text!r}; " + (
+        f"did you mean {' or '.join(names)}?" if names else "'xenapic explain' lists all topics"
     )
 
 
@@ -63,7 +66,7 @@ def _width() -> int:
     return min(shutil.get_terminal_size().columns, WIDEST)
 
 
-def topic_text(topic: Topic, width: int) -> str:
+def _text(topic: Topic, width: int) -> str:
     """Return a topic as people read it."""
     parts = [f"{topic.title} ({topic.kind.value} {topic.name})", "", _wrapped(topic.text, width)]
     if topic.effect:
@@ -92,17 +95,3 @@ def _show_list() -> None:
         names = [topic.name for topic in topics().values() if topic.kind is kind]
         click.echo(f"{kind.value}:")
         click.echo(_wrapped(", ".join(names), _width()))
-
-
-def topic_json(topic: Topic) -> dict[str, Any]:
-    """Return one topic of ``xenapic/explain``."""
-    return {
-        "name": topic.name,
-        "kind": topic.kind.value,
-        "title": topic.title,
-        "text": topic.text,
-        "effect": topic.effect or None,
-        "sdm": topic.sdm or None,
-        "xen": topic.xen or None,
-        "see": list(topic.see),
-    }
