@@ -1,4 +1,4 @@
-"""The probe guest's run against a fake at the C boundary: faults, and that nothing is left behind."""
+"""Running the probe guest with a fake at the C boundary: faults, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class FakeMachine(FakeXen):
 
 
 def obey(machine: FakeMachine) -> None:
-    """Work through the list: CPUID costs 1000 ticks, everything else 10."""
+    """Execute the list: CPUID costs 1000 ticks, everything else 10."""
     box = machine.mailbox
     (count,) = struct.unpack_from("<I", box, 4)
     for number in range(count):

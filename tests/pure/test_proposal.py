@@ -1,4 +1,4 @@
-"""The proposed interface: every request of every host is resolved or refused, and never ends badly."""
+"""The proposed interface: every request on every host is resolved or refused, and none leads to a failure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Runs in dom0: a guest leaves Xen a known number of times, and the trace is asked how often it did.
+"""Runs in dom0: a guest makes a known number of VM exits, and the trace must count the same number.
 
     python3 dom0_exits.py
 
-Prints one JSON object: what was counted, what a busy tracer, a killed one and Ctrl-C lead to.
+Prints one JSON object: what was counted, and what happens with a busy tracer, with a killed one and after Ctrl-C.
 """
 
 import json
@@ -17,7 +17,7 @@ from dom0_guest import CODE_PAGE, fill_memory, load_abi, load_cpu
 
 import xenapic
 from xenapic import DomainConfig
-from xenapic.cli.exits import exits_json
+from xenapic.documents import to_json
 from xenapic.errors import TraceBusy
 from xenapic.exits.counter import ExitCounter, recover_tracing
 from xenapic.model.flags import DOMINF
@@ -124,14 +124,14 @@ def main():
             with ExitCounter(xen, domain.domid) as counter:
                 found["while counting"] = refusal(xen, domain.domid)
                 run(domain, counter.wait)
-            found["known"] = exits_json(counter.stop())
+            found["known"] = to_json(counter.stop())
         found["mask after"] = handle.trace_info().evt_mask
         handle.trace_set_event_mask(0x8F000)  # as another tracer would leave it
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, MANY)
             with ExitCounter(xen, domain.domid) as counter:
                 run(domain, time.sleep)  # unread: most is lost
-            found["lost"] = exits_json(counter.stop())
+            found["lost"] = to_json(counter.stop())
         found["mask of another kept"] = handle.trace_info().evt_mask == 0x8F000
 
         with xen.create_domain(DomainConfig.pvh()) as domain:

@@ -1,4 +1,4 @@
-"""Runs in dom0: a host and domains measured while everything is in the way. Prints one JSON object.
+"""Runs in dom0: a host and domains are measured while other programs interfere. Prints one JSON object.
 
     python3 dom0_measure.py
 

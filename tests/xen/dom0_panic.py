@@ -1,8 +1,8 @@
-"""Runs in dom0 of a machine that is expected to die: one late-failing create, sent past the checker.
+"""Runs in dom0 of a machine that is expected to die: one late-failing create, sent around the checker.
 
     python3 dom0_panic.py
 
-First shows that the checker refuses it, then sends it all the same.
+First shows that the checker refuses it, then sends it anyway.
 """
 
 import sys

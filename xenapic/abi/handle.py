@@ -31,7 +31,7 @@ from xenapic.errors import (
 )
 
 if TYPE_CHECKING:
-    from libxenctrl import (
+    from xenapic._xenctrl.libxenctrl import (
         CreateDomainStruct,
         DomainInfoStruct,
         HvmLapicStruct,

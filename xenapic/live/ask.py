@@ -25,8 +25,7 @@ from xenapic.model.releases import DEVELOPMENT
 from xenapic.parse.bootlog import parse
 
 if TYPE_CHECKING:
-    from libxenctrl import DomainInfoStruct
-
+    from xenapic._xenctrl.libxenctrl import DomainInfoStruct
     from xenapic.abi.handle import Handle
 
 __all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]

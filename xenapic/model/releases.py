@@ -11,18 +11,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenapic._xenctrl.since import FIELDS
 from xenapic.errors import NameUnknown
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
 
 __all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "xen_release"]
 
+ALTP2M_FIELDS = {"altp2m": ("altp2m_opts", "altp2m"), "altp2m_nr": ("altp2m",)}
+"""Members of C's createdomain that hold two fields of ours: a word up to 4.20, a structure since."""
+OTHER_NAMES = {name for names in ALTP2M_FIELDS.values() for name in names}
+
 FIELD_SINCE: dict[str, tuple[int, int]] = {
-    "grant_opts": (4, 16),
-    "cpupool_id": (4, 17),
-    "altp2m": (4, 19),
-    "altp2m_nr": (4, 21),
+    **{name: since for name, since in FIELDS["xen_domctl_createdomain"].items() if name not in OTHER_NAMES},
+    **{
+        ours: min(FIELDS["xen_domctl_createdomain"][name] for name in names)
+        for ours, names in ALTP2M_FIELDS.items()
+    },
 }
-"""Fields of createdomain that 4.15 lacks, with the first release that has each."""
+"""Fields of createdomain that the oldest release lacks, with the first release that has each.
+
+Derived from the marks in ``xenapic/abi/decl/domctl.h``."""
 
 FLAG_SINCE: dict[CDF, tuple[int, int]] = {CDF.vpmu: (4, 16), CDF.trap_unmapped_accesses: (4, 21)}
 """Flags that 4.15 lacks, with the first release that has each."""
@@ -45,13 +53,13 @@ class XenRelease:
         return "{}.{}".format(*self.number)
 
     def has_field(self, name: str) -> bool:
-        """Return True if createdomain has a field."""
+        """Return True if createdomain has the field."""
         return self.number >= FIELD_SINCE.get(name, (0, 0))
 
     @property
     def has_physinfo_arch_capabilities(self) -> bool:
         """Whether physinfo has the field ``arch_capabilities``."""
-        return self.number >= (4, 17)
+        return self.number >= FIELDS["xen_sysctl_physinfo"]["arch_capabilities"]
 
     @property
     def flags(self) -> CDF:
