@@ -1,4 +1,4 @@
-"""The lines of Xen's console ring, each with its author, so that a guest's text is never taken for Xen's.
+r"""The lines of Xen's console ring, each with its author, so that a guest's text is never taken for Xen's.
 
 Xen puts a prefix before each line: ``(XEN) `` before its own, ``(d5) `` before
 those of domain 5 (``vprintk_common`` and ``guest_printk`` in ``xen/drivers/char/console.c``).
@@ -7,7 +7,7 @@ everything on its line except the prefix. Two tricks remain, and this module blo
 
 * The ring wraps, so its first line may be the *tail* of a guest's line. It is
   dropped unless the ring is known to be complete.
-* Other separators (``\\r``, form feed, U+2028 …) do not end a line; only ``\\n`` does.
+* Other separators (``\r``, form feed, U+2028 …) do not end a line; only ``\n`` does.
 """
 
 from __future__ import annotations
