@@ -168,7 +168,7 @@ def test_every_public_name_is_documented_once_under_that_name() -> None:
     """A new public name belongs on one page of docs/reference/api."""
     text = "\n".join(path.read_text() for path in API_PAGES)
     documented = re.findall(
-        r"^\.\. auto(?:class|function|exception|data):: xenapic\.(\w+)$", text, re.MULTILINE
+        r"^\.\. (?:auto|py:)(?:class|function|exception|data):: xenapic\.(\w+)$", text, re.MULTILINE
     )
     assert sorted(documented) == sorted([*xenapic.__all__, "open"])
 
