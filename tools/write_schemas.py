@@ -59,7 +59,7 @@ def _summary(kind: type) -> str:
 def document_schema(name: str) -> dict[str, Any]:
     """Return the JSON schema of a document."""
     from xenapic.documents import VERSION, document_type
-    from xenapic.parse.codec import Hex
+    from xenapic.parse.jsonforms import Hex
 
     Hex.__get_pydantic_json_schema__ = lambda form, _core, _handler: form.schema  # type: ignore[attr-defined]
     kind = document_type(name)

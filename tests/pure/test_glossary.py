@@ -26,7 +26,8 @@ from xenapic.model import create, rules
 from xenapic.model.defects import DEFECTS
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP_X86
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.policy.plan import Code, Warn
+from xenapic.policy.cautions import CautionCode
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import EFFECTS, Aspect, Want
 
 MUST = {
@@ -46,7 +47,7 @@ MUST = {
     TopicKind.WANT: [want.value for want in Want],
     TopicKind.EFFECT: [row.name for row in EFFECTS],
     TopicKind.REFUSAL: [code.value for code in Code if code is not Code.DEFECT_MEMORY],
-    TopicKind.WARNING: [code.value for code in Warn],
+    TopicKind.WARNING: [code.value for code in CautionCode],
     TopicKind.CREATE_RULE: [rule.code for rule in rules.RULES],
     TopicKind.ERRNO: [errno_name(rule.errno) for rule in rules.RULES if rule.errno is not None],
     TopicKind.PROCESSOR: list(PROCESSORS),

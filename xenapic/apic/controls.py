@@ -14,9 +14,9 @@ from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
 
 __all__ = [
     "CONTROLS",
-    "ControlWords",
     "ENTRY_RULES",
     "MASKS",
+    "ControlWords",
     "Controls",
     "EntryRule",
     "effective",

@@ -10,7 +10,7 @@ import click
 from xenapic.errors import ConfigRefused, PolicyRefused, XenApicError
 
 if TYPE_CHECKING:
-    from xenapic.policy.plan import Reason
+    from xenapic.policy.reasons import Reason
 
 __all__ = ["emit", "printable", "show_error", "show_reasons", "table"]
 

@@ -25,12 +25,12 @@ from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.releases import XenRelease
 
 __all__ = [
+    "APIC_BITS",
     "INTERCEPT_ALL",
     "SVM",
     "DomainChoice",
     "HvmLeaf",
     "VcpuApic",
-    "APIC_BITS",
     "ViridianHints",
     "arch_capabilities",
     "cpuid_leaf",
@@ -40,8 +40,8 @@ __all__ = [
     "page_backing",
     "vcpu_apic",
     "vcpu_apic_svm",
-    "x2apic_assistance",
     "viridian_hints",
+    "x2apic_assistance",
 ]
 
 SVM = SvmControls()

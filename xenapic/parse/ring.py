@@ -1,4 +1,4 @@
-"""Lines of Xen's console ring, each with who wrote it. Guests' text is never taken for Xen's.
+r"""Lines of Xen's console ring, each with who wrote it. Guests' text is never taken for Xen's.
 
 Xen puts a prefix before each line: ``(XEN) `` before its own, ``(d5) `` before
 those of domain 5 (``vprintk_common`` and ``guest_printk`` in ``xen/drivers/char/console.c``).
@@ -7,7 +7,7 @@ anything but what stands before it. What could still deceive is closed here:
 
 * The ring wraps, and its first line may be the *tail* of a guest's: it is
   dropped unless the ring is known to be whole.
-* Other separators (``\\r``, form feed, U+2028 …) are no line ends: only ``\\n`` is.
+* Other separators (``\r``, form feed, U+2028 …) are no line ends: only ``\n`` is.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from xenapic.glossary.build import remedies_of
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.named import first_processor
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.policy.plan import Code
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import EFFECTS, Aspect
 from xenapic_docs.markdown import link, sentence, table
 

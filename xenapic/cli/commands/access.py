@@ -91,7 +91,8 @@ def _changed(first: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
 def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list[AccessRow]:
     """Return the accesses under a plan that accepts defects, because the table shows what happens."""
     from xenapic.policy.outlook import access_rows
-    from xenapic.policy.plan import Code, Refusal, plan
+    from xenapic.policy.plan import Refusal, plan
+    from xenapic.policy.reasons import Code
     from xenapic.policy.terms import Policy
 
     choice = HostChoice(*(chosen[name] for name in ("reports", "processor", "xen", "xen_options", "measure")))
