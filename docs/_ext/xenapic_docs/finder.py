@@ -17,7 +17,8 @@ from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.policy.outlook import access_rows, hvm_leaf, share
-from xenapic.policy.plan import Code, Plan, Refusal, plan
+from xenapic.policy.plan import Plan, Refusal, plan
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import Aspect, Policy
 from xenapic_docs.markdown import link, slug, table
 
