@@ -25,7 +25,9 @@ _HOMES = {
     "xenapic.apic.features": ("Technology",),
     "xenapic.apic.processors": ("PROCESSORS", "Processor", "processor"),
     "xenapic.apic.state": ("ApicState",),
-    "xenapic.live.domain": ("Domain", "HvmRecord", "hvm_records"),
+    "xenapic.live.console": ("Console",),
+    "xenapic.live.domain": ("Domain",),
+    "xenapic.parse.hvm_context": ("HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
         "ConfigInvalid",
@@ -79,7 +81,7 @@ _HOMES = {
     "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
     "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
     "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
-    "xenapic.live.xen": ("Console", "Xen", "open"),
+    "xenapic.live.xen": ("Xen", "open"),
 }
 """Every public name, under the module it is imported from on first use.
 

@@ -32,10 +32,8 @@ from xenapic.errors import XenApicError as XenApicError
 from xenapic.exits.counter import ExitCounter as ExitCounter
 from xenapic.exits.counter import ExitReport as ExitReport
 from xenapic.exits.counter import count_exits as count_exits
+from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
-from xenapic.live.domain import HvmRecord as HvmRecord
-from xenapic.live.domain import hvm_records as hvm_records
-from xenapic.live.xen import Console as Console
 from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
@@ -62,6 +60,8 @@ from xenapic.model.owner import Owner as Owner
 from xenapic.model.releases import XEN_RELEASES as XEN_RELEASES
 from xenapic.model.releases import XenRelease as XenRelease
 from xenapic.model.releases import xen_release as xen_release
+from xenapic.parse.hvm_context import HvmRecord as HvmRecord
+from xenapic.parse.hvm_context import hvm_records as hvm_records
 from xenapic.parse.ring import Origin as Origin
 from xenapic.parse.ring import RingLine as RingLine
 from xenapic.policy.cautions import Caution as Caution

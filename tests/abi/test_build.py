@@ -76,15 +76,13 @@ def test_the_shipped_copy_is_the_stub() -> None:
 
 @pytest.fixture(scope="module")
 def source_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source archive from a copy of what git has, so that nothing is left in the source tree."""
+    """Build the source archive from a copy, so that nothing is left in the source tree."""
     folder = tmp_path_factory.mktemp("archive")
     copy = folder / "source"
-    files = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=build_ffi.ROOT, check=True, capture_output=True, text=True
+    others = shutil.ignore_patterns(
+        ".*", "build", "dist", "_build", "_generated", "*.egg-info", "__pycache__"
     )
-    for name in filter(None, files.stdout.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(build_ffi.ROOT / name, copy / name)
+    shutil.copytree(build_ffi.ROOT, copy, ignore=others)
     call = f"import setuptools.build_meta as backend; backend.build_sdist({str(folder)!r})"
     subprocess.run([sys.executable, "-c", call], cwd=copy, check=True, capture_output=True)
     return next(folder.glob("*.tar.gz"))

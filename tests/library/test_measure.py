@@ -22,12 +22,12 @@ from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.errors import CallFailed, DomainNotFound, MeasureFailed
 from xenapic.live import vmcs
-from xenapic.live.domain import hvm_records
 from xenapic.live.vmcs import Patience
 from xenapic.live.xen import Xen
 from xenapic.model.config import LAST_DOMID
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, DOMINF
+from xenapic.parse.hvm_context import hvm_records
 
 pytestmark = pytest.mark.library
 

@@ -15,10 +15,10 @@ from tests.library.test_handle import FakeXen
 from xenapic.abi.library import Library, load
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, HandleClosed, ProbeFailed
-from xenapic.live.domain import HvmRecord, hvm_records
 from xenapic.live.memory import PAGE
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
+from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.probe import run
 from xenapic.probe.findings import ProbeOutcome
 from xenapic.probe.mailbox import HEAD_BYTES, CommandKind, State

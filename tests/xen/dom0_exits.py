@@ -102,7 +102,7 @@ def command(domid, *options):
 def run_while_tracing(handle, domain):
     """Let the guest run for a moment, once the command counts; else it only slows the command down."""
     for _ in range(600):
-        if handle.trace_info().evt_mask & 0xFFF:
+        if handle.trace.info().evt_mask & 0xFFF:
             time.sleep(0.5)
             domain.unpause()
             time.sleep(0.2)
@@ -116,8 +116,8 @@ def run_while_tracing(handle, domain):
 def main():
     found = {}
     with xenapic.open() as xen:
-        release, handle = xen.version.release, xen._handle
-        found["mask at boot"] = before = handle.trace_info().evt_mask
+        release, handle = xen.version.release, xen.handle
+        found["mask at boot"] = before = handle.trace.info().evt_mask
 
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, KNOWN)
@@ -125,24 +125,24 @@ def main():
                 found["while counting"] = refusal(xen, domain.domid)
                 run(domain, counter.wait)
             found["known"] = to_json(counter.stop())
-        found["mask after"] = handle.trace_info().evt_mask
-        handle.trace_set_event_mask(0x8F000)  # as another tracer would leave it
+        found["mask after"] = handle.trace.info().evt_mask
+        handle.trace.set_event_mask(0x8F000)  # as another tracer would leave it
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, MANY)
             with ExitCounter(xen, domain.domid) as counter:
                 run(domain, time.sleep)  # unread: most is lost
             found["lost"] = to_json(counter.stop())
-        found["mask of another kept"] = handle.trace_info().evt_mask == 0x8F000
+        found["mask of another kept"] = handle.trace.info().evt_mask == 0x8F000
 
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, FOREVER)
             domain.unpause()
-            handle.trace_enable(32)
+            handle.trace.enable(32)
             time.sleep(0.1)
             found["unread"] = refusal(xen, domain.domid)
             recover_tracing(xen)
-            handle.trace_set_event_mask(0)
-            handle.trace_enable(32)
+            handle.trace.set_event_mask(0)
+            handle.trace.enable(32)
             found["on"] = refusal(xen, domain.domid)
             found["recovered"] = [recover_tracing(xen), recover_tracing(xen)]
             domain.pause()
@@ -158,7 +158,7 @@ def main():
                 out, err = process.communicate(timeout=60)
                 found[name] = {
                     "status": process.returncode,
-                    "mask": handle.trace_info().evt_mask == before,
+                    "mask": handle.trace.info().evt_mask == before,
                     "free": refusal(xen, domain.domid),
                     "counted": json.loads(out)["total"] if out else None,
                     "stderr": err.decode()[-500:],

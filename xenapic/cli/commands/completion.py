@@ -9,7 +9,7 @@ import click
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    r"""Print the script that makes a shell complete xenapic.
+    """Print the script that makes a shell complete xenapic.
 
     \b
     bash:  xenapic completion bash > /etc/bash_completion.d/xenapic
