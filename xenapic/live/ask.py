@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from xenapic.errors import CallFailed
 from xenapic.live.create import send
 from xenapic.live.owners import this_process
+from xenapic.live.rows import DOMAIN_INFO, PHYSINFO
 from xenapic.model.config import CreateRequest
-from xenapic.model.flags import (
-    CDF,
-    DOMINF,
-    EMU,
-    MISC,
-    PHYSCAP,
-    PHYSCAP_X86,
-    DOMINF_shutdownmask,
-    DOMINF_shutdownshift,
-    Shutdown,
-)
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
 from xenapic.model.host import Host, describe
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
+from xenapic.model.rows import Rows
 from xenapic.parse.bootlog import parse
 
 if TYPE_CHECKING:
-    from xenapic._xenctrl.libxenctrl import DomainInfoStruct
     from xenapic.abi.handle import Handle
 
-__all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]
+__all__ = ["ask_domain", "ask_domains", "ask_host", "ask_physinfo", "ask_version", "probe_interface"]
 
 
 def ask_version(handle: Handle) -> Version:
@@ -49,25 +39,18 @@ def ask_version(handle: Handle) -> Version:
 
 def ask_physinfo(handle: Handle) -> PhysInfo:
     """Ask for processors, memory and capabilities."""
-    raw = handle.host.physinfo()
-    word = getattr(raw, "arch_capabilities", None)
-    return PhysInfo(
-        threads_per_core=raw.threads_per_core,
-        cores_per_socket=raw.cores_per_socket,
-        nr_cpus=raw.nr_cpus,
-        max_cpu_id=raw.max_cpu_id,
-        nr_nodes=raw.nr_nodes,
-        max_node_id=raw.max_node_id,
-        cpu_khz=raw.cpu_khz,
-        capabilities=PHYSCAP(raw.capabilities),
-        arch_capabilities=None if word is None else PHYSCAP_X86(word),
-        total_pages=raw.total_pages,
-        free_pages=raw.free_pages,
-        scrub_pages=raw.scrub_pages,
-        outstanding_pages=raw.outstanding_pages,
-        max_mfn=raw.max_mfn,
-        hw_cap=tuple(raw.hw_cap),
-    )
+    return PhysInfo.from_row(handle.host.physinfo(), 0, PHYSINFO)
+
+
+def ask_domain(handle: Handle, domid: int) -> DomainInfo:
+    """Ask about one domain."""
+    return DomainInfo.from_row(handle.domains.info(domid), 0, DOMAIN_INFO)
+
+
+def ask_domains(handle: Handle) -> Rows[DomainInfo]:
+    """Ask for all domains with one hypercall."""
+    rows, count = handle.domains.snapshot()
+    return Rows(DomainInfo, rows, count, DOMAIN_INFO)
 
 
 def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None = None) -> Host:
@@ -110,40 +93,3 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
     handle.domains.destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
     return None
-
-
-DOMINF_BITS = (1 << DOMINF_shutdownshift) - 1
-
-
-def to_domain_info(raw: DomainInfoStruct) -> DomainInfo:
-    """Turn ``struct xen_domctl_getdomaininfo`` into a value."""
-    flags = DOMINF(raw.flags & DOMINF_BITS)
-    reason: Shutdown | int | None = None
-    if DOMINF.shutdown in flags:
-        number = raw.flags >> DOMINF_shutdownshift & DOMINF_shutdownmask
-        reason = Shutdown(number) if number in Shutdown._value2member_map_ else number
-    last_vcpu = raw.max_vcpu_id
-    return DomainInfo(
-        domid=raw.domain,
-        flags=flags,
-        shutdown_reason=reason,
-        tot_pages=raw.tot_pages,
-        max_pages=raw.max_pages,
-        outstanding_pages=raw.outstanding_pages,
-        shr_pages=raw.shr_pages,
-        paged_pages=raw.paged_pages,
-        shared_info_frame=raw.shared_info_frame,
-        cpu_time=raw.cpu_time,
-        nr_online_vcpus=raw.nr_online_vcpus,
-        max_vcpu_id=-1 if last_vcpu == XEN_INVALID_MAX_VCPU_ID else last_vcpu,
-        ssidref=raw.ssidref,
-        handle=UUID(bytes=bytes(raw.handle)),
-        cpupool=raw.cpupool,
-        gpaddr_bits=getattr(raw, "gpaddr_bits", None),
-        emulation_flags=EMU(raw.arch_config.emulation_flags),
-        misc_flags=MISC(raw.arch_config.misc_flags),
-    )
-
-
-XEN_INVALID_MAX_VCPU_ID = 0xFFFFFFFF
-"""``XEN_INVALID_MAX_VCPU_ID`` (``xen/include/public/domctl.h``): the domain has no vCPUs yet."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
-from xenapic.live.ask import to_domain_info
+from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
 from xenapic.live.policy_store import forget, rename
 from xenapic.model.info import DomainInfo
@@ -61,7 +61,7 @@ class Domain:
 
     def info(self) -> DomainInfo:
         """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
-        return to_domain_info(self.handle.domains.info(self.domid))
+        return ask_domain(self.handle, self.domid)
 
     def policy(self) -> Policy | None:
         """Return the policy the domain was created for; None when it has none, or none is remembered."""

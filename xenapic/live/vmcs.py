@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from xenapic.apic.features import Technology
 from xenapic.errors import MeasureFailed
-from xenapic.live.ask import ask_physinfo, to_domain_info
+from xenapic.live.ask import ask_domain, ask_physinfo
 from xenapic.model.measured import VcpuControls
 from xenapic.parse.vmcsdump import DumpProblem, Reading, Tag, VcpuDump, read_dump
 
@@ -147,7 +147,7 @@ def read_controls(handle: Handle, domid: int, patience: Patience | None = None) 
     Raises `MeasureFailed` for a PV domain, and when no dump can be had or the guest changes its APICs'
     states all the time; `DomainNotFound` when the domain is gone.
     """
-    info = to_domain_info(handle.domains.info(domid))
+    info = ask_domain(handle, domid)
     if not info.is_hvm:
         raise MeasureFailed(f"domain {domid} is PV: it runs without VMX controls and has no local APIC")
     if ask_physinfo(handle).technology is Technology.SVM:

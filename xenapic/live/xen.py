@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from xenapic.errors import (
     DomainNotFound,
     Problem,
 )
-from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.ask import ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
@@ -122,10 +123,9 @@ class Xen:
         self._host = None
         return self._measurement
 
-    def domains(self) -> list[DomainInfo]:
-        """Return every domain, as one hypercall saw them."""
-        infos, count = self.handle.domains.snapshot()
-        return [to_domain_info(infos[index]) for index in range(count)]
+    def domains(self) -> Sequence[DomainInfo]:
+        """Return every domain, as one hypercall saw them, in an immutable sequence."""
+        return ask_domains(self.handle)
 
     def domain(self, domid: int) -> Domain:
         """Return a domain that exists, not owned; raise `DomainNotFound`."""
