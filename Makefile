@@ -1,58 +1,60 @@
-# The two commands: `make demo` and `make test`. Both install what they need.
+# `make help` explains the targets. Each one first installs what it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+.DEFAULT_GOAL := help
+.PHONY: help demo test verify test-pure lint docs outputs bench bench-xen dist stubs schemas prerequisites clean
 
-.PHONY: demo test test-pure verify lint docs bench prerequisites wheel stubs schemas clean
+help: ## list the targets (default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-prerequisites:
-	@sh tools/prerequisites.sh
-
-$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py | prerequisites
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
-	touch $@
-
-## An emulated Intel machine with APIC virtualisation: report, refusal, create, list, destroy.
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed ## boot a real Xen on an emulated Intel machine and run xenapic on it (minutes)
 	$(BIN)/xenapic lab run --machine broadwell_ult --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
-## Everything: lint, types, docs, pure, library, and real Xens in emulated machines.
-test: lint docs
+test: lint docs ## run every check: lint, types, documentation, all tests, real Xens included
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-## The specification against a real Xen on every machine of the lab; the page has a map of every register.
-verify: $(VENV)/.installed
+verify: $(VENV)/.installed ## compare the model with a real Xen on every machine of the lab (build/verify.html)
 	$(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings
 
-## What needs no emulated machine: seconds.
-test-pure: $(VENV)/.installed
+test-pure: $(VENV)/.installed ## run the tests that need no emulated machine
 	$(BIN)/python -m pytest -m "not xen" -n auto
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed ## check style, format, types and the layers between packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed ## build the documentation (docs/_build/html/index.html)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-## What starting costs; recorded, not tested.
-bench: $(VENV)/.installed
+outputs: $(VENV)/.installed ## rewrite the command output shown in README and docs
+	$(BIN)/python tools/write_outputs.py
+
+bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, not tested
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds
 
-wheel: $(VENV)/.installed
-	$(BIN)/python -m build --wheel
+bench-xen: $(VENV)/.installed ## compare calls on a real Xen with C and Xen's own Python module (build/bench-xen.json)
+	$(BIN)/python benchmarks/bench_xen.py
 
-## Write the JSON schemas of the documents anew, after a change of their classes.
-schemas: $(VENV)/.installed
-	$(BIN)/python tools/write_schemas.py
+dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
+	$(BIN)/python -m build
 
-## Write xenapic/__init__.pyi anew, after a change of the public names.
-stubs: $(VENV)/.installed
+stubs: $(VENV)/.installed ## rewrite xenapic/__init__.pyi after a change of the public names
 	$(BIN)/python tools/write_stub.py
 
-clean:
+schemas: $(VENV)/.installed ## rewrite the JSON schemas after a change of the documents' classes
+	$(BIN)/python tools/write_schemas.py
+
+clean: ## remove everything that was built, and the virtual environment
 	rm -rf build dist docs/_build docs/_generated *.egg-info $(VENV)
+
+prerequisites: ## install the Debian packages that demo and tests need; run by the others
+	@sh tools/prerequisites.sh
+
+$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py $(wildcard xenapic/abi/decl/*.h stubs/*.pyi) | prerequisites
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
+	touch $@

@@ -1,4 +1,4 @@
-"""What planning costs: a record, and the two limits that it must keep. Run with ``make bench``."""
+"""What planning costs: recorded, and compared with two limits. Run with ``make bench``."""
 
 from __future__ import annotations
 

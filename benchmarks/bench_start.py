@@ -1,4 +1,4 @@
-"""What starting costs: a record, not a test. Run with ``make bench``.
+"""What starting costs: recorded, not tested. Run with ``make bench``.
 
 Import time is the package's own, as ``python -X importtime`` counts it; the
 command's is a whole process, Python included.
@@ -18,7 +18,7 @@ COMMAND = str(Path(sys.executable).parent / "xenapic")
 
 
 def own_import_ms() -> float:
-    """Milliseconds that ``import xenapic`` takes, all that it imports included, Python's own start not."""
+    """Return the milliseconds that ``import xenapic`` takes with its imports, without Python's own start."""
     command = [sys.executable, "-X", "importtime", "-c", "import xenapic"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     (microseconds,) = re.findall(r"import time: +\d+ \| +(\d+) \| xenapic$", done.stderr, re.MULTILINE)

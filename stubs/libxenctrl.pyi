@@ -1,4 +1,9 @@
-"""Types of what cffi makes of ``build_ffi.py``; read by mypy only, there is no such module at run time."""
+"""Types of the cffi modules that ``build_ffi.py`` generates from ``xenapic/abi/decl``.
+
+For type checkers only: no module of this name exists at run time. The build ships a copy as
+``xenapic._xenctrl.libxenctrl``, which the code imports under ``TYPE_CHECKING``. A field or function that not
+every release has is here all the same; the marks in ``xenapic/abi/decl`` say which releases have it.
+"""
 
 from typing import Any, Protocol
 
@@ -25,11 +30,11 @@ class CreateDomainStruct:
     max_evtchn_port: int
     max_grant_frames: int
     max_maptrack_frames: int
-    grant_opts: int  # since 4.16
-    altp2m_opts: int  # 4.19, 4.20
-    altp2m: Altp2mStruct  # since 4.21
+    grant_opts: int
+    altp2m_opts: int
+    altp2m: Altp2mStruct
     vmtrace_size: int
-    cpupool_id: int  # since 4.17
+    cpupool_id: int
     arch: ArchDomainConfigStruct
 
 class PhysInfoStruct:
@@ -41,8 +46,8 @@ class PhysInfoStruct:
     max_node_id: int
     cpu_khz: int
     capabilities: int
-    arch_capabilities: int  # since 4.17
-    pad: int  # since 4.17
+    arch_capabilities: int
+    pad: int
     total_pages: int
     free_pages: int
     scrub_pages: int
@@ -52,7 +57,7 @@ class PhysInfoStruct:
 
 class DomainInfoStruct:
     domain: int
-    pad1: int  # since 4.16
+    pad1: int
     flags: int
     tot_pages: int
     max_pages: int
@@ -66,8 +71,8 @@ class DomainInfoStruct:
     ssidref: int
     handle: Any
     cpupool: int
-    gpaddr_bits: int  # since 4.16
-    pad2: Any  # since 4.16
+    gpaddr_bits: int
+    pad2: Any
     arch_config: ArchDomainConfigStruct
 
 class HvmLapicStruct:
@@ -75,7 +80,7 @@ class HvmLapicStruct:
     disabled: int
     timer_divisor: int
     tdt_msr: int
-    pending_esr: int  # since 4.18
+    pending_esr: int
 
 class CpuPoolInfoStruct:
     cpupool_id: int
@@ -147,9 +152,7 @@ class LibXenCtrl(Protocol):
     def xc_domain_getinfolist(
         self, xch: XcInterface, first_domain: int, max_domains: int, info: Any, /
     ) -> int: ...
-    def xc_domain_getinfo_single(
-        self, xch: XcInterface, domid: int, info: DomainInfoStruct, /
-    ) -> int: ...  # since 4.18
+    def xc_domain_getinfo_single(self, xch: XcInterface, domid: int, info: DomainInfoStruct, /) -> int: ...
     def xc_domain_hvm_getcontext(self, xch: XcInterface, domid: int, ctxt_buf: Any, size: int, /) -> int: ...
     def xc_domain_hvm_getcontext_partial(
         self, xch: XcInterface, domid: int, typecode: int, instance: int, ctxt_buf: Any, size: int, /

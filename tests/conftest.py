@@ -1,4 +1,4 @@
-"""For all tests."""
+"""Settings for all tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 from hypothesis import settings
 
-# Tests run beside emulators that take all the processors there are: time is no sign of trouble.
+# Tests run next to emulators that use every processor, so a slow test is not a failed one.
 settings.register_profile("xenapic", deadline=None)
 settings.load_profile("xenapic")
 

@@ -25,7 +25,7 @@ from xenapic.model.info import Version
 from xenapic.model.measured import Measurement
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.parse.codec import Hex
+from xenapic.parse.jsonforms import Hex
 from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.pool import plan_pool
 from xenapic.policy.terms import ACCEPTABLE, EFFECTS, Aspect, Policy, Want

@@ -1,4 +1,4 @@
-"""VMCS dumps made up for tests, in the words of a real Xen 4.17.7 (Broadwell), shortened to what varies."""
+"""Invented VMCS dumps for tests, in the format of a real Xen 4.17.7 (Broadwell), reduced to the lines that vary."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def dump_lines(domains: Mapping[int, list[Vcpu]]) -> list[str]:
 
 
 def old(lines: list[str]) -> list[str]:
-    """The same dump as a Xen prints it that knows no tertiary controls (4.17.0, 4.17-rc …)."""
+    """The same dump as printed by a Xen without tertiary controls (4.17.0, 4.17-rc and others)."""
     text = "\n".join(lines)
     return re.sub(
         r"\nSecondaryExec=([0-9a-f]{8}) TertiaryExec=[0-9a-f]{16}", r" SecondaryExec=\1", text

@@ -1,4 +1,4 @@
-"""Hosts made up for tests: no Xen needed."""
+"""Invented hosts for tests; no Xen is needed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def host(
 
 
 def development(capabilities: int, arch_capabilities: int, technology: Technology = Technology.VMX) -> Host:
-    """A 4.17-rc, the interface chosen explicitly: arch_capabilities may be 0."""
+    """A 4.17-rc host; the interface is set explicitly, because arch_capabilities may be 0."""
     made = host(
         extra="-rc",
         capabilities=PHYSCAP(capabilities),

@@ -1,6 +1,6 @@
 """Write ``xenapic/documents/schemas/*.json`` from the classes of the documents.
 
-pydantic reads the classes. What `xenapic.parse.codec` does otherwise is added here: a document says its
+pydantic reads the classes. Where `xenapic.parse.codec` differs, this tool adds it: a document names its
 schema, a flag word is an object, a `Hex` number is text.
 """
 
@@ -59,7 +59,7 @@ def _summary(kind: type) -> str:
 def document_schema(name: str) -> dict[str, Any]:
     """Return the JSON schema of a document."""
     from xenapic.documents import VERSION, document_type
-    from xenapic.parse.codec import Hex
+    from xenapic.parse.jsonforms import Hex
 
     Hex.__get_pydantic_json_schema__ = lambda form, _core, _handler: form.schema  # type: ignore[attr-defined]
     kind = document_type(name)
@@ -77,7 +77,7 @@ def document_schema(name: str) -> dict[str, Any]:
 
 
 def _without_titles(part: Any) -> Any:
-    """Drop the titles that pydantic makes of names; a property named title is no text and stays."""
+    """Drop the titles that pydantic makes of names; a property named title is kept."""
     if isinstance(part, list):
         return [_without_titles(one) for one in part]
     if not isinstance(part, dict):

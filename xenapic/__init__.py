@@ -10,7 +10,7 @@
         with xen.create_domain(config) as domain:
             print(domain.info())
 
-Names are loaded when they are first used, so importing costs next to nothing.
+Names load on first use, so `import xenapic` is cheap.
 """
 
 from __future__ import annotations
@@ -22,17 +22,23 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "xenapic.apic.controls": ("Controls", "ControlWords"),
+    "xenapic.apic.features": ("Technology",),
+    "xenapic.apic.processors": ("PROCESSORS", "Processor", "processor"),
     "xenapic.apic.state": ("ApicState",),
-    "xenapic.live.domain": ("Domain", "HvmRecord", "hvm_records"),
+    "xenapic.live.console": ("Console",),
+    "xenapic.live.domain": ("Domain",),
+    "xenapic.parse.hvm_context": ("HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
         "ConfigInvalid",
         "ConfigRefused",
         "DocumentInvalid",
         "DomainNotFound",
+        "FileUnreadable",
         "HandleClosed",
         "LibraryNotFound",
         "MeasureFailed",
+        "NameUnknown",
         "NoPrivilege",
         "NoXen",
         "PolicyInvalid",
@@ -64,17 +70,22 @@ _HOMES = {
     "xenapic.model.named": ("named_host",),
     "xenapic.model.measured": ("Measurement", "VcpuControls"),
     "xenapic.model.owner": ("Owner",),
+    "xenapic.model.releases": ("XEN_RELEASES", "XenRelease", "xen_release"),
     "xenapic.documents": ("from_json", "to_json"),
     "xenapic.parse.ring": ("Origin", "RingLine"),
-    "xenapic.policy.plan": ("Plan", "Reason", "Refusal", "plan"),
+    "xenapic.policy.cautions": ("Caution", "CautionCode"),
+    "xenapic.policy.plan": ("Plan", "Refusal", "plan"),
     "xenapic.policy.pool": ("PoolPlan", "plan_pool"),
-    "xenapic.policy.terms": ("Aspect", "Policy", "Want"),
+    "xenapic.policy.read": ("from_mapping", "from_toml", "from_xl_cfg"),
+    "xenapic.policy.reasons": ("Code", "Reason"),
+    "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
+    "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
     "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
-    "xenapic.live.xen": ("Console", "Xen", "open"),
+    "xenapic.live.xen": ("Xen", "open"),
 }
-"""The public names, each under the module it is imported from when it is first used.
+"""Every public name, under the module it is imported from on first use.
 
-The one list of them: ``__init__.pyi``, which type checkers read, is written from it (``make stubs``)."""
+This is the only list: ``__init__.pyi``, which type checkers read, is written from it (``make stubs``)."""
 
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

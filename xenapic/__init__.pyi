@@ -1,6 +1,10 @@
 # Written by tools/write_stub.py; do not edit.
 from xenapic.apic.controls import ControlWords as ControlWords
 from xenapic.apic.controls import Controls as Controls
+from xenapic.apic.features import Technology as Technology
+from xenapic.apic.processors import PROCESSORS as PROCESSORS
+from xenapic.apic.processors import Processor as Processor
+from xenapic.apic.processors import processor as processor
 from xenapic.apic.state import ApicState as ApicState
 from xenapic.documents import from_json as from_json
 from xenapic.documents import to_json as to_json
@@ -9,9 +13,11 @@ from xenapic.errors import ConfigInvalid as ConfigInvalid
 from xenapic.errors import ConfigRefused as ConfigRefused
 from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
+from xenapic.errors import FileUnreadable as FileUnreadable
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import MeasureFailed as MeasureFailed
+from xenapic.errors import NameUnknown as NameUnknown
 from xenapic.errors import NoPrivilege as NoPrivilege
 from xenapic.errors import NoXen as NoXen
 from xenapic.errors import PolicyInvalid as PolicyInvalid
@@ -26,10 +32,8 @@ from xenapic.errors import XenApicError as XenApicError
 from xenapic.exits.counter import ExitCounter as ExitCounter
 from xenapic.exits.counter import ExitReport as ExitReport
 from xenapic.exits.counter import count_exits as count_exits
+from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
-from xenapic.live.domain import HvmRecord as HvmRecord
-from xenapic.live.domain import hvm_records as hvm_records
-from xenapic.live.xen import Console as Console
 from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
@@ -53,15 +57,30 @@ from xenapic.model.measured import Measurement as Measurement
 from xenapic.model.measured import VcpuControls as VcpuControls
 from xenapic.model.named import named_host as named_host
 from xenapic.model.owner import Owner as Owner
+from xenapic.model.releases import XEN_RELEASES as XEN_RELEASES
+from xenapic.model.releases import XenRelease as XenRelease
+from xenapic.model.releases import xen_release as xen_release
+from xenapic.parse.hvm_context import HvmRecord as HvmRecord
+from xenapic.parse.hvm_context import hvm_records as hvm_records
 from xenapic.parse.ring import Origin as Origin
 from xenapic.parse.ring import RingLine as RingLine
+from xenapic.policy.cautions import Caution as Caution
+from xenapic.policy.cautions import CautionCode as CautionCode
 from xenapic.policy.plan import Plan as Plan
-from xenapic.policy.plan import Reason as Reason
 from xenapic.policy.plan import Refusal as Refusal
 from xenapic.policy.plan import plan as plan
 from xenapic.policy.pool import PoolPlan as PoolPlan
 from xenapic.policy.pool import plan_pool as plan_pool
+from xenapic.policy.read import from_mapping as from_mapping
+from xenapic.policy.read import from_toml as from_toml
+from xenapic.policy.read import from_xl_cfg as from_xl_cfg
+from xenapic.policy.reasons import Code as Code
+from xenapic.policy.reasons import Reason as Reason
+from xenapic.policy.remedies import Remedy as Remedy
+from xenapic.policy.remedies import RemedyKind as RemedyKind
 from xenapic.policy.terms import Aspect as Aspect
+from xenapic.policy.terms import EFFECTS as EFFECTS
+from xenapic.policy.terms import Effect as Effect
 from xenapic.policy.terms import Policy as Policy
 from xenapic.policy.terms import Want as Want
 
@@ -73,6 +92,9 @@ __all__ = [
     "Aspect",
     "CDF",
     "CallFailed",
+    "Caution",
+    "CautionCode",
+    "Code",
     "ConfigInvalid",
     "ConfigRefused",
     "Console",
@@ -84,10 +106,13 @@ __all__ = [
     "DomainConfig",
     "DomainInfo",
     "DomainNotFound",
+    "EFFECTS",
     "EMU",
+    "Effect",
     "ExitCounter",
     "ExitReport",
     "Fact",
+    "FileUnreadable",
     "GuestType",
     "HandleClosed",
     "Host",
@@ -97,12 +122,14 @@ __all__ = [
     "MISC",
     "MeasureFailed",
     "Measurement",
+    "NameUnknown",
     "NoPrivilege",
     "NoXen",
     "Origin",
     "Owner",
     "PHYSCAP",
     "PHYSCAP_X86",
+    "PROCESSORS",
     "PhysInfo",
     "Plan",
     "Policy",
@@ -111,24 +138,35 @@ __all__ = [
     "PoolPlan",
     "ProbeFailed",
     "Problem",
+    "Processor",
     "Reason",
     "Refusal",
     "ReleaseMismatch",
     "ReleaseUnknown",
+    "Remedy",
+    "RemedyKind",
     "RingLine",
     "Shutdown",
+    "Technology",
     "TraceBusy",
     "Unavailable",
     "VcpuControls",
     "Version",
     "Want",
+    "XEN_RELEASES",
     "Xen",
     "XenApicError",
+    "XenRelease",
     "count_exits",
     "from_json",
+    "from_mapping",
+    "from_toml",
+    "from_xl_cfg",
     "hvm_records",
     "named_host",
     "plan",
     "plan_pool",
+    "processor",
     "to_json",
+    "xen_release",
 ]

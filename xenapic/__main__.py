@@ -1,4 +1,4 @@
-"""Let ``python -m xenapic`` be the command."""
+"""Make ``python -m xenapic`` the command."""
 
 from xenapic.cli import main
 

@@ -1,4 +1,4 @@
-"""Every error xenapic raises, each with a code that a program can rely on.
+"""Every error that xenapic raises, each with a code that a program can rely on.
 
 The tree::
 
@@ -13,25 +13,31 @@ The tree::
     │   └── DomainNotFound
     ├── ConfigRefused          refused here, before Xen was called
     ├── PolicyRefused          no plan for the policy; refused here, before Xen was called
-    ├── ConfigInvalid          a value that no release could take
-    ├── PolicyInvalid          a policy in terms that there are not
-    ├── DocumentInvalid        a JSON document that cannot be read
+    ├── ConfigInvalid          a value that no release accepts
+    ├── PolicyInvalid          a policy with unknown terms
+    ├── NameUnknown            no processor, release or feature has this name
+    ├── DocumentInvalid        not the JSON document that was expected
+    ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── MeasureFailed          the controls in force could not be read
-    ├── ProbeFailed            the probe guest gave no answer that can be used
-    ├── TraceBusy              Xen's trace buffers are another's, or were left behind
-    └── HandleClosed
+    ├── ProbeFailed            the probe guest gave no usable answer
+    ├── TraceBusy              another program uses Xen's trace buffers, or left them in use
+    └── HandleClosed           the handle is closed, or belongs to the parent process
 
-The codes are stable; the texts are for people and may be improved.
+The codes are stable; the texts are for people and may change. Every error can be pickled and copied with
+all its attributes, e.g. to come out of a process pool.
 """
 
 from __future__ import annotations
 
 import errno as _errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
+
+MAX_NEAR = 5
+"""How many names an error suggests."""
 
 __all__ = [
     "CallFailed",
@@ -39,15 +45,17 @@ __all__ = [
     "ConfigRefused",
     "DocumentInvalid",
     "DomainNotFound",
+    "FileUnreadable",
     "HandleClosed",
     "LibraryNotFound",
     "MeasureFailed",
+    "NameUnknown",
     "NoPrivilege",
     "NoXen",
-    "ProbeFailed",
-    "Problem",
     "PolicyInvalid",
     "PolicyRefused",
+    "ProbeFailed",
+    "Problem",
     "ReleaseMismatch",
     "ReleaseUnknown",
     "TraceBusy",
@@ -59,22 +67,34 @@ __all__ = [
 
 
 def errno_name(number: int) -> str:
-    """Return ``"EINVAL"`` for 22, spelt as in Xen's headers; a number without a name is returned as text."""
-    if number == _errno.EOPNOTSUPP:  # has two names on Linux
+    """Return ``"EINVAL"`` for 22, spelt as in Xen's headers; for a number without a name, its digits."""
+    if number == _errno.EOPNOTSUPP:  # Linux has two names for it
         return "EOPNOTSUPP"
     return _errno.errorcode.get(number, str(number))
 
 
 class XenApicError(Exception):
-    """Base of every error of this package."""
+    """Base class of every error of this package."""
 
     code: ClassVar[str] = "error"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Describe the error for pickle and copy: most classes make their text from other arguments."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[XenApicError], args: tuple[Any, ...], attributes: dict[str, Any]) -> XenApicError:
+    """Return an error with these arguments and attributes, without calling its constructor."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
 
 class Unavailable(XenApicError):
-    """Xen cannot be used from here at all; each kind says what to install or do.
+    """Xen cannot be used from here at all; each subclass says what to install or do.
 
-    ``errno`` is the number the kernel or Xen gave, when it was one of them that refused.
+    ``errno`` is the kernel's or Xen's error number, None when neither was asked.
     """
 
     code = "unavailable"
@@ -91,7 +111,7 @@ class LibraryNotFound(Unavailable):
 
 
 class ReleaseUnknown(Unavailable):
-    """A libxenctrl was found, of a release whose structures are not known: using it could corrupt memory."""
+    """The libxenctrl is of a release whose structures are unknown: calling it could corrupt memory."""
 
     code = "release-unknown"
 
@@ -103,25 +123,25 @@ class ReleaseMismatch(Unavailable):
 
 
 class NoPrivilege(Unavailable):
-    """Xen is there, but this user or this domain may not control it."""
+    """Xen runs, but this user or this domain may not control it."""
 
     code = "no-privilege"
 
 
 class NoXen(Unavailable):
-    """The machine does not run under Xen, or its kernel lacks the interface to it."""
+    """The machine does not run under Xen, or its kernel lacks Xen's interface."""
 
     code = "no-xen"
 
 
 class HandleClosed(XenApicError):
-    """The handle was closed, or is used in a child of the process that opened it."""
+    """The handle is closed, or was opened by the parent process, before a fork."""
 
     code = "handle-closed"
 
 
 class MeasureFailed(XenApicError):
-    """The controls in force could not be read, or not beyond doubt; ``seen`` says what was read instead."""
+    """The controls in force could not be read with certainty; ``seen`` lists what was read instead."""
 
     code = "measure-failed"
 
@@ -130,74 +150,117 @@ class MeasureFailed(XenApicError):
         self.seen = tuple(seen)
         super().__init__(f"{message}; seen: {', '.join(self.seen)}" if self.seen else message)
 
-    def __reduce__(self) -> tuple[type[MeasureFailed], tuple[str, tuple[str, ...]]]:
-        return type(self), (self.message, self.seen)
-
 
 class ConfigInvalid(XenApicError, ValueError):
-    """A value does not fit its field in any release (wrong size, wrong type of domain, contradiction)."""
+    """A value that no release accepts in its field: wrong type, out of range, or a contradiction."""
 
     code = "config-invalid"
 
 
 class PolicyInvalid(XenApicError, ValueError):
-    """A policy says what cannot be understood: no such aspect, effect, value or file format."""
+    """A policy with an unknown aspect, effect or value, or a policy file in an unknown format."""
 
     code = "policy-invalid"
 
 
-class DocumentInvalid(XenApicError, ValueError):
-    """A JSON document that is not what it should be: not JSON, another schema, a missing key, a wrong type.
+class NameUnknown(XenApicError, KeyError):
+    """A table has no row of this name: no such processor, release or feature.
 
-    ``path`` names the place in the document, e.g. ``features.tpr_shadow.source``; it is empty for the whole.
+    ``what`` says which table (``"processor"``), ``name`` what was asked for, ``near`` the names that look
+    like it, the nearest first.
+    """
+
+    code = "name-unknown"
+
+    def __init__(self, what: str, name: str, near: Sequence[str] = (), hint: str = "") -> None:
+        self.what = what
+        self.name = name
+        self.near = tuple(near)
+        self.hint = hint
+        super().__init__(what, name, self.near, hint)
+
+    @classmethod
+    def among(cls, what: str, name: str, known: Iterable[str], hint: str = "") -> NameUnknown:
+        """Return the error with the nearest of the known names; ``hint`` says where they are listed."""
+        from difflib import get_close_matches  # only an error needs it
+
+        names = list(known)
+        text = str(name).lower()
+        near = [
+            *(row for row in names if row.lower().startswith(text)),
+            *get_close_matches(text, names, 5, 0.6),
+        ]
+        return cls(what, str(name), list(dict.fromkeys(near))[:MAX_NEAR] if text else (), hint)
+
+    def __str__(self) -> str:
+        near = f"; did you mean {' or '.join(self.near)}?" if self.near else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"there is no {self.what} named {self.name!r}{near}{hint}"
+
+
+class DocumentInvalid(XenApicError, ValueError):
+    """Input that is not the JSON document expected: not JSON, another schema, a missing key, a wrong type.
+
+    ``message`` says what is wrong, ``path`` where in the document, e.g. ``features.tpr_shadow.source`` (empty
+    for the whole document), and ``file`` in which file (empty when the document is not from a file).
     """
 
     code = "document-invalid"
 
-    def __init__(self, message: str, path: str = "") -> None:
+    def __init__(self, message: str, path: str = "", file: str = "") -> None:
         self.message = message
         self.path = path
-        super().__init__(f"{path}: {message}" if path else message)
-
-    def __reduce__(self) -> tuple[type[DocumentInvalid], tuple[str, str]]:
-        return type(self), (self.message, self.path)
+        self.file = file
+        super().__init__(": ".join(filter(None, [file, path, message])))
 
     def under(self, place: str) -> DocumentInvalid:
-        """Return the same error as the document around it sees it: ``place`` comes before the path."""
+        """Return the same error as the enclosing document sees it: with ``place`` in front of the path."""
         dot = "." if self.path and not self.path.startswith("[") else ""
-        return type(self)(self.message, f"{place}{dot}{self.path}")
+        return type(self)(self.message, f"{place}{dot}{self.path}", self.file)
+
+    def in_file(self, file: str) -> DocumentInvalid:
+        """Return the same error with the name of the file that holds the document."""
+        return type(self)(self.message, self.path, file)
+
+
+class FileUnreadable(XenApicError):
+    """A file that cannot be read; ``file`` is its name, ``why`` the reason in words."""
+
+    code = "file-unreadable"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file = file
+        self.why = why
+        super().__init__(f"{file}: {why}")
 
 
 class ProbeFailed(XenApicError):
-    """The probe guest broke, died, did not answer in time, or could not tell an exit from none."""
+    """The probe guest failed, ended or timed out, or its timing cannot tell a VM exit from none."""
 
     code = "probe-failed"
 
 
 class TraceUse(Enum):
-    """Who stands in the way of tracing."""
+    """What keeps xenapic from tracing."""
 
     READ = "read"
-    """Another tracer reads the buffers at this moment."""
+    """Another tracer is reading the buffers."""
     LEFT_BY_US = "left-by-us"
-    """A xenapic that was killed could not put its settings back."""
+    """A xenapic process was killed before it could restore Xen's settings."""
     UNREAD = "unread"
     """The buffers hold records that another tracer left unread."""
     ON = "on"
-    """Tracing is switched on, though nobody reads."""
+    """Tracing is on, although no program reads the buffers."""
 
 
 class TraceBusy(XenApicError):
-    """Xen's trace buffers, of which there is one set, are not free; ``use`` says in what way."""
+    """Xen's only set of trace buffers is in use; ``use`` says how."""
 
     code = "trace-busy"
 
     def __init__(self, use: TraceUse, message: str) -> None:
         self.use = use
         super().__init__(message)
-
-    def __reduce__(self) -> tuple[type[TraceBusy], tuple[TraceUse, str]]:
-        return type(self), (self.use, str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +272,14 @@ class Problem:
     field: str
     value: object
     rule: str
-    """What Xen, or the fact that stands against it, says."""
+    """Xen's rule, or the fact that contradicts the value."""
     remedy: str
     errno: int | None
-    """What Xen would answer; None when the refusal is xenapic's own."""
+    """What Xen would answer; None when only xenapic refuses it."""
     late: bool
-    """Whether Xen would only notice after it is too late (an Intel host would go down)."""
+    """Whether Xen would notice only after it has changed its own state, which can take the host down."""
     source: str
-    """Where in Xen the rule stands, or where the fact is from."""
+    """Where Xen's source has the rule, or where the fact comes from."""
 
     def __str__(self) -> str:
         answer = f", Xen says {errno_name(self.errno)}" if self.errno is not None else ""
@@ -224,7 +287,7 @@ class Problem:
 
 
 class ConfigRefused(XenApicError):
-    """A domain was refused before Xen was called; ``problems`` holds every reason found."""
+    """A domain that was refused before Xen was called; ``problems`` has every reason."""
 
     code = "config-refused"
 
@@ -234,7 +297,7 @@ class ConfigRefused(XenApicError):
 
 
 class PolicyRefused(XenApicError):
-    """A policy cannot be kept on this host; ``reasons`` holds every one (`xenapic.policy.plan.Reason`)."""
+    """A policy that this host cannot satisfy; ``reasons`` has every `xenapic.policy.plan.Reason`."""
 
     code = "policy-refused"
 
@@ -244,11 +307,10 @@ class PolicyRefused(XenApicError):
 
 
 class CallFailed(XenApicError):
-    """A call of libxenctrl failed.
+    """A call of libxenctrl that failed.
 
-    ``errno`` is the number Xen or the kernel gave, ``call`` the C function,
-    ``asked`` what was asked of it in words, ``text`` what libxenctrl itself
-    said (often empty).
+    ``errno`` is Xen's or the kernel's error number, ``call`` the C function, ``asked`` its purpose in words,
+    ``text`` libxenctrl's own message (often empty).
     """
 
     code = "call-failed"
@@ -261,11 +323,8 @@ class CallFailed(XenApicError):
         said = f"; libxenctrl says: {text}" if text else ""
         super().__init__(f"{asked}: {errno_name(number)} ({os.strerror(number)}) from {call}{said}")
 
-    def __reduce__(self) -> tuple[type[CallFailed], tuple[str, int, str, str]]:
-        return type(self), (self.call, self.errno, self.asked, self.text)
-
 
 class DomainNotFound(CallFailed):
-    """There is no domain with that number (ESRCH)."""
+    """No domain has this number (ESRCH)."""
 
     code = "domain-not-found"

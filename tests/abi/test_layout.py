@@ -1,4 +1,4 @@
-"""Every structure, as cffi lays it out, against the recorded layout of each release and the real headers."""
+"""Every structure as cffi lays it out, compared with the recorded layout of each release and the real headers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_one_wrong_offset_is_found(row: Release) -> None:
 
 @pytest.mark.parametrize("row", RELEASES, ids=str)
 def test_prototypes_are_the_recorded_ones(row: Release) -> None:
-    """Each function that is declared exists in the release, with as many arguments."""
+    """Each declared function exists in the release with the same number of arguments."""
     ours = build_ffi.declarations(row)
     for name, prototype in recorded(str(row))["functions"].items():
         if f" {name}(" not in ours and f"*{name}(" not in ours:
@@ -157,7 +157,7 @@ def test_generations_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_declarations_against_the_installed_headers(tmp_path: Path) -> None:
-    """Compile a program that prints what the real headers say (libxen-dev)."""
+    """Compile a program that prints the layout in the real headers (libxen-dev)."""
     installed = Path("/usr/include/xenctrl.h")
     compiler = shutil.which("gcc") or shutil.which("cc")
     if not installed.exists() or compiler is None:
@@ -168,7 +168,7 @@ def test_declarations_against_the_installed_headers(tmp_path: Path) -> None:
 
 
 def test_prototypes_against_the_installed_headers(tmp_path: Path) -> None:
-    """Declare every function a second time, after the real headers: a compiler takes only what agrees."""
+    """Declare every function again after the real headers: a compiler accepts only what agrees."""
     library = next(Path("/usr/lib").glob("*/libxenctrl.so")).resolve().name
     row = next(row for row in RELEASES if f"libxenctrl.so.{row}" in library)
     functions = [

@@ -33,7 +33,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _ours(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """Look below `tmp_path` only: this machine may have a Bochs of its own."""
+    """Look below `tmp_path` only: this machine may have its own Bochs."""
     real = bochs._installed
     return lambda: (found for found in real() if found.argv[0].startswith(str(tmp_path)))
 

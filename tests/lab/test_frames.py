@@ -1,4 +1,4 @@
-"""Frames: whatever is written is read back, and nothing that is not whole is taken."""
+"""Frames: whatever is written is read back, and an incomplete frame is refused."""
 
 from __future__ import annotations
 

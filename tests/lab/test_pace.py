@@ -15,7 +15,7 @@ from xenapic.lab.pace import BACKSTOP, Pace, Stopwatch
 
 
 class Clock:
-    """The wall clock and a process's waiting, set by hand."""
+    """A wall clock and a process's waiting time, both set by hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall, self.waited = 1000.0, {"1": 5.0, "2": 1.0}

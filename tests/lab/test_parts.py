@@ -60,7 +60,7 @@ def test_a_timeout_names_stage_log_and_last_lines(tmp_path: Path) -> None:
 def test_the_boot_sector_is_what_its_source_says(tmp_path: Path) -> None:
     made, built = tmp_path / "loader.o", tmp_path / "loader.bin"
     subprocess.run(["as", "--32", GUEST / "loader.S", "-o", made], check=True)
-    link = "ld -m elf_i386 -Ttext 0x7c00 --oformat binary -e start".split()
+    link = ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-e", "start"]
     subprocess.run([*link, made, "-o", built], check=True)
     assert built.read_bytes() == (GUEST / "loader.bin").read_bytes()
 

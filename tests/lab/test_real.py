@@ -1,4 +1,4 @@
-"""The lab on real emulators. Each run is used for as much as it can show."""
+"""The lab on real emulators. Each run checks as much as it can."""
 
 from __future__ import annotations
 

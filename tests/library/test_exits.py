@@ -1,4 +1,4 @@
-"""Counting exits with Xen's side played from memory: whose the buffers are, and what is put back."""
+"""Counting exits with a fake Xen: who owns the buffers, and what is restored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.pure.test_trace import DOMID, OTHER, goes_on, leaves, lost, memory, s
 from xenapic.abi.library import Library, load
 from xenapic.apic.outcome import Operation
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege, TraceBusy, TraceUse
 from xenapic.exits.counter import ExitCounter, count_exits, recover_tracing
 from xenapic.exits.judgement import Cause
@@ -64,7 +64,7 @@ class FakeTrace(FakeXen):
 
     @property
     def settings(self) -> tuple[int, bool, bool, int]:
-        """Event mask, whether tracing is on, whether the interrupt is bound, mappings that are left."""
+        """The event mask, whether tracing is on, whether the interrupt is bound, and the mappings that remain."""
         return self.mask, self.on, self.bound, self.mapped
 
     def allocate(self, pages: int) -> None:
@@ -77,7 +77,7 @@ class FakeTrace(FakeXen):
         self.trace = self.ffi.new("uint32_t[]", PAGE // 4 * pages)
 
     def write(self, data: bytes) -> None:
-        """Record, as Xen does; the test sees to it that there is room."""
+        """Write a record as Xen does; the test makes sure that there is room."""
         head = self.ffi.cast("struct t_buf *", self.trace)
         size = PAGE * self.pages - 8
         content = self.ffi.buffer(self.trace, size + 8)
@@ -324,7 +324,7 @@ def test_tracing_that_was_left_on(xen: Xen, fake: FakeTrace) -> None:
     assert fake.settings == (0, True, False, 0)
 
 
-def test_records_that_nobody_has_read(xen: Xen, fake: FakeTrace) -> None:
+def test_records_that_are_unread(xen: Xen, fake: FakeTrace) -> None:
     fake.allocate(1)
     fake.write(EXIT)
     assert busy(xen) is TraceUse.UNREAD

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -303,6 +304,35 @@ def test_a_forked_child_destroys_nothing(xen: Xen, fake: FakeXen) -> None:
         assert fake.domains
 
 
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(
+    xen: Xen, fake: FakeXen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fork while another thread is in a call: the child has its lock, held, and nobody to release it."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def wait_inside(*_args: object) -> int:
+        inside.set()
+        leave.wait()
+        return 0
+
+    monkeypatch.setattr(fake, "xc_domain_pause", wait_inside, raising=False)
+    thread = threading.Thread(target=xen.handle.domains.pause, args=(1,))
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        try:
+            xen.handle.host.version()
+        except HandleClosed:
+            xen.close()
+            os._exit(7)
+        os._exit(1)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
 def test_refused_config_never_reaches_xen(xen: Xen, fake: FakeXen) -> None:
     with pytest.raises(ConfigRefused) as caught:
         xen.create_domain(DomainConfig.pvh(max_grant_frames=0, cpupool_id=0, max_vcpus=500))
@@ -324,7 +354,9 @@ def test_closed_handle(xen: Xen) -> None:
 
 
 def test_threads_take_turns(xen: Xen, fake: FakeXen) -> None:
-    threads = [threading.Thread(target=lambda: [xen._handle.version() for _ in range(200)]) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: [xen.handle.host.version() for _ in range(200)]) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Measuring against a fake at the C boundary: a ring, a key, and all that can get in between."""
+"""Measuring with a fake at the C boundary: a ring, a key, and everything that can interfere."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import CallFailed, DomainNotFound, MeasureFailed
 from xenapic.live import vmcs
-from xenapic.live.domain import hvm_records
 from xenapic.live.vmcs import Patience
 from xenapic.live.xen import Xen
 from xenapic.model.config import LAST_DOMID
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, DOMINF
+from xenapic.parse.hvm_context import hvm_records
 
 pytestmark = pytest.mark.library
 
@@ -282,7 +282,7 @@ def test_endless_flood_is_given_up(xen: Xen, fake: MeasuredXen) -> None:
 
 
 def test_forged_dumps_of_a_guest(xen: Xen, fake: MeasuredXen) -> None:
-    """Even such as look like Xen's own, which text behind an unfinished line can."""
+    """Even lines that look like Xen's own, as text after an unfinished line does."""
     fake.guest(1, FakeVcpu(initialised=True))
     forged = ring(dump_lines({LAST_DOMID: [Vcpu((0, 0, 0, 0))]}))
     fake.noise = lambda press: fake.write(forged.replace(b"(XEN)", b"(d1)") + forged)
@@ -453,7 +453,7 @@ def test_a_domain_that_changes_all_the_time(xen: Xen, fake: MeasuredXen) -> None
 
 
 def test_a_forged_dump_of_a_domain_is_no_dump(xen: Xen, fake: MeasuredXen) -> None:
-    """Without registers of our choice a forgery can hinder, not deceive."""
+    """Without registers of our choice, a forgery can hinder the reading but not falsify it."""
     fake.guest(5, FakeVcpu(initialised=True))
     forged = ring(dump_lines({5: [Vcpu((0, 0, 0, 0))]}))
     fake.dump = lambda press: fake.dumped() + forged

@@ -1,4 +1,4 @@
-"""Creating a domain for a policy: what reaches Xen, what is remembered, what is left."""
+"""Creating a domain for a policy: what reaches Xen, what is remembered, what remains."""
 
 from __future__ import annotations
 

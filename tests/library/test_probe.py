@@ -1,4 +1,4 @@
-"""The probe guest's run against a fake at the C boundary: faults, and that nothing is left behind."""
+"""Running the probe guest with a fake at the C boundary: faults, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.library.test_handle import FakeXen
 from xenapic.abi.library import Library, load
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, HandleClosed, ProbeFailed
-from xenapic.live.domain import HvmRecord, hvm_records
 from xenapic.live.memory import PAGE
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
+from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.probe import run
 from xenapic.probe.findings import ProbeOutcome
 from xenapic.probe.mailbox import HEAD_BYTES, CommandKind, State
@@ -119,7 +119,7 @@ class FakeMachine(FakeXen):
 
 
 def obey(machine: FakeMachine) -> None:
-    """Work through the list: CPUID costs 1000 ticks, everything else 10."""
+    """Execute the list: CPUID costs 1000 ticks, everything else 10."""
     box = machine.mailbox
     (count,) = struct.unpack_from("<I", box, 4)
     for number in range(count):

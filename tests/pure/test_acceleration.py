@@ -1,4 +1,4 @@
-"""What Xen makes of the controls: rules written out a second time, release by release."""
+"""How Xen sets the controls: the rules written again, independently, release by release."""
 
 from __future__ import annotations
 

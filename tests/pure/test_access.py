@@ -1,4 +1,4 @@
-"""The hardware model: the SDM's tables, written out a second time."""
+"""The hardware model, compared with the SDM's tables written again, independently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of known defects: well formed, and in step with the releases."""
+"""The table of known defects: well formed, and consistent with the releases."""
 
 from __future__ import annotations
 

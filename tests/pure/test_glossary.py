@@ -1,4 +1,4 @@
-"""The glossary: it speaks of everything there is, refers to nothing that is not, and is found by any spelling."""
+"""The glossary explains everything that exists, has no dead references, and is found by any spelling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xenapic.apic.processors import PROCESSORS
 from xenapic.apic.registers import REGISTERS
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary import TopicKind, find, near, topics
 from xenapic.glossary.build import every_topic, remedies_of, saved_by
@@ -26,7 +26,8 @@ from xenapic.model import create, rules
 from xenapic.model.defects import DEFECTS
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP_X86
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.policy.plan import Code, Warn
+from xenapic.policy.cautions import CautionCode
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import EFFECTS, Aspect, Want
 
 MUST = {
@@ -46,7 +47,7 @@ MUST = {
     TopicKind.WANT: [want.value for want in Want],
     TopicKind.EFFECT: [row.name for row in EFFECTS],
     TopicKind.REFUSAL: [code.value for code in Code if code is not Code.DEFECT_MEMORY],
-    TopicKind.WARNING: [code.value for code in Warn],
+    TopicKind.WARNING: [code.value for code in CautionCode],
     TopicKind.CREATE_RULE: [rule.code for rule in rules.RULES],
     TopicKind.ERRNO: [errno_name(rule.errno) for rule in rules.RULES if rule.errno is not None],
     TopicKind.PROCESSOR: list(PROCESSORS),
@@ -68,7 +69,7 @@ def test_every_aspect_and_every_code_can_be_explained() -> None:
         assert name in topics()
 
 
-def test_every_code_that_check_gives_beside_the_rules() -> None:
+def test_every_code_that_check_gives_in_addition_to_the_rules() -> None:
     tree = ast.parse(Path(create.__file__).read_text())
     codes = {
         node.value
@@ -174,7 +175,7 @@ def test_explain_lists_everything() -> None:
 
 def test_explain_of_what_is_unknown() -> None:
     done = CliRunner().invoke(app, ["explain", "tpr_shadwo"])
-    assert done.exit_code == 2 and "near it are tpr_shadow" in done.stderr
+    assert done.exit_code == 2 and "did you mean tpr_shadow?" in done.stderr
     assert CliRunner().invoke(app, ["explain", "qqqqqqqq"]).exit_code == 2
 
 

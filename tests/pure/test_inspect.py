@@ -1,4 +1,4 @@
-"""Inspecting a domain: what was found, held against model and policy."""
+"""Inspecting a domain: what was found, compared with the model and the policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.outcome import Kind
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import DomainNotFound
 from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.host import Host
@@ -66,7 +66,7 @@ def test_what_is_not_known_of_the_host_is_only_possible() -> None:
 
 @pytest.mark.parametrize("state", ApicState)
 def test_without_xens_log_what_is_in_force_is_still_possible(state: ApicState) -> None:
-    """Others' debug keys wrap the ring: then nearly nothing is known of the host."""
+    """Debug keys of other programs wrap the ring: then almost nothing is known about the host."""
     found = look(state, WORDS[state], host(start=1))
     assert found.ok and found.vcpus[0].agrees and len(found.vcpus[0].predicted) > 2
     impossible = look(state, XAPIC | 0x10, host(start=1))
@@ -146,7 +146,7 @@ def test_the_command_is_loud_about_trouble(monkeypatch: pytest.MonkeyPatch) -> N
     done = run(monkeypatch, [look(ApicState.XAPIC, NEITHER, there)])
     assert done.exit_code == 1 and "DEFECT: the APIC of vCPU 0 is plain memory" in done.output
     done = run(monkeypatch, [look(ApicState.XAPIC, XAPIC & ~0x200)])
-    assert done.exit_code == 1 and "unlike it: virtual_interrupt_delivery" in done.output
+    assert done.exit_code == 1 and "differing: virtual_interrupt_delivery" in done.output
 
 
 def test_the_command_in_json(monkeypatch: pytest.MonkeyPatch) -> None:

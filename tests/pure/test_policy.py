@@ -1,7 +1,8 @@
-"""Policies: what `plan` promises, over every host there could be."""
+"""Policies: what `plan` promises, on every conceivable host."""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from itertools import product
 
@@ -22,9 +23,11 @@ from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, xen_release
+from xenapic.policy.cautions import CautionCode
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
-from xenapic.policy.plan import Code, Plan, Refusal, Warn, plan
+from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.pool import plan_pool
+from xenapic.policy.reasons import Code
 from xenapic.policy.remedies import Case, RemedyKind, apply
 from xenapic.policy.terms import EFFECTS, Aspect, Effect, Policy, Want
 
@@ -51,7 +54,7 @@ guest_types = st.sampled_from(GuestType)
 
 @st.composite
 def hosts(draw: st.DrawFn) -> Host:
-    """Any answers at all, those that no real host would give included."""
+    """Any combination of answers, including those that no real host gives."""
     per_domain, hvm = draw(st.booleans()), draw(st.integers(0, 9)) > 0
     made = host(extra="-rc", probe=19) if per_domain else host()
     features = {**made.features, **{key: FACT[draw(st.sampled_from(Answer))] for key in CONTROLS}}
@@ -77,7 +80,7 @@ def test_plan_is_total_and_keeps_its_word(policy: Policy, there: Host, kind: Gue
         assert want is not Want.FORBID or answer is Answer.NO
         told = {warning.code for warning in found.warnings}
         if want is Want.PREFER and answer is not Answer.YES:
-            assert told & {Warn.NOT_HAD, Warn.UNKNOWN}
+            assert told & {CautionCode.NOT_HAD, CautionCode.UNKNOWN}
     assert found.misc_flags == 0 or there.interface
     for state in found.states:
         assert list(access_rows(found, state))
@@ -162,7 +165,7 @@ def test_effects_are_what_the_access_tables_say(wanted: Effect) -> None:
 
 @pytest.mark.parametrize("row", PROCESSORS.values(), ids=lambda row: row.name)
 def test_whatever_is_planned_can_be_entered(row: Processor) -> None:
-    """VM entry takes every combination of controls that Xen would set, whatever the processor."""
+    """VM entry accepts every combination of controls that Xen would set, whatever the processor."""
     for release, options in product(XEN_RELEASES, ("", "apicv=0")):
         for accept in (True, False, None):
             policy = Policy(assisted_xapic=accept, accept=frozenset({"apic-defect-memory"}))
@@ -197,25 +200,25 @@ def test_assisted_xapic_off_is_the_defect() -> None:
     assert isinstance(found, Refusal)
     assert [reason.code for reason in found.reasons] == [Code.DEFECT_MEMORY]
     accepted = development(assisted_xapic=False, accept=frozenset({"apic-defect-memory"}))
-    assert isinstance(accepted, Plan) and {one.code for one in accepted.warnings} == {Warn.DEFECT}
+    assert isinstance(accepted, Plan) and {one.code for one in accepted.warnings} == {CautionCode.DEFECT}
     assert {row.outcome.kind for row in access_rows(accepted, ApicState.XAPIC)} == {Kind.MEMORY}
 
 
 def test_a_released_xen_says_that_nothing_is_per_domain() -> None:
     found = plan(Policy(assisted_xapic=True), named_host(BROADWELL, xen_release("4.20")))
     assert isinstance(found, Plan) and found.misc_flags == 0
-    assert {one.code for one in found.warnings} == {Warn.HOST_WIDE, Warn.FLAG_IGNORED}
+    assert {one.code for one in found.warnings} == {CautionCode.HOST_WIDE, CautionCode.FLAG_IGNORED}
 
 
 def test_what_is_unknown_is_neither_required_nor_forbidden() -> None:
-    there = host()  # a real 4.17's log does not tell of x2APIC mode
+    there = host()  # the log of a real 4.17 does not report x2APIC mode
     for want in (Want.REQUIRE, Want.FORBID):
         found = plan(Policy(aspects={Aspect.X2APIC_MODE: want}), there)
         assert isinstance(found, Refusal) and found.reasons[0].code is Code.UNKNOWN
         assert found.reasons[0].remedies[0].kind is RemedyKind.MEASURE
     preferred = plan(Policy(aspects={Aspect.X2APIC_MODE: Want.PREFER}), there)
     assert isinstance(preferred, Plan)
-    assert Warn.UNKNOWN in {one.code for one in preferred.warnings}
+    assert CautionCode.UNKNOWN in {one.code for one in preferred.warnings}
     kinds = {row.outcome.kind for row in access_rows(preferred, ApicState.X2APIC)}
     assert Kind.UNKNOWN in kinds and hvm_leaf(preferred) is None
     assert Kind.UNKNOWN not in {row.outcome.kind for row in access_rows(preferred, ApicState.XAPIC)}
@@ -227,7 +230,7 @@ def test_pv_has_no_apic() -> None:
     assert isinstance(refused, Refusal) and refused.reasons[0].remedies[0].value == "pvh"
     planned = plan(Policy(), host(), GuestType.PV)
     assert isinstance(planned, Plan) and planned.states == ()
-    with pytest.raises(ValueError, match="never is in state"):
+    with pytest.raises(ValueError, match="is never in state"):
         vcpus(planned, ApicState.XAPIC)
 
 
@@ -267,13 +270,54 @@ def test_a_pool_names_the_host_that_stands_in_the_way() -> None:
         {"aspects": {"tpr_shadow": Want.REQUIRE}},
         {"aspects": {Aspect.TPR_SHADOW: "require"}},
         {"effects": ("no such",)},
+        {"effects": "xapic-eoi-stays"},
+        {"effects": (1,)},
+        {"aspects": {GuestType.PV: Want.REQUIRE}},
+        {"aspects": {Aspect.TPR_SHADOW: GuestType.PV}},
+        {"aspects": [Aspect.TPR_SHADOW]},
         {"assisted_xapic": 7},
+        {"assisted_xapic": GuestType.PV},
+        {"assisted_x2apic": 1},
         {"guest_x2apic": None},
+        {"accept": "apic-defect-memory"},
+        {"accept": frozenset({"other"})},
     ],
 )
 def test_what_is_no_policy(wrong: dict[str, object]) -> None:
     with pytest.raises(PolicyInvalid):
         Policy(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_policy_is_a_value_of_its_own() -> None:
+    aspects = {Aspect.TPR_SHADOW: Want.REQUIRE}
+    effects, accept = ["xapic-eoi-stays"], {"apic-defect-memory"}
+    policy = Policy(aspects, effects, accept=accept)  # type: ignore[arg-type]
+    before = replace(policy)
+    aspects[Aspect.POSTED] = Want.FORBID
+    effects.append("nothing-accelerated")
+    accept.clear()
+    assert policy == before and policy.effects == ("xapic-eoi-stays",) and policy.accept
+    assert {policy: 1}[before] == 1 and hash(policy) == hash(before)
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    assert policy.aspects == {Aspect.TPR_SHADOW: Want.REQUIRE}
+    with pytest.raises(TypeError):
+        policy.aspects[Aspect.POSTED] = Want.FORBID  # type: ignore[index]
+
+
+def test_a_guest_type_may_be_its_name() -> None:
+    there = host()
+    for kind in GuestType:
+        found = plan(Policy(), there, kind.value)
+        assert found.guest_type is kind and found == plan(Policy(), there, kind)
+    assert plan_pool(Policy(), {"a": there}, "pv").guest_type is GuestType.PV
+    for wrong in ("PV", "linux", "", ApicState.XAPIC, None):
+        with pytest.raises(PolicyInvalid, match="no guest type"):
+            plan(Policy(), there, wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_term_suggests_the_known_ones() -> None:
+    with pytest.raises(PolicyInvalid, match=r"no effect 'xapic_eoi_stay'; did you mean 'xapic-eoi-stays'"):
+        Policy(effects=("xapic_eoi_stay",))
 
 
 def test_vcpu_apic_keeps_other_controls() -> None:

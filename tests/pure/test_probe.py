@@ -1,4 +1,4 @@
-"""The probe guest's parts that need no Xen: its list of commands, its binary, what is made of its answers."""
+"""The probe guest's parts that need no Xen: its list of commands, its binary, and how its answers are read."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def answer(command: Command, cost: int = 10, **fields: Any) -> Reply:
 
 
 def answers(of: Script, **costs: int) -> list[Reply]:
-    """Answers of a guest whose accesses all stay, save that CPUID leaves."""
+    """Answers of a guest in which all accesses stay and only CPUID exits."""
     given = {"NOTHING": 8, "CPUID": 1000, **costs}
     return [answer(one, given.get(one.kind.name, 10)) for one in of.commands]
 

@@ -1,4 +1,4 @@
-"""The table of processors: well-formed, and what Xen makes of the emulated ones is what was recorded."""
+"""The table of processors: well formed, and Xen's controls on the emulated ones are the recorded ones."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_models_differ_between_releases_of_bochs() -> None:
 
 
 def xen(row: Processor, state: ApicState, apicv: bool = True, per_domain: int | None = None) -> Controls:
-    """What Xen makes of a processor for a vCPU; `per_domain` are 4.17-rc's misc_flags."""
+    """The controls that Xen sets for a vCPU on a processor; `per_domain` are 4.17-rc's misc_flags."""
     offers = row.offers
     used = {"external_interrupt_exiting", "msr_bitmaps", "secondary_controls", "tertiary_controls"} & offers
     used |= {"tpr_shadow"} & offers

@@ -1,4 +1,4 @@
-"""The proposed interface: every request of every host is resolved or refused, and never ends badly."""
+"""The proposed interface: every request on every host is resolved or refused, and none leads to a failure."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_refusals_in_their_order() -> None:
     assert answer(1 << 9, 0, hvm=False) == (EINVAL, "unknown bits")
     assert answer(1, 1, hvm=False) == (EINVAL, "a PV domain has no local APIC")
     assert answer(1, 1, APIC(0)) == (EINVAL, "on and off at once")
-    assert answer(APIC.POSTED, APIC.TPR_SHADOW, APIC(0)) == (EINVAL, "on, and something that it needs is off")
-    assert answer(APIC.REGISTERS, 0, APIC.TPR_SHADOW) == (ENODEV, "on, and the host cannot")
+    assert answer(APIC.POSTED, APIC.TPR_SHADOW, APIC(0)) == (EINVAL, "on, but something that it needs is off")
+    assert answer(APIC.REGISTERS, 0, APIC.TPR_SHADOW) == (ENODEV, "on, but the host lacks it")
     assert resolve(KNOWN, APIC(0), APIC(0), hvm=False) == KNOWN
 
 

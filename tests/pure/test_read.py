@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xenapic.errors import PolicyInvalid
 from xenapic.model.guest_types import GuestType
 from xenapic.parse.xlcfg import parse_xl_cfg
-from xenapic.policy.read import from_file, from_toml, from_words, from_xl_cfg
+from xenapic.policy.read import from_file, from_toml, from_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want
 
 WHOLE = """
@@ -128,14 +128,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         except PolicyInvalid:
             continue
         assert isinstance(policy, Policy)
-
-
-def test_words() -> None:
-    policy = from_words(["require=tpr_shadow", "host default=posted_interrupts", "effect=xapic-eoi-stays"])
-    assert policy.aspects == {Aspect.TPR_SHADOW: Want.REQUIRE, Aspect.POSTED: Want.DEFAULT}
-    for wrong in ("require=x", "want=tpr_shadow", "effect=x", ""):
-        with pytest.raises(PolicyInvalid):
-            from_words([wrong])
 
 
 def test_a_file_is_named_in_the_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``spec check``: what it finds, and that it finds what is wrong."""
+"""``spec check``: what it reports, and that it reports what is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from xenapic.apic import access
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.errors import DocumentInvalid
 from xenapic.model import acceleration
 from xenapic.verify.check import Verdict
@@ -30,7 +30,7 @@ def broadwell() -> Any:
 
 
 def values(recording: dict[str, Any]) -> int:
-    """How many recorded values the model must speak of."""
+    """The number of recorded values that the model must cover."""
     words = 3 * len(recording["vmcs"])
     guests = recording["guest"]
     per_guest = sum(len(one["accesses"]) + 2 + bool(recording["vmcs"]) for one in guests)
@@ -124,7 +124,7 @@ def test_an_unknown_processor_is_read_from_its_log(broadwell: Any) -> None:
     broadwell["processor"] = "a_new_one"
     report = check_recording(broadwell, "x")
     assert report.ok and "no row 'a_new_one'" in report.processor
-    broadwell["xen"] = "4.20.3"  # there nothing tells of x2APIC mode
+    broadwell["xen"] = "4.20.3"  # nothing there reports x2APIC mode
     hazy = check_recording(broadwell, "x")
     assert any(one.why == "the processor is not wholly known" for one in hazy.of(Verdict.NOT_COVERED))
 

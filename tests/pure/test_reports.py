@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from xenapic.cli.app import app
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.lab.errors import LabUsageError
 from xenapic.verify import matrix
 from xenapic.verify.check import Report, Verdict

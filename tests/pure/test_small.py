@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import xenapic
 from tests.hosts import VMX, host, physinfo
 from xenapic.abi.elf import elf_soname
-from xenapic.live.domain import HvmRecord, hvm_records
 from xenapic.live.owners import OwnerState, owner_state, this_process
 from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.model.gnttab import grant_limits
 from xenapic.model.guest_types import GuestType
 from xenapic.model.owner import MAX_PID, Owner
 from xenapic.parse.commandline import CommandLine
+from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.policy.plan import Refusal, plan
 from xenapic.policy.terms import Policy
 
@@ -93,7 +93,7 @@ def test_hvm_records_round_trip(rows: list[tuple[int, int, bytes]]) -> None:
     blob = b"".join(record.to_bytes() for record in records)
     assert list(hvm_records(blob)) == records
     if rows:
-        with pytest.raises(ValueError, match="cut"):
+        with pytest.raises(ValueError, match="truncated"):
             list(hvm_records(blob + b"\1"))
 
 

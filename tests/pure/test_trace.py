@@ -1,4 +1,4 @@
-"""Trace records, made here as Xen makes them, and what is counted of them."""
+"""Trace records in Xen's format, and how they are counted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def goes_on(domid: int, vcpu: int = 0) -> bytes:
 
 
 def leaves(reason: int, *between: bytes) -> bytes:
-    """A VM exit, what Xen records of its handling, and the entry."""
+    """A VM exit, the records that Xen writes while it handles it, and the entry."""
     exit_record = record(EVENTS["TRC_HVM_VMEXIT"] | 0x100, reason, 0x1234, 0, time=True)
     return exit_record + b"".join(between) + record(EVENTS["TRC_HVM_VMENTRY"], time=True)
 
@@ -342,7 +342,7 @@ def test_svm(
 
 
 def test_amds_own_event_needs_no_telling() -> None:
-    """Since 4.19 the two have an event each."""
+    """Since 4.19 each of the two has its own event."""
     parser = TraceParser(DOMID, Technology.SVM)
     parser.feed(0, starts(DOMID) + record(EVENTS["TRC_HVM_SVM_EXIT"] | 0x500, 0x72, 0, 0, time=True))
     parser.finish()

@@ -1,4 +1,4 @@
-"""Runs in dom0: every call that is wrapped, once, on a real Xen. Prints one JSON object."""
+"""Runs in dom0: every wrapped call once, on a real Xen. Prints one JSON object."""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""Runs in dom0: a guest leaves Xen a known number of times, and the trace is asked how often it did.
+"""Runs in dom0: a guest makes a known number of VM exits, and the trace must count the same number.
 
     python3 dom0_exits.py
 
-Prints one JSON object: what was counted, what a busy tracer, a killed one and Ctrl-C lead to.
+Prints one JSON object: what was counted, and what happens with a busy tracer, with a killed one and after Ctrl-C.
 """
 
 import json
@@ -17,7 +17,7 @@ from dom0_guest import CODE_PAGE, fill_memory, load_abi, load_cpu
 
 import xenapic
 from xenapic import DomainConfig
-from xenapic.cli.exits import exits_json
+from xenapic.documents import to_json
 from xenapic.errors import TraceBusy
 from xenapic.exits.counter import ExitCounter, recover_tracing
 from xenapic.model.flags import DOMINF
@@ -102,7 +102,7 @@ def command(domid, *options):
 def run_while_tracing(handle, domain):
     """Let the guest run for a moment, once the command counts; else it only slows the command down."""
     for _ in range(600):
-        if handle.trace_info().evt_mask & 0xFFF:
+        if handle.trace.info().evt_mask & 0xFFF:
             time.sleep(0.5)
             domain.unpause()
             time.sleep(0.2)
@@ -116,33 +116,33 @@ def run_while_tracing(handle, domain):
 def main():
     found = {}
     with xenapic.open() as xen:
-        release, handle = xen.version.release, xen._handle
-        found["mask at boot"] = before = handle.trace_info().evt_mask
+        release, handle = xen.version.release, xen.handle
+        found["mask at boot"] = before = handle.trace.info().evt_mask
 
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, KNOWN)
             with ExitCounter(xen, domain.domid) as counter:
                 found["while counting"] = refusal(xen, domain.domid)
                 run(domain, counter.wait)
-            found["known"] = exits_json(counter.stop())
-        found["mask after"] = handle.trace_info().evt_mask
-        handle.trace_set_event_mask(0x8F000)  # as another tracer would leave it
+            found["known"] = to_json(counter.stop())
+        found["mask after"] = handle.trace.info().evt_mask
+        handle.trace.set_event_mask(0x8F000)  # as another tracer would leave it
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, MANY)
             with ExitCounter(xen, domain.domid) as counter:
                 run(domain, time.sleep)  # unread: most is lost
-            found["lost"] = exits_json(counter.stop())
-        found["mask of another kept"] = handle.trace_info().evt_mask == 0x8F000
+            found["lost"] = to_json(counter.stop())
+        found["mask of another kept"] = handle.trace.info().evt_mask == 0x8F000
 
         with xen.create_domain(DomainConfig.pvh()) as domain:
             prepare(domain, release, FOREVER)
             domain.unpause()
-            handle.trace_enable(32)
+            handle.trace.enable(32)
             time.sleep(0.1)
             found["unread"] = refusal(xen, domain.domid)
             recover_tracing(xen)
-            handle.trace_set_event_mask(0)
-            handle.trace_enable(32)
+            handle.trace.set_event_mask(0)
+            handle.trace.enable(32)
             found["on"] = refusal(xen, domain.domid)
             found["recovered"] = [recover_tracing(xen), recover_tracing(xen)]
             domain.pause()
@@ -158,7 +158,7 @@ def main():
                 out, err = process.communicate(timeout=60)
                 found[name] = {
                     "status": process.returncode,
-                    "mask": handle.trace_info().evt_mask == before,
+                    "mask": handle.trace.info().evt_mask == before,
                     "free": refusal(xen, domain.domid),
                     "counted": json.loads(out)["total"] if out else None,
                     "stderr": err.decode()[-500:],

@@ -1,4 +1,4 @@
-"""Runs in dom0: a host and domains measured while everything is in the way. Prints one JSON object.
+"""Runs in dom0: a host and domains are measured while other programs interfere. Prints one JSON object.
 
     python3 dom0_measure.py
 
@@ -59,14 +59,14 @@ def words_of(document):
 def load_vcpus(xen, domain, states):
     """Give each vCPU a state; None leaves it as it is, not initialised."""
     header, *_rest = xenapic.hvm_records(domain.hvm_context())
-    handle = xen._handle
+    handle = xen.handle
     records = [header]
     for vcpu, state in enumerate(states):
         if state is not None:
             off = state is ApicState.DISABLED
-            lapic = handle.hvm_lapic_data({"apic_base_msr": state.apic_base, "disabled": off})
+            lapic = handle.hvm.lapic_record({"apic_base_msr": state.apic_base, "disabled": off})
             records += [
-                HvmRecord(2, vcpu, handle.hvm_cpu_data({**FLAT_REGISTERS, "cr0": 0x11})),
+                HvmRecord(2, vcpu, handle.hvm.cpu_record({**FLAT_REGISTERS, "cr0": 0x11})),
                 HvmRecord(5, vcpu, lapic),
             ]
     records.append(HvmRecord(0, 0, b""))
@@ -96,7 +96,7 @@ def domains_in_the_way(xen, found):
         with make(xen, [ApicState.XAPIC] * 8):
             found["crowded"] = words(xen.measure())
             try:
-                read_controls(xen._handle, domain.domid, Patience(presses=2))
+                read_controls(xen.handle, domain.domid, Patience(presses=2))
             except xenapic.MeasureFailed as error:
                 found["first of many"] = str(error)
 
@@ -115,7 +115,7 @@ def flooded(xen, found):
         stop = threading.Event()
         presser = threading.Thread(target=press_keys, args=(stop,))
         presser.start()
-        position = xen._handle.read_console().end
+        position = xen.handle.console.read().end
         programs = [
             subprocess.Popen(MEASURE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             for _ in range(2)
@@ -127,7 +127,7 @@ def flooded(xen, found):
         presser.join()
         found["flooded there"] = [words_of(json.loads(out)) if out else err for out, err in answers]
         found["guest used"] = domain.info().cpu_time
-        found["ring grew"] = xen._handle.read_console().end - position
+        found["ring grew"] = xen.handle.console.read().end - position
         found["forged lines"] = sum(
             line.domid == domain.domid and "PinBased=00000000" in line.text for line in xen.console.lines()
         )

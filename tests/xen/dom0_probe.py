@@ -1,4 +1,4 @@
-"""Runs in dom0: the probe guest, in the states of the local APIC that are named. Prints one JSON object.
+"""Runs in dom0: the probe guest, in the given states of the local APIC. Prints one JSON object.
 
 python3 dom0_probe.py STATE...
 """

@@ -13,8 +13,7 @@ from dataclasses import asdict, replace
 
 from xenapic.apic.features import Technology
 from xenapic.errors import CallFailed
-from xenapic.live.owners import this_process
-from xenapic.live.xen import Xen, fill
+from xenapic.live.xen import Xen
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
@@ -53,7 +52,7 @@ def main(seed, count):
     tally, disagreements = {}, []
     with Xen() as xen:
         host = xen.host()
-        handle, amd = xen._handle, host.technology is Technology.SVM
+        amd = host.technology is Technology.SVM
         for _ in range(count):
             request = draw(rng, host.release)
             pool = None if request.cpupool_id else True
@@ -64,12 +63,10 @@ def main(seed, count):
                 tally["kept back"] = tally.get("kept back", 0) + 1
                 continue
             predicted = first.errno if first else 0
-            raw = handle.new_createdomain()
-            fill(raw, request, this_process().to_handle())
             try:
-                domid = handle.domain_create(request.domid, raw)
+                domain = xen.create_unchecked(request)
                 got = 0
-                handle.domain_destroy(domid)
+                domain.destroy()
             except CallFailed as error:
                 got = error.errno
             name = first.code if first else "created"

@@ -1,4 +1,4 @@
-"""The probe guest on real Xens, against what was recorded on another one."""
+"""The probe guest on real Xens, compared with recordings of another Xen."""
 
 from __future__ import annotations
 

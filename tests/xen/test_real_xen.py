@@ -1,4 +1,4 @@
-"""What is claimed of Xen, on real ones."""
+"""Claims about Xen, tested on real ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 
 pytestmark = pytest.mark.xen
 HERE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""The specification against real Xens: a part of the matrix that ``xenapic lab verify`` runs whole."""
+"""The specification against real Xens: a part of the matrix that ``xenapic lab verify`` runs completely."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.xen.test_real_xen import in_dom0
 from xenapic.apic.state import ApicState
-from xenapic.cli.show import schema_text
+from xenapic.documents import schema_text
 from xenapic.verify.check import Verdict
 from xenapic.verify.matrix import Cell, emulator_of
 from xenapic.verify.recording import check_recording

@@ -1,1 +1,4 @@
-"""What cffi generates: one module per ABI generation, written by ``build_ffi.py``."""
+"""What ``build_ffi.py`` generates from ``xenapic/abi/decl``; see there for the files.
+
+Only `xenapic.abi` uses the cffi modules. ``since.py`` is a pure table, for everyone.
+"""

@@ -3,9 +3,9 @@
 libxenctrl is unstable by design: each release has a soname of its own
 (``libxenctrl.so.4.17``) and may lay structures out differently. Releases whose
 declarations are the same share a *generation*; ``build_ffi.py`` refuses to
-build when the sharing claimed here is not true.
+build when releases of one generation differ.
 
-To add a release: add its row, mark what it changed in ``build_ffi.py``, add its
+To add a release: add its row, mark what it changed in ``xenapic/abi/decl``, add its
 layout to ``tests/data/abi``.
 """
 

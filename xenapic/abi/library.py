@@ -24,7 +24,14 @@ from xenapic.abi.generations import RELEASES, Release, release, soname
 from xenapic.errors import LibraryNotFound, ReleaseUnknown
 
 if TYPE_CHECKING:
-    from libxenctrl import FFI, LibC, LibXenCtrl, LibXenEvtchn, LibXenForeignMemory, LibXenToolLog
+    from xenapic._xenctrl.libxenctrl import (
+        FFI,
+        LibC,
+        LibXenCtrl,
+        LibXenEvtchn,
+        LibXenForeignMemory,
+        LibXenToolLog,
+    )
 
 __all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
 

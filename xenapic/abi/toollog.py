@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from xenapic.errors import errno_name
 
 if TYPE_CHECKING:
-    from libxenctrl import XenToolLogger
-
+    from xenapic._xenctrl.libxenctrl import XenToolLogger
     from xenapic.abi.library import Library
 
 __all__ = ["ToolLog"]

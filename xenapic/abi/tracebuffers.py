@@ -22,7 +22,7 @@ from xenapic.abi.library import Library
 from xenapic.errors import CallFailed, NoPrivilege, TraceBusy, TraceUse, errno_name
 
 if TYPE_CHECKING:
-    from libxenctrl import EventChannel, TraceBufferStruct, TraceInfoStruct, XenForeignMemory
+    from xenapic._xenctrl.libxenctrl import EventChannel, TraceBufferStruct, TraceInfoStruct, XenForeignMemory
 
 __all__ = ["PAGE_BYTES", "TraceBuffers", "TraceVirq", "pieces"]
 

@@ -1,8 +1,8 @@
-"""What becomes of one access of a guest to its local APIC: stays in the guest, leaves it, or misses the APIC.
+"""What happens when a guest accesses its local APIC: the access stays, exits, or misses the APIC.
 
-Three ways lead to the APIC, and hardware looks at other controls for each: the page
-(`access_page`), the MSRs 800H to 8FFH (`access_msr`) and CR8 (`access_cr8`). `access` picks
-by the APIC's mode. The tables below are the SDM's; nothing else in this package decides.
+A guest can reach its APIC in three ways, and different controls govern each: through the page
+(`access_page`), the MSRs 800H to 8FFH (`access_msr`) and CR8 (`access_cr8`). `access` picks the
+way that fits the APIC's mode. The tables below are the SDM's; no other module decides this.
 
 Sources: Intel SDM volume 3C, "Virtualizing CR8-based TPR accesses", "Virtualizing
 memory-mapped APIC accesses" (reads, writes, APIC-write emulation, APIC-write VM exits),
@@ -46,7 +46,7 @@ __all__ = [
 # -- the page (xAPIC) ------------------------------------------------------------------------------
 
 READS_WITHOUT_REGISTERS = {False: frozenset({Reg.TASKPRI}), True: frozenset({Reg.TASKPRI, Reg.EOI, Reg.ICR})}
-"""Without register virtualization, by virtual-interrupt delivery; the same for writes."""
+"""Without register virtualization, by whether virtual-interrupt delivery is on. Writes are the same."""
 WRITES_WITH_REGISTERS = frozenset(
     {
         *(Reg.ID, Reg.TASKPRI, Reg.EOI, Reg.LDR, Reg.DFR, Reg.SPIV, Reg.ESR, Reg.ICR, Reg.ICR2),
@@ -85,14 +85,14 @@ def access_page(
     value: int | None = None,
     backing: Backing = Backing.ABSENT,
 ) -> Outcome:
-    """Return what becomes of an access to the APIC page.
+    """Return what happens to an access to the APIC page.
 
-    ``address`` is the byte offset in the page, ``width`` is in bits, ``value`` what is
-    written (None: not given), ``backing`` counts where the page is not virtualized.
+    ``address`` is the byte offset in the page, ``width`` is in bits, ``value`` is what the guest
+    writes (None if not given). ``backing`` matters only where the page is not virtualized.
     """
     controls = effective(controls)
     if not controls.has("virtualize_apic_accesses"):
-        return _beside_vmx(backing)
+        return _not_virtualized(backing)
     exits = Outcome(Kind.EXITS_BEFORE, reason=VmxExit.APIC_ACCESS)
     last_byte = address % 16 + width // 8 - 1
     if operation is Operation.FETCH or width > WIDEST_BITS or last_byte >= WIDEST_BITS // 8:
@@ -106,14 +106,15 @@ def access_page(
     return _page_write(controls, offset, value) if offset in virtualized_writes(controls) else exits
 
 
-def _beside_vmx(backing: Backing) -> Outcome:
+def _not_virtualized(backing: Backing) -> Outcome:
+    """Return what happens where VMX does not virtualize the page and EPT decides."""
     if backing is Backing.MEMORY:
         return Outcome(Kind.MEMORY)
     return Outcome(Kind.EXITS_BEFORE, reason=VmxExit.EPT_VIOLATION)
 
 
 def _page_write(controls: Controls, offset: int, value: int | None) -> Outcome:
-    """APIC-write emulation: what follows a write that has reached the virtual-APIC page."""
+    """Return what follows a write that has reached the virtual-APIC page (SDM: APIC-write emulation)."""
     if offset == Reg.TASKPRI:
         return _tpr_write(controls)
     if offset == Reg.EOI and controls.has("virtual_interrupt_delivery"):
@@ -129,7 +130,7 @@ EOI_STAYS = Outcome(Kind.STAYS, Completion.EOI, may_exit=(VmxExit.VIRTUALIZED_EO
 
 
 def _tpr_write(controls: Controls) -> Outcome:
-    """TPR virtualization: with virtual-interrupt delivery the threshold is not looked at."""
+    """Return what TPR virtualization does; virtual-interrupt delivery ignores the threshold."""
     threshold = () if controls.has("virtual_interrupt_delivery") else (VmxExit.TPR_BELOW_THRESHOLD,)
     return Outcome(Kind.STAYS, Completion.TPR, may_exit=threshold)
 
@@ -141,7 +142,7 @@ FIRST_VALID_VECTOR = 16
 
 
 def is_self_ipi(icr: int) -> bool:
-    """Tell whether a value of ICR is what the processor does by itself: a fixed, edge-triggered self-IPI."""
+    """Return True if the processor completes this ICR write itself: a fixed, edge-triggered self-IPI."""
     valid = icr & 0xFF >= FIRST_VALID_VECTOR
     return valid and icr & ICR_MUST_BE_ZERO == 0 and icr & ICR_SHORTHAND == DEST_SELF
 
@@ -149,7 +150,7 @@ def is_self_ipi(icr: int) -> bool:
 def _icr_write(value: int | None) -> Outcome:
     if value is None:
         return Outcome(
-            Kind.DEPENDS, Completion.SELF_IPI, VmxExit.APIC_WRITE, note="stays for a fixed self-IPI only"
+            Kind.DEPENDS, Completion.SELF_IPI, VmxExit.APIC_WRITE, note="only a fixed self-IPI stays"
         )
     if is_self_ipi(value):
         return Outcome(Kind.STAYS, Completion.SELF_IPI)
@@ -162,30 +163,33 @@ def _icr_write(value: int | None) -> Outcome:
 def access_msr(
     controls: Controls, bitmap: MsrBitmap, msr: int, operation: Operation, *, value: int | None = None
 ) -> Outcome:
-    """Return what becomes of RDMSR or WRMSR of 800H to 8FFH; ``value`` is EDX:EAX, None if not given.
+    """Return what happens to RDMSR or WRMSR of 800H to 8FFH; ``value`` is EDX:EAX, None if not given.
 
-    Raises ValueError for another MSR, and for `Operation.FETCH`.
+    Raises ValueError for any other MSR and for `Operation.FETCH`.
     """
     offset = offset_of(msr)
     if operation is Operation.FETCH:
-        raise ValueError("nothing is fetched from an MSR")
+        raise ValueError("an MSR cannot be fetched from")
     if not controls.has("msr_bitmaps") or bitmap.intercepts(msr, operation):
         reason = VmxExit.RDMSR if operation is Operation.READ else VmxExit.WRMSR
         return Outcome(Kind.EXITS_BEFORE, reason=reason)
     controls = effective(controls)
     if controls.has("virtualize_x2apic_mode"):
-        found = (
+        virtualized = (
             _msr_read(controls, offset)
             if operation is Operation.READ
             else _msr_write(controls, offset, value)
         )
-        if found is not None:
-            return found
+        if virtualized is not None:
+            return virtualized
     return Outcome(Kind.PHYSICAL, note="not intercepted and not virtualized")
 
 
 def _msr_read(controls: Controls, offset: int) -> Outcome | None:
-    """With register virtualization every MSR of the range is read, also those that do not exist."""
+    """Return the outcome of a virtualized read.
+
+    With register virtualization every MSR in the range can be read, even one that does not exist.
+    """
     if offset == Reg.TASKPRI or controls.has("apic_register_virtualization"):
         return Outcome(Kind.STAYS, Completion.READ)
     return None
@@ -204,7 +208,7 @@ def _msr_write(controls: Controls, offset: int, value: int | None) -> Outcome | 
         return _self_ipi_write(value)
     if offset == Reg.ICR and controls.has("ipi_virtualization"):
         return Outcome(
-            Kind.DEPENDS, Completion.IPI, VmxExit.APIC_WRITE, note="no Xen switches IPI virtualization on"
+            Kind.DEPENDS, Completion.IPI, VmxExit.APIC_WRITE, note="no Xen turns on IPI virtualization"
         )
     return None
 
@@ -221,13 +225,13 @@ def _self_ipi_write(value: int | None) -> Outcome:
     return Outcome(Kind.STAYS, Completion.SELF_IPI)
 
 
-# -- CR8, and the choice between the ways -------------------------------------------------------------
+# -- CR8, and which way a mode uses --------------------------------------------------------------------
 
 
 def access_cr8(controls: Controls | SvmControls, operation: Operation) -> Outcome:
-    """Return what becomes of MOV from (read) or to (write) CR8.
+    """Return what happens to MOV from CR8 (read) or to CR8 (write).
 
-    On AMD it goes to V_TPR of the VMCB: no Xen intercepts it (``construct_vmcb``).
+    On AMD the access reaches V_TPR in the VMCB, because no Xen intercepts it (``construct_vmcb``).
     """
     if isinstance(controls, SvmControls):
         return Outcome(Kind.STAYS, note="V_TPR in the VMCB")
@@ -239,7 +243,7 @@ def access_cr8(controls: Controls | SvmControls, operation: Operation) -> Outcom
     return Outcome(Kind.STAYS, Completion.READ) if operation is Operation.READ else _tpr_write(controls)
 
 
-NOT_MODELLED = Outcome(Kind.UNKNOWN, note="AVIC is on, which no released Xen does; see APM volume 2, 15.29")
+NOT_MODELLED = Outcome(Kind.UNKNOWN, note="AVIC is on, which no released Xen does: see APM volume 2, 15.29")
 
 
 def access(
@@ -253,17 +257,17 @@ def access(
     value: int | None = None,
     backing: Backing = Backing.ABSENT,
 ) -> Outcome:
-    """Return what becomes of an access the way a guest in that state makes it: by MSR in x2APIC mode.
+    """Return what happens to an access made the way that fits the state: by MSR in x2APIC mode, else by page.
 
-    ``offset`` is the register's byte offset in the page in both modes. In the state
-    *relocated* the access goes to the relocated page, in *disabled* to the default one.
+    ``offset`` is the register's byte offset in the page in both modes. In the state *relocated*
+    the access goes to the relocated page, in the state *disabled* to the default page.
     """
     if isinstance(controls, SvmControls):
         return _access_svm(controls, state, bitmap, offset, operation, backing)
     if state is ApicState.X2APIC:
         return access_msr(controls, bitmap, msr_of(offset), operation, value=value)
     if state is ApicState.RELOCATED:
-        return _beside_vmx(backing)  # the APIC-access page is not at this address
+        return _not_virtualized(backing)  # the APIC-access page is not at this address
     return access_page(controls, offset, operation, width=width, value=value, backing=backing)
 
 

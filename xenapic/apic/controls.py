@@ -1,7 +1,7 @@
-"""The VM-execution controls that bear on APIC accesses: words, names, and the rules between them.
+"""The VM-execution controls that affect APIC accesses: their words, names, and the rules between them.
 
 Sources: Intel SDM volume 3C, "VM-execution control fields" (which bit) and "Checks on
-VMX controls" (which combinations a VM entry takes).
+VMX controls" (which combinations VM entry accepts).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
 
 __all__ = [
     "CONTROLS",
-    "ControlWords",
     "ENTRY_RULES",
     "MASKS",
+    "ControlWords",
     "Controls",
     "EntryRule",
     "effective",
@@ -29,15 +29,15 @@ _KEYS = {field.name: field.key for field in CONTROL_FIELDS.values()}
 CONTROLS: dict[str, tuple[str, int]] = {
     row.key: (_KEYS[row.field], 1 << row.bit) for row in FEATURES if row.technology is Technology.VMX
 }
-"""Key of each control (`Feature.key`), with the word that it is in (`ControlField.key`) and its bit there."""
+"""For the key of each control (`Feature.key`): the key of its word (`ControlField.key`) and its bit there."""
 
 MASKS = {field: sum(bit for where, bit in CONTROLS.values() if where == field) for field in CONTROL_FIELDS}
-"""The bits of each word that affect APIC accesses; this package ignores all others."""
+"""The bits of each word that affect APIC accesses; this package ignores the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """The four words of VM-execution controls, reduced to the bits that bear on APIC accesses."""
+    """The four words of VM-execution controls, reduced to the bits that affect APIC accesses."""
 
     pin_based: int = 0
     primary: int = 0
@@ -46,7 +46,7 @@ class Controls:
 
     @classmethod
     def from_words(cls, pin_based: int, primary: int, secondary: int, tertiary: int = 0) -> Controls:
-        """Return the controls in words as a VMCS holds them; bits of other business are dropped."""
+        """Return the controls from the words of a VMCS, without the bits that do not affect the APIC."""
         return cls(
             pin_based & MASKS["pin_based"],
             primary & MASKS["primary"],
@@ -56,7 +56,7 @@ class Controls:
 
     @classmethod
     def of(cls, *keys: str) -> Controls:
-        """Return the controls with these bits set, by `Feature.key`; raise KeyError for an unknown one."""
+        """Return the controls with these bits set, by `Feature.key`; raise KeyError for an unknown key."""
         words = dict.fromkeys(CONTROL_FIELDS, 0)
         for key in keys:
             field, bit = CONTROLS[key]
@@ -64,14 +64,14 @@ class Controls:
         return cls(**words)
 
     def has(self, key: str) -> bool:
-        """Tell whether a control is 1, by `Feature.key`; raise KeyError for an unknown one."""
+        """Return True if a control is 1, by `Feature.key`; raise KeyError for an unknown key."""
         field, bit = CONTROLS[key]
         word: int = getattr(self, field)
         return bool(word & bit)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys of the controls that are 1, in the order of `FEATURES`."""
+        """The keys of the controls that are 1, in the order of `FEATURES`."""
         return tuple(key for key in CONTROLS if self.has(key))
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ class ControlWords:
     primary: int
     secondary: int
     tertiary: int = 0
-    """64 bits; 0 on a processor without tertiary controls, and under a Xen that does not know them."""
+    """64 bits; 0 on a processor without tertiary controls and under a Xen that does not know them."""
 
     @property
     def controls(self) -> Controls:
@@ -99,13 +99,13 @@ class ControlWords:
 
 
 def subsets(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield every choice of these controls, the empty one first: what unknown ones may turn out to be."""
+    """Yield every subset of these controls, smallest first: the states that unknown controls can be in."""
     return chain.from_iterable(combinations(keys, size) for size in range(len(keys) + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRule:
-    """A rule between controls that VM entry checks: when ``when`` is 1, ``key`` must be ``value``."""
+    """A rule that VM entry checks: if control ``when`` is 1, control ``key`` must be ``value``."""
 
     code: str
     when: str
@@ -114,7 +114,7 @@ class EntryRule:
     text: str
 
     def broken(self, controls: Controls) -> bool:
-        """Tell whether VM entry fails by this rule."""
+        """Return True if this rule makes VM entry fail."""
         return controls.has(self.when) and controls.has(self.key) is not self.value
 
 
@@ -156,17 +156,17 @@ ENTRY_RULES = (
     ),
 )
 """SDM volume 3C, "VM-execution control fields" (checks on VMX controls). 'Process posted interrupts' also
-needs the VM-exit control 'acknowledge interrupt on exit', which every Xen sets. A secondary control counts
-only while 'activate secondary controls' is 1, a tertiary one while 'activate tertiary controls' is 1."""
+needs the VM-exit control 'acknowledge interrupt on exit', which every Xen sets. Secondary controls count
+only while 'activate secondary controls' is 1; tertiary controls, while 'activate tertiary controls' is 1."""
 
 
 def violations(controls: Controls) -> tuple[EntryRule, ...]:
-    """Return every rule that makes VM entry fail with these controls; empty when entry succeeds."""
+    """Return every rule that makes VM entry fail with these controls; empty if entry succeeds."""
     return tuple(_broken(effective(controls)))
 
 
 def effective(controls: Controls) -> Controls:
-    """Return the controls that count: a word that is not activated counts as 0."""
+    """Return the controls that the processor obeys: a word that is not activated counts as 0."""
     secondary = controls.secondary if controls.has("secondary_controls") else 0
     tertiary = controls.tertiary if controls.has("tertiary_controls") else 0
     return Controls(controls.pin_based, controls.primary, secondary, tertiary)

@@ -1,4 +1,4 @@
-"""What the processor offers to run a guest's local APIC in hardware. Pure data.
+"""The processor features that run a guest's local APIC in hardware. Pure data.
 
 Sources: Intel SDM volume 3C, "VM-execution control fields" and "APIC
 virtualization and virtual interrupts"; AMD APM volume 2, section 15.29.
@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from xenapic.errors import NameUnknown
+
 __all__ = ["CONTROL_FIELDS", "FEATURES", "ControlField", "Feature", "Technology", "feature"]
 
 
 class Technology(Enum):
-    """The processor's virtualisation extension."""
+    """A processor's virtualisation extension."""
 
     VMX = "VMX"
     SVM = "SVM"
@@ -21,22 +23,22 @@ class Technology(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ControlField:
-    """One of the four words of VM-execution controls, with all its names."""
+    """One of the four words of VM-execution controls, with each name it goes by."""
 
     key: str
-    """Name in `Controls` and in `ControlWords`."""
+    """The name in `Controls` and in `ControlWords`."""
     name: str
     """The SDM's name, without "VM-execution controls"."""
     capability: str
-    """The MSRs that say which bits of it the processor allows to be 1."""
+    """The MSRs that say which of its bits the processor allows to be 1."""
     printed: str
-    """Name in Xen's dump of a VMCS (``vmcs_dump_vcpu``)."""
+    """The name in Xen's dump of a VMCS (``vmcs_dump_vcpu``)."""
     recorded: str
-    """Key in recordings and in reports of a host."""
+    """The key in recordings and in host reports."""
     digits: int = 8
-    """How many hexadecimal digits the word has."""
+    """The number of hexadecimal digits in the word."""
     activated_by: str | None = None
-    """`Feature.key` of the control without which the processor ignores the word; None if it never does."""
+    """`Feature.key` of the control that must be 1 for the word to count; None if it always counts."""
 
     def text(self, word: int) -> str:
         """Return the word in hexadecimal, as Xen prints it."""
@@ -60,17 +62,17 @@ class Feature:
     """One control (Intel) or CPUID feature (AMD)."""
 
     key: str
-    """Short name used in programs and in JSON."""
+    """The name used in programs and in JSON."""
     name: str
     """The SDM's or APM's name."""
     technology: Technology
     field: str
-    """VM-execution control field, or CPUID leaf and register."""
+    """The VM-execution control field, or the CPUID leaf and register."""
     bit: int
     capability: str
-    """Where the processor says that it has the feature."""
+    """Where the processor reports the feature."""
     short: str
-    """Name for narrow tables."""
+    """A name for narrow tables."""
 
 
 SVM_LEAF = "CPUID 8000000A EDX"
@@ -101,12 +103,12 @@ FEATURES = (
     _svm("avic", "AVIC", 13),
     _svm("x2avic", "x2AVIC", 18),
 )
-"""Every feature that bears on APIC acceleration, in the order in which it is shown."""
+"""Every feature that affects APIC acceleration, in the order of display."""
 
 
 def feature(key: str) -> Feature:
-    """Return the feature of that key; raise KeyError when there is none."""
+    """Return the feature with this key; raise `NameUnknown` when there is none."""
     for row in FEATURES:
         if row.key == key:
             return row
-    raise KeyError(key)
+    raise NameUnknown.among("feature", key, [row.key for row in FEATURES])

@@ -1,4 +1,4 @@
-"""The terms for an access to the local APIC: what the guest does, and what happens to the access.
+"""The terms for an access to the local APIC: what the guest does and what happens to the access.
 
 Sources: Intel SDM volume 3D, "VMX basic exit reasons"; AMD APM volume 2, appendix C.
 """
@@ -35,32 +35,32 @@ class Operation(Enum):
 
 
 class Kind(Enum):
-    """What becomes of an access."""
+    """What happens to an access."""
 
     STAYS = "stays"
-    """Completed by the processor; the guest goes on."""
+    """The processor completes the access and the guest continues."""
     EXITS_BEFORE = "exits before"
-    """Fault-like VM exit: the hypervisor does the access."""
+    """Fault-like VM exit: the hypervisor performs the access."""
     EXITS_AFTER = "exits after"
-    """Trap-like VM exit: the write has reached the virtual-APIC page, the hypervisor completes it."""
+    """Trap-like VM exit: the write has reached the virtual-APIC page and the hypervisor completes it."""
     DEPENDS = "depends"
-    """On the value written, which was not given: stays or exits after."""
+    """The access stays or exits after, depending on the value written, which was not given."""
     FAULTS = "faults"
     """The guest gets #GP(0) without a VM exit."""
     MEMORY = "memory"
-    """Reads or writes plain memory: no APIC is behind it."""
+    """The access reads or writes plain memory; there is no APIC behind the address."""
     PHYSICAL = "physical"
-    """Reaches the processor's own APIC: the hypervisor must never let this happen."""
+    """The access reaches the processor's own APIC. A hypervisor must never allow this."""
     UNKNOWN = "unknown"
 
     @property
     def leaves(self) -> bool:
-        """Whether the guest is left."""
+        """Whether the access causes a VM exit."""
         return self in (Kind.EXITS_BEFORE, Kind.EXITS_AFTER)
 
 
 class Completion(Enum):
-    """What the processor does to complete an access that stays (SDM: the virtualization of that name)."""
+    """What the processor does to complete an access that stays, by the SDM's name for it."""
 
     READ = "read of the virtual-APIC page"
     TPR = "TPR virtualization"
@@ -71,7 +71,7 @@ class Completion(Enum):
 
 
 class VmxExit(IntEnum):
-    """Basic exit reasons that APIC accesses end in (SDM volume 3D, "VMX basic exit reasons")."""
+    """Basic exit reasons of APIC accesses (SDM volume 3D, "VMX basic exit reasons")."""
 
     CR_ACCESS = 28
     RDMSR = 31
@@ -84,7 +84,7 @@ class VmxExit(IntEnum):
 
 
 class SvmExit(IntEnum):
-    """#VMEXIT codes that APIC accesses end in (APM volume 2, appendix C)."""
+    """#VMEXIT codes of APIC accesses (APM volume 2, appendix C)."""
 
     CR8_READ = 0x08
     CR8_WRITE = 0x18
@@ -93,24 +93,24 @@ class SvmExit(IntEnum):
 
 
 class Backing(Enum):
-    """What lies behind the APIC page where VMX takes no notice of it: EPT decides."""
+    """What is behind the APIC page where VMX does not virtualize it and EPT decides."""
 
     MEMORY = "memory"
     """A page of memory is mapped there."""
     ABSENT = "absent"
-    """Nothing is mapped: the access ends in an EPT violation (a nested page fault on AMD)."""
+    """Nothing is mapped: the access causes an EPT violation (a nested page fault on AMD)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of an access, and by what."""
+    """What happens to an access, and by which mechanism."""
 
     kind: Kind
     completion: Completion | None = None
     reason: VmxExit | SvmExit | None = None
-    """Why the guest is left; for `Kind.DEPENDS` why it would be."""
+    """The exit reason; for `Kind.DEPENDS`, the reason if the access exits."""
     may_exit: tuple[VmxExit, ...] = ()
-    """Exits that the completion can end in: TPR below threshold, virtualized EOI."""
+    """Exits that the completion itself can cause: TPR below threshold, virtualized EOI."""
     note: str = ""
 
     def __str__(self) -> str:
@@ -120,17 +120,18 @@ class Outcome:
         if self.reason is not None:
             parts.append(f"{self.reason.name} ({exit_number(self.reason)})")
         if self.may_exit:
-            parts.append("may end in " + ", ".join(f"{one.name} ({one.value})" for one in self.may_exit))
+            exits = (f"{reason.name} ({reason.value})" for reason in self.may_exit)
+            parts.append("may end in " + ", ".join(exits))
         return "; ".join(filter(None, [*parts, self.note]))
 
 
 def exit_number(reason: VmxExit | SvmExit) -> str:
-    """Return an exit reason's number as its manual writes it: decimal for VMX, hexadecimal for SVM."""
+    """Return an exit reason's number the way its manual writes it: decimal for VMX, hexadecimal for SVM."""
     return str(reason.value) if isinstance(reason, VmxExit) else f"{reason.value:#x}"
 
 
 def bits(offsets: Iterable[int]) -> int:
-    """Return the word of an `MsrBitmap` in which the MSRs of these registers are set."""
+    """Return a word of an `MsrBitmap` with the bits of these registers set."""
     return sum(1 << offset // SLOT_SIZE for offset in set(offsets))
 
 
@@ -139,20 +140,20 @@ ALL = bits(SLOTS)
 
 @dataclass(frozen=True, slots=True)
 class MsrBitmap:
-    """Which x2APIC MSRs are intercepted: bit n of a word stands for MSR 800H + n."""
+    """The x2APIC MSRs that are intercepted: bit n of a word stands for MSR 800H + n."""
 
     read: int = ALL
     write: int = ALL
 
     def intercepts(self, msr: int, operation: Operation) -> bool:
-        """Tell whether an access to an MSR exits by the bitmap."""
+        """Return True if the bitmap makes an access to an MSR exit."""
         word = self.read if operation is Operation.READ else self.write
         return bool(word >> (msr - MSR_X2APIC_FIRST) & 1)
 
 
 @dataclass(frozen=True, slots=True)
 class SvmControls:
-    """AMD's part: which of the two is switched on in the VMCB."""
+    """AMD's counterpart: the features that are turned on in the VMCB."""
 
     avic: bool = False
     x2avic: bool = False

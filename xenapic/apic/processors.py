@@ -1,22 +1,22 @@
-"""Which processor offers which control: real generations, and the models emulators have. Pure data.
+"""Which processor offers which control: real generations and the emulators' models. Pure data.
 
-A row says what the processor's capability MSRs (Intel: allowed-1) or CPUID (AMD) offer, before any
-hypervisor or firmware took something away. What a row neither offers nor calls unknown is not offered.
-Names with hyphens are real processors; names with underscores, and `epyc` and `ryzen`, are what
-the emulator calls its model. They can differ: Bochs gives its Haswell and Broadwell an APIC
-virtualization that no real Core processor for clients had before Ice Lake and Comet Lake-S.
+A row holds what the processor's capability MSRs (Intel: allowed-1) or CPUID (AMD) offer, before
+a hypervisor or the firmware takes anything away. The processor lacks whatever its row neither offers nor
+lists as unknown. Names with hyphens are real processors. Names with underscores, and `epyc` and `ryzen`, are
+the emulators' names for their models. A model can differ from the real processor: Bochs gives its Haswell and
+Broadwell an APIC virtualization that no real client processor had before Ice Lake and Comet Lake-S.
 
 Sources named in the rows:
 
 - "InstLatx64": register dumps of real processors, github.com/InstLatx64/InstLatx64 at 087af2c, by file
-  name; MSRs 481 to 48E for Intel, CPUID 8000000A for AMD. They do not show MSR 492.
-- "VmxCaps": table of VMX capability MSRs, github.com/honorarybot/VmxCaps at 7b425c2.
+  name; MSRs 481 to 48E for Intel, CPUID 8000000A for AMD. The dumps do not have MSR 492.
+- "VmxCaps": a table of VMX capability MSRs, github.com/honorarybot/VmxCaps at 7b425c2.
 - "QEMU": target/i386/cpu.c, the words FEAT_VMX_PINBASED_CTLS, FEAT_VMX_PROCBASED_CTLS and
-  FEAT_VMX_SECONDARY_CTLS of a CPU model. It knows no tertiary controls.
-- "Bochs": cpu/cpudb/intel or amd (which extensions a model has) and cpu/vmcs.cc (which controls they make),
+  FEAT_VMX_SECONDARY_CTLS of a CPU model. QEMU does not know tertiary controls.
+- "Bochs": cpu/cpudb/intel or amd (a model's extensions) and cpu/vmcs.cc (the controls that follow from them),
   tags REL_2_7_FINAL, REL_2_8_FINAL, REL_3_0_FINAL.
 
-"Activate tertiary controls" was a reserved bit until 2020: the first dump with it is Tiger Lake's.
+"Activate tertiary controls" was a reserved bit until 2020. The first dump that has it is Tiger Lake's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
+from xenapic.errors import NameUnknown
 
 __all__ = ["PROCESSORS", "Processor", "allowed", "emulated", "processor"]
 
@@ -41,7 +42,7 @@ TPR = frozenset(
         "virtualize_apic_accesses",
     }
 )
-"""The first set: the TPR alone."""
+"""The oldest set, which virtualizes the TPR only."""
 X2APIC = TPR | {"virtualize_x2apic_mode"}
 APICV = X2APIC | {"apic_register_virtualization", "virtual_interrupt_delivery"}
 POSTED = APICV | {"posted_interrupts"}
@@ -56,14 +57,14 @@ IPI = frozenset({"ipi_virtualization"})
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """One processor and what it offers, by `Feature.key`."""
+    """A processor and the features it offers, by `Feature.key`."""
 
     name: str
     title: str
     technology: Technology
     offers: frozenset[str]
     unknown: frozenset[str]
-    """What no source tells."""
+    """Features about which no source says anything."""
     source: str
     emulated_by: str = ""
     """"bochs" or "qemu"; empty for a real processor."""
@@ -96,9 +97,9 @@ def _bochs(name: str, title: str, offers: Set[str], source: str, notes: str = ""
 
 
 OLDER = "@bochs-2.7"
-"""Ends the name of a model's row as Bochs 2.7 has it, where 2.8 and later differ."""
+"""The end of a row's name when it describes a model of Bochs 2.7 that 2.8 and later have differently."""
 _NO_POSTED = "Bochs 2.7 does not implement posted interrupts; 2.8 and later do"
-_PAGE = "Bochs wants the posted-interrupt descriptor page-aligned, Xen aligns it to 64 bytes: VM entry fails"
+_PAGE = "VM entry fails: Bochs needs a page-aligned posted-interrupt descriptor, Xen aligns it to 64 bytes"
 _UNLIKE = "the real processor offers neither APIC-register virtualization nor virtual-interrupt delivery"
 
 _INTEL = (
@@ -107,7 +108,7 @@ _INTEL = (
         "Core Duo T2400 (Yonah)",
         {"external_interrupt_exiting", "msr_bitmaps"},
         "2.7 to 3.0 core_duo_t2400_yonah",
-        "32-bit: Xen does not run on it",
+        "32-bit, so Xen does not run on it",
     ),
     _intel(
         "penryn",
@@ -253,7 +254,7 @@ _INTEL = (
         "Core i3-8121U (Cannon Lake)",
         X2APIC,
         "2.7 to 3.0 corei3_cnl",
-        "as the real one (InstLatx64 GenuineIntel0060663_CannonLake)",
+        "the same as the real processor (InstLatx64 GenuineIntel0060663_CannonLake)",
     ),
     _intel(
         "cascade-lake-sp",
@@ -447,7 +448,7 @@ _AMD = (
         NOTHING,
         "InstLatx64 AuthenticAMD0A00F11_K19_Milan_02 (EPYC 7763), AuthenticAMD0A00F11_K19_Milan_CPUID1"
         " (EPYC 7713)",
-        notes="CPUID does not show AVIC, though the client parts' does (Linux: kvm_amd.force_avic)",
+        notes="CPUID does not show AVIC, unlike that of the client parts (Linux: kvm_amd.force_avic)",
     ),
     _amd(
         "zen3-ryzen",
@@ -472,20 +473,22 @@ _AMD = (
 )
 
 PROCESSORS: dict[str, Processor] = {row.name: row for row in (*_INTEL, *_AMD)}
-"""By name; Intel, then AMD, each by age. Where Bochs 2.7 has a model otherwise, its row comes before."""
+"""By name: Intel, then AMD, oldest first. If Bochs 2.7 has a model differently, its row comes first."""
 
 
 def processor(name: str) -> Processor:
-    """Return the row of that name; raise KeyError when there is none."""
+    """Return the row with this name; raise `NameUnknown`, which suggests similar names, if there is none."""
+    if name not in PROCESSORS:
+        raise NameUnknown.among("processor", name, PROCESSORS, "xenapic.PROCESSORS has them all")
     return PROCESSORS[name]
 
 
 def emulated(name: str, release: tuple[int, int]) -> Processor:
-    """Return the row of an emulator's model as that release of Bochs has it; raise KeyError when unknown."""
+    """Return the row of an emulator's model in a release of Bochs; raise `NameUnknown` if there is none."""
     older = PROCESSORS.get(name + OLDER)
-    return older if older and release < (2, 8) else PROCESSORS[name]
+    return older if older and release < (2, 8) else processor(name)
 
 
 def allowed(row: Processor) -> Controls:
-    """Return the VMX controls that a processor surely offers; none for AMD."""
+    """Return the VMX controls that a processor certainly offers; none for AMD."""
     return Controls.of(*(row.offers & CONTROLS.keys()))

@@ -1,7 +1,7 @@
-"""The local APIC's registers: the offset, MSR and name of each, and what software may do with it.
+"""The local APIC's registers: the offset, MSR and name of each, and how software may access it.
 
 Sources: Intel SDM volume 3A, table "Local APIC register address map" (xAPIC) and table
-"Local APIC register address map supported by x2APIC"; the symbols are those of Xen's
+"Local APIC register address map supported by x2APIC"; the symbols are from Xen's
 ``xen/arch/x86/include/asm/apicdef.h``, without ``APIC_``.
 """
 
@@ -36,15 +36,15 @@ __all__ = [
 
 MSR_X2APIC_FIRST, MSR_X2APIC_LAST = 0x800, 0x8FF
 PAGE_SIZE, SLOT_SIZE = 0x1000, 0x10
-"""Bytes of the APIC page, and bytes that each register takes in it."""
+"""The size of the APIC page and of each register's slot in it, in bytes."""
 SLOTS = range(0, PAGE_SIZE, SLOT_SIZE)
-"""Offset of every slot: 16 bytes of the page each, and one MSR of 800H to 8FFH each."""
+"""The offset of every slot. Each slot is 16 bytes of the page and one MSR of 800H to 8FFH."""
 FIRST_RESERVED = 0x400
-"""Every slot from here on is reserved in both modes."""
+"""From this offset on, every slot is reserved in both modes."""
 
 
 class Reg(IntEnum):
-    """The byte offset of each register in the xAPIC page. As an MSR it is 800H + offset / 16."""
+    """The byte offset of each register in the xAPIC page; its MSR is 800H + offset / 16."""
 
     ID = 0x020
     LVR = 0x030
@@ -94,7 +94,7 @@ class Reg(IntEnum):
     TMCCT = 0x390
     TDCR = 0x3E0
     SELF_IPI = 0x3F0
-    """Exists in x2APIC mode alone."""
+    """Exists in x2APIC mode only."""
 
     @property
     def msr(self) -> int:
@@ -103,21 +103,21 @@ class Reg(IntEnum):
 
 
 LVT = (Reg.LVTT, Reg.LVTTHMR, Reg.LVTPC, Reg.LVT0, Reg.LVT1, Reg.LVTERR)
-"""The local vector table without CMCI, which older processors do not have."""
+"""The local vector table without CMCI, which older processors lack."""
 BITMAPS = tuple(reg for reg in Reg if Reg.ISR0 <= reg <= Reg.IRR7)
-"""ISR, TMR and IRR: 256 bits each, in eight registers of 32 vectors."""
+"""ISR, TMR and IRR: 256 bits each, as eight registers of 32 vectors."""
 
 INT_ASSERT, DEST_SELF, DEST_ALLINC = 0x04000, 0x40000, 0x80000
 """Bits of the ICR: level assert; the destination shorthands *self* and *all including self*."""
 SELF_IPI = DEST_SELF | 0xF1
-"""A value of the ICR: a fixed, edge-triggered interrupt to the sender alone."""
+"""An ICR value that sends a fixed, edge-triggered interrupt to the sender only."""
 OTHER_IPI = DEST_ALLINC | INT_ASSERT | 0xF1
-"""A value of the ICR that is not `SELF_IPI`: a fixed interrupt to all including the sender."""
+"""An ICR value that sends a fixed interrupt to all processors including the sender."""
 
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """One register. The rights are ``"r"``, ``"w"``, ``"rw"``, or empty where the register does not exist."""
+    """A register. The rights are ``"r"``, ``"w"``, ``"rw"``, or empty where the register does not exist."""
 
     offset: int
     """Byte offset in the xAPIC page; the MSR is 800H + offset / 16."""
@@ -133,17 +133,17 @@ class Register:
         return msr_of(self.offset)
 
     def rights(self, state: ApicState) -> str:
-        """Return what software may do with it: by MSR in x2APIC mode, in the page in every other state."""
+        """Return how software may access it: by MSR in x2APIC mode, through the page in every other state."""
         return self.x2apic if state is ApicState.X2APIC else self.xapic
 
     @property
     def exists(self) -> bool:
-        """Whether the architecture has such a register in either mode."""
+        """Whether the architecture has the register in any mode."""
         return bool(self.xapic or self.x2apic)
 
 
 def _bitmap(name: str, registers: tuple[Reg, ...]) -> tuple[tuple[Reg, str, str, str], ...]:
-    """Return the rows of eight registers of 32 vectors each."""
+    """Return the rows for eight registers of 32 vectors each."""
     return tuple(
         (reg, f"{name}, vectors {32 * number} to {32 * number + 31}", "r", "r")
         for number, reg in enumerate(registers)
@@ -166,7 +166,7 @@ _ROWS = (
     *_bitmap("interrupt request", BITMAPS[16:]),
     (Reg.ESR, "error status", "rw", "rw"),
     (Reg.CMCI, "LVT corrected machine check interrupt", "rw", "rw"),
-    (Reg.ICR, "interrupt command, low; the whole in x2APIC mode", "rw", "rw"),
+    (Reg.ICR, "interrupt command, low (all of it in x2APIC mode)", "rw", "rw"),
     (Reg.ICR2, "interrupt command, high", "rw", ""),
     (Reg.LVTT, "LVT timer", "rw", "rw"),
     (Reg.LVTTHMR, "LVT thermal sensor", "rw", "rw"),
@@ -179,16 +179,16 @@ _ROWS = (
     (Reg.TDCR, "timer divide configuration", "rw", "rw"),
     (Reg.SELF_IPI, "self IPI", "", "w"),
 )
-"""Register, its name in words, and the rights in xAPIC and in x2APIC mode."""
+"""Register, name in words, rights in xAPIC mode, rights in x2APIC mode."""
 
 REGISTERS: dict[int, Register] = {
     int(reg): Register(int(reg), reg.name, name, xapic, x2apic) for reg, name, xapic, x2apic in _ROWS
 }
-"""By offset; a slot that is not here is reserved in both modes."""
+"""By offset; any slot not listed is reserved in both modes."""
 
 
 def register(offset: int) -> Register:
-    """Return the register at an offset, or a reserved one for a slot that has none."""
+    """Return the register at an offset; for an empty slot, a register named "reserved"."""
     return REGISTERS.get(offset) or Register(offset, "", "reserved", "", "")
 
 

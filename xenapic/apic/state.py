@@ -1,4 +1,4 @@
-"""The states of a guest's local APIC that hardware and Xen tell apart.
+"""The states of a guest's local APIC that the hardware and Xen distinguish.
 
 Source: Intel SDM volume 3A, "Local APIC status and location" (IA32_APIC_BASE, MSR 1BH).
 """
@@ -16,10 +16,10 @@ RELOCATED_BASE = 0xFED00000
 
 
 class ApicState(Enum):
-    """What IA32_APIC_BASE says; the names are those of the recordings."""
+    """The state that IA32_APIC_BASE sets, by the name used in recordings."""
 
     DISABLED = "disabled"
-    """Bit 11 is 0: hardware-disabled."""
+    """Bit 11 is 0: the APIC is hardware-disabled."""
     XAPIC = "xapic"
     """xAPIC mode at the default base, 0xFEE00000."""
     X2APIC = "x2apic"
@@ -28,12 +28,12 @@ class ApicState(Enum):
 
     @property
     def apic_base(self) -> int:
-        """A value of IA32_APIC_BASE that means this state, for the boot processor."""
+        """A value of IA32_APIC_BASE for this state, for the boot processor."""
         return _APIC_BASE[self]
 
     @classmethod
     def from_apic_base(cls, value: int) -> ApicState:
-        """Return the state that a value of IA32_APIC_BASE means."""
+        """Return the state for a value of IA32_APIC_BASE."""
         if not value & APIC_BASE_ENABLE:
             return cls.DISABLED
         if value & APIC_BASE_EXTD:

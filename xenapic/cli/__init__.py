@@ -1,8 +1,4 @@
-"""The command ``xenapic``.
-
-Exit status: 0 fine, 1 refused or failed, 2 wrong usage, 3 Xen cannot be used
-from here (no Xen, no privilege, no library that fits).
-"""
+"""The command ``xenapic``; `xenapic.cli.status` lists its exit statuses."""
 
 from __future__ import annotations
 
@@ -10,13 +6,17 @@ import sys
 
 __all__ = ["main"]
 
+EXTRA = ("click", "tabulate")
+"""Modules of the extra ``cli``."""
+
 
 def main() -> None:
     """Run the command; say what to install when the extra ``cli`` is missing."""
     try:
         from xenapic.cli.app import app
+
+        app.main(prog_name="xenapic")
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "tabulate"):
+        if error.name not in EXTRA:
             raise
-        sys.exit(f"xenapic: the command needs {error.name}: pip install 'xenapic[cli]' ")
-    app.main(prog_name="xenapic")
+        sys.exit(f"xenapic: the command needs {error.name}: pip install 'xenapic[cli]'")

@@ -1,13 +1,14 @@
-"""Turn what is typed on the command line into the values of a config."""
+"""Turn the text of ``create --set`` into the fields of a config."""
 
 from __future__ import annotations
 
 from enum import IntFlag
+from typing import Any
 from uuid import UUID
 
 import click
 
-from xenapic.model.config import FIELD_RANGE, DomainConfig
+from xenapic.model.config import FIELDS, DomainConfig
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC
 
 __all__ = ["PRESETS", "assignment", "set_fields"]
@@ -19,11 +20,10 @@ FLAGS: dict[str, type[IntFlag]] = {
     "misc_flags": MISC,
     "iommu_opts": IOMMU,
 }
-CHOICE = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "default": None}
 
 
 def assignment(_ctx: object, _param: object, texts: tuple[str, ...]) -> dict[str, object]:
-    """Read ``field=value`` options (a click callback)."""
+    """Parse ``FIELD=VALUE`` options; a callback for click."""
     fields: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -34,27 +34,23 @@ def assignment(_ctx: object, _param: object, texts: tuple[str, ...]) -> dict[str
 
 
 def set_fields(preset: str, fields: dict[str, object]) -> DomainConfig:
-    """Return a preset's config with fields changed; a flag field given with ``+`` adds to the preset's."""
+    """Return a preset's config with some fields changed; flags given with ``+`` are added to the preset's."""
     config = PRESETS[preset]()
     for name, value in fields.items():
         if isinstance(value, tuple):
             fields[name] = getattr(config, name) | value[0]
-    return config.replace(**fields)
+    values: dict[str, Any] = fields  # by name, as typed
+    return config.replace(**values)
 
 
 def _value(name: str, text: str) -> object:
-    if name in ("assisted_xapic", "assisted_x2apic"):
-        if text.lower() not in CHOICE:
-            raise click.BadParameter(f"{name} is yes, no or default, not {text!r}")
-        return CHOICE[text.lower()]
     if name == "handle":
         try:
             return UUID(text)
         except ValueError as error:
             raise click.BadParameter(f"handle is a UUID, not {text!r}") from error
-    if name not in FIELD_RANGE:
-        known = ", ".join([*FIELD_RANGE, "handle", "assisted_xapic", "assisted_x2apic"])
-        raise click.BadParameter(f"there is no field {name!r}; there are {known}")
+    if name not in FIELDS:
+        raise click.BadParameter(f"unknown field {name!r}; known are {', '.join([*FIELDS, 'handle'])}")
     if name in FLAGS:
         return _flags(FLAGS[name], text)
     if name == "altp2m" and text in ALTP2M.__members__:
@@ -74,4 +70,4 @@ def _number(name: str, text: str) -> int:
     try:
         return int(text, 0)
     except ValueError as error:
-        raise click.BadParameter(f"{name}: {text!r} is no number and no name that is known") from error
+        raise click.BadParameter(f"{name}: {text!r} is neither a number nor a known name") from error

@@ -2,13 +2,15 @@
 
     text = json.dumps(documents.to_json(host))
     host = documents.from_json(text, Host)
+    host = documents.from_file("host.json", Host)
 
-Each document begins with its schema, ``xenapic/NAME/1``. Within a version keys are only added, and readers
-skip keys that they do not know. `schema_text` returns the JSON schema.
+Each document begins with its schema, ``xenapic/NAME/1``. Within a version, keys are only added, and readers
+skip unknown keys. `schema_text` returns the JSON schema.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache, reduce
 from importlib import import_module
@@ -16,9 +18,12 @@ from operator import or_
 from typing import Any, TypeVar, overload
 
 from xenapic.errors import DocumentInvalid
-from xenapic.parse.codec import decode, encode, load
+from xenapic.parse.codec import decode, encode
+from xenapic.parse.files import file_name, read_file
+from xenapic.parse.jsonforms import MISSING_KEY, shown, wrong
+from xenapic.parse.jsontext import load
 
-__all__ = ["DOCUMENTS", "document_type", "from_json", "schema_text", "to_json"]
+__all__ = ["DOCUMENTS", "document_type", "from_file", "from_json", "schema_text", "to_json"]
 
 T = TypeVar("T")
 
@@ -43,7 +48,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "exits": ("documents.exit_counts:ExitCounts",),
     "machines": ("documents.lab_machines:MachineList",),
 }
-"""Every document by name, and its class; ``access`` has one for a table and one for a comparison."""
+"""Every document by name, with its class; ``access`` has one class for a table and one for a comparison."""
 
 WRITTEN_AS: Mapping[str, str] = {
     "xenapic.model.host:Host": "host",
@@ -53,7 +58,7 @@ WRITTEN_AS: Mapping[str, str] = {
     "xenapic.verify.inspection:Inspection": "inspect",
     "xenapic.exits.counter:ExitReport": "exits",
 }
-"""The library's values that are a document by themselves."""
+"""The library's values that have a document of their own."""
 
 
 def to_json(value: object) -> dict[str, Any]:
@@ -76,10 +81,10 @@ def from_json(source: str | bytes | Mapping[str, Any]) -> Any: ...
 @overload
 def from_json(source: str | bytes | Mapping[str, Any], kind: type[T]) -> T: ...
 def from_json(source: str | bytes | Mapping[str, Any], kind: type[T] | None = None) -> Any:
-    """Read a JSON document: its text, or what `json.loads` made of it.
+    """Read a JSON document from its text, or from the value that `json.loads` made of the text.
 
-    Returns the library's value where the document holds all of it (`Host`, `Plan`, `Refusal`, `PoolPlan`,
-    `ExitReport`, `Recording`), otherwise the document itself. ``kind`` is the type that is expected. Raises
+    Returns the library's value if the document holds all of it (`Host`, `Plan`, `Refusal`, `PoolPlan`,
+    `ExitReport`, `Recording`), otherwise the document itself. ``kind`` is the expected type. Raises
     `DocumentInvalid`, which names the place in the document.
     """
     data = load(source) if isinstance(source, (str, bytes)) else source
@@ -90,17 +95,33 @@ def from_json(source: str | bytes | Mapping[str, Any], kind: type[T] | None = No
     return value
 
 
+@overload
+def from_file(path: str | os.PathLike[str]) -> Any: ...
+@overload
+def from_file(path: str | os.PathLike[str], kind: type[T]) -> T: ...
+def from_file(path: str | os.PathLike[str], kind: type[T] | None = None) -> Any:
+    """Read a JSON document from a file, like `from_json`.
+
+    Raises `FileUnreadable`, and `DocumentInvalid`, which names the file and the place in the document.
+    """
+    try:
+        return from_json(read_file(path), *([] if kind is None else [kind]))
+    except DocumentInvalid as error:
+        raise error.in_file(file_name(path)) from None
+
+
 def _name(data: object) -> str:
     """Return the name of a document's schema."""
     if not isinstance(data, Mapping):
-        raise DocumentInvalid("a document is an object")
-    schema = data.get("schema")
+        raise wrong("an object", data)
+    if "schema" not in data:
+        raise DocumentInvalid(MISSING_KEY, "schema")
+    schema = data["schema"]
     for name in DOCUMENTS:
         if schema == f"xenapic/{name}/{VERSION}":
             return name
-    if schema is None:
-        raise DocumentInvalid("the key is missing", "schema")
-    raise DocumentInvalid(f"unknown schema {schema!r}; this version reads {', '.join(DOCUMENTS)}", "schema")
+    known = f"this version of xenapic reads xenapic/NAME/{VERSION}, with NAME one of {', '.join(DOCUMENTS)}"
+    raise DocumentInvalid(f"unknown schema {shown(schema)}; {known}", "schema")
 
 
 @cache

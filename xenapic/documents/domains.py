@@ -15,12 +15,12 @@ from xenapic.model.info import DomainInfo
 from xenapic.parse.flagnames import names
 
 __all__ = [
+    "GUEST_NAMES",
     "CreateReport",
     "DestroyReport",
     "DomainEntry",
     "DomainList",
     "FailureEntry",
-    "GUEST_NAMES",
     "GuestName",
     "OwnerEntry",
     "ProblemEntry",

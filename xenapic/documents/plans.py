@@ -18,9 +18,11 @@ from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
+from xenapic.policy.cautions import Caution
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
-from xenapic.policy.plan import Code, Plan, Reason, Refusal, Warning
+from xenapic.policy.plan import Plan, Refusal
 from xenapic.policy.pool import PoolPlan
+from xenapic.policy.reasons import Code, Reason
 from xenapic.policy.remedies import Remedy, RemedyKind
 from xenapic.policy.terms import Aspect, Policy, Want
 
@@ -112,7 +114,7 @@ class PlanEntry:
     """By state of the guest's APIC."""
     cpuid_base_4_eax: HvmLeaf | None
     """APIC bits of the hypervisor's CPUID leaf base + 4; null when they are not known."""
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Caution, ...]
     host: HostReport
 
     @classmethod

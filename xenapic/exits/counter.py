@@ -147,7 +147,7 @@ class ExitCounter:
         if pages < 1:
             raise ConfigInvalid(f"{pages} pages are no trace buffer")
         self.domid = domid
-        self._handle: Handle = xen._handle
+        self._handle: Handle = xen.handle
         self._pages = pages
         self._technology = self._check(xen)
         self._parser = TraceParser(domid, self._technology)
@@ -216,7 +216,7 @@ class ExitCounter:
     # -- taking over, and giving back ----------------------------------------------------------------
 
     def _check(self, xen: Xen) -> Technology:
-        info = self._handle.domain_info(self.domid)
+        info = self._handle.domains.info(self.domid)
         if not info.flags & DOMINF.hvm_guest:
             raise ConfigInvalid(f"domain {self.domid} is PV: it has no VM exits")
         host = xen.host()
@@ -232,17 +232,17 @@ class ExitCounter:
         stack.callback(virq.close)
         maps = stack.enter_context(ExitStack())  # outlives the last reading
         before, buffers = take_free(handle, maps)
-        stack.callback(handle.trace_set_event_mask, before)
-        handle.trace_set_event_mask(NEEDED_MASK)
-        handle.trace_all_cpus()
+        stack.callback(handle.trace.set_event_mask, before)
+        handle.trace.set_event_mask(NEEDED_MASK)
+        handle.trace.trace_all_cpus()
         stack.callback(self._switch_off)
         if buffers is None:
-            handle.trace_allocate(self._pages)
+            handle.trace.allocate(self._pages)
             buffers = map_buffers(handle, maps)
         else:
-            handle.trace_enable(buffers.pages)
+            handle.trace.enable(buffers.pages)
         self._started = time.monotonic()
-        self._unseen = max(handle.physinfo().nr_cpus - len(buffers.cpus), 0)
+        self._unseen = max(handle.host.physinfo().nr_cpus - len(buffers.cpus), 0)
         self._virq, self._buffers = virq, buffers
 
     def _give_back(self) -> None:
@@ -252,7 +252,7 @@ class ExitCounter:
 
     def _switch_off(self) -> None:
         """The first step back: what was recorded until then is still counted."""
-        self._handle.trace_disable()
+        self._handle.trace.disable()
         self._until = time.monotonic()
         self._lost_more = bool(self._full)
         if self._buffers is not None:
@@ -292,9 +292,9 @@ class ExitCounter:
             return
         running = {}
         try:
-            for vcpu in range(self._handle.domain_info(self.domid).max_vcpu_id + 1):
+            for vcpu in range(self._handle.domains.info(self.domid).max_vcpu_id + 1):
                 with contextlib.suppress(DomainNotFound):  # no such vCPU
-                    info = self._handle.vcpu_info(self.domid, vcpu)
+                    info = self._handle.domains.vcpu(self.domid, vcpu)
                     if info.running:
                         running[info.cpu] = vcpu
         except DomainNotFound:
@@ -310,7 +310,7 @@ class ExitCounter:
         ]
         with contextlib.suppress(DomainNotFound):
             self._ended = True
-            self._handle.domain_info(self.domid)
+            self._handle.domains.info(self.domid)
             self._ended = False
         until = self._until or time.monotonic()
         return ExitReport(
@@ -375,14 +375,14 @@ def recover_tracing(xen: Xen) -> bool:
     Tracing is switched off, unread records are dropped, the event mask becomes Xen's own.
     Raises `TraceBusy` while another tracer reads.
     """
-    handle: Handle = xen._handle
+    handle: Handle = xen.handle
     with _undisturbed(), ExitStack() as stack:
         virq = TraceVirq(handle.library)
         stack.callback(virq.close)
-        info = handle.trace_info()
-        handle.trace_disable()
-        handle.trace_set_event_mask(BOOT_MASK)
-        handle.trace_all_cpus()
+        info = handle.trace.info()
+        handle.trace.disable()
+        handle.trace.set_event_mask(BOOT_MASK)
+        handle.trace.trace_all_cpus()
         unread = 0
         if info.buffer_mfn:
             buffers = map_buffers(handle, stack)
@@ -394,8 +394,8 @@ def recover_tracing(xen: Xen) -> bool:
 
 def map_buffers(handle: Handle, stack: ExitStack) -> TraceBuffers:
     """Map Xen's trace buffers until the stack is unwound."""
-    info = handle.trace_info()
-    buffers = TraceBuffers(handle.library, info.buffer_mfn, info.size, handle.physinfo().max_cpu_id)
+    info = handle.trace.info()
+    buffers = TraceBuffers(handle.library, info.buffer_mfn, info.size, handle.host.physinfo().max_cpu_id)
     stack.callback(buffers.close)
     return buffers
 
@@ -405,7 +405,7 @@ def take_free(handle: Handle, stack: ExitStack) -> tuple[int, TraceBuffers | Non
 
     VIRQ_TBUF must be held: whatever is found is then nobody's who could still read it.
     """
-    info = handle.trace_info()
+    info = handle.trace.info()
     mask: int = info.evt_mask
     if is_ours(mask):
         raise TraceBusy(
@@ -438,11 +438,11 @@ def take_free(handle: Handle, stack: ExitStack) -> tuple[int, TraceBuffers | Non
 def _is_on(handle: Handle, buffers: TraceBuffers, mask: int) -> bool:
     """Find out whether tracing is on, which Xen does not tell: a hypercall is then recorded."""
     try:
-        handle.trace_set_event_mask(PROBE_MASK)
-        handle.trace_all_cpus()
-        handle.trace_info()
+        handle.trace.set_event_mask(PROBE_MASK)
+        handle.trace.trace_all_cpus()
+        handle.trace.info()
     finally:
-        handle.trace_set_event_mask(mask)
+        handle.trace.set_event_mask(mask)
     found = buffers.unread() > 0
     buffers.discard()
     return found

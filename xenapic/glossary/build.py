@@ -35,8 +35,10 @@ from xenapic.model.named import named_host
 from xenapic.model.releases import DEVELOPMENT, FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
 from xenapic.model.rules import RULES
 from xenapic.model.typical import TYPICAL, Typical
+from xenapic.policy.cautions import CautionCode
 from xenapic.policy.outlook import AccessRow, rows
-from xenapic.policy.plan import Code, Refusal, Warn, plan
+from xenapic.policy.plan import Refusal, plan
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import EFFECTS, Aspect, Effect, Policy, Want
 
 __all__ = ["every_topic", "outcomes_of", "remedies_of", "saved_by", "span"]
@@ -568,8 +570,8 @@ def _refusals() -> Iterator[Topic]:
 
 
 def _warnings() -> Iterator[Topic]:
-    docs = attribute_docs_of(Warn)
-    for code in Warn:
+    docs = attribute_docs_of(CautionCode)
+    for code in CautionCode:
         text = docs.get(code.name) or WARNS[code]
         yield Topic(
             code.value,
@@ -578,14 +580,14 @@ def _warnings() -> Iterator[Topic]:
             text,
             "The plan stands.",
             see=("plan",),
-            aliases=(f"Warn.{code.name}",),
+            aliases=(f"CautionCode.{code.name}",),
         )
 
 
 WARNS = {
-    Warn.NOT_HAD: "Preferred, and will not be in force.",
-    Warn.UNKNOWN: "Preferred, and it is not known whether it will be in force.",
-    Warn.DEFECT: "The policy accepts a defect by its code, and the plan runs into it.",
+    CautionCode.NOT_HAD: "Preferred, and will not be in force.",
+    CautionCode.UNKNOWN: "Preferred, and it is not known whether it will be in force.",
+    CautionCode.DEFECT: "The policy accepts a defect by its code, and the plan runs into it.",
 }
 
 

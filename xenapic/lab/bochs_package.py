@@ -80,13 +80,13 @@ def _names(directory: Path, pattern: str) -> list[str]:
 def _unpack(package: Package, flat: Path) -> None:
     """Put the files of a package that `KEPT` names into the directory `flat`."""
     flat.mkdir(exist_ok=True)
-    with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(package.path)], stdout=subprocess.PIPE
-    ) as source:
-        with tarfile.open(fileobj=source.stdout, mode="r|") as archive:
-            for member in archive:
-                if KEPT.fullmatch(member.name.removeprefix("./")):
-                    _keep(archive, member, flat)
+    with (
+        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package.path)], stdout=subprocess.PIPE) as source,
+        tarfile.open(fileobj=source.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            if KEPT.fullmatch(member.name.removeprefix("./")):
+                _keep(archive, member, flat)
     if source.returncode:
         raise FetchFailed(f"cannot unpack {package.name}")
 

@@ -246,10 +246,12 @@ def _install_applets(root: Path) -> None:
 
 
 def _unpack(package: Path, root: Path) -> None:
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as source:
-        with tarfile.open(fileobj=source.stdout, mode="r|") as archive:
-            for member in archive:
-                _unpack_member(archive, member, root)
+    with (
+        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as source,
+        tarfile.open(fileobj=source.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            _unpack_member(archive, member, root)
     if source.returncode:
         raise FetchFailed(f"cannot unpack {package.name}")
 

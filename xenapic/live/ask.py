@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import CallFailed
+from xenapic.live.create import send
+from xenapic.live.owners import this_process
+from xenapic.model.config import CreateRequest
 from xenapic.model.flags import (
     CDF,
     DOMINF,
@@ -25,8 +28,7 @@ from xenapic.model.releases import DEVELOPMENT
 from xenapic.parse.bootlog import parse
 
 if TYPE_CHECKING:
-    from libxenctrl import DomainInfoStruct
-
+    from xenapic._xenctrl.libxenctrl import DomainInfoStruct
     from xenapic.abi.handle import Handle
 
 __all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]
@@ -34,20 +36,20 @@ __all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_dom
 
 def ask_version(handle: Handle) -> Version:
     """Ask which Xen this is."""
-    major, minor = handle.version()
+    major, minor = handle.host.version()
     return Version(
         major=major,
         minor=minor,
-        extra=handle.extraversion(),
-        capabilities=tuple(handle.capabilities().split()),
-        changeset=handle.changeset(),
-        commandline=handle.commandline(),
+        extra=handle.host.extraversion(),
+        capabilities=tuple(handle.host.capabilities().split()),
+        changeset=handle.host.changeset(),
+        commandline=handle.host.commandline(),
     )
 
 
 def ask_physinfo(handle: Handle) -> PhysInfo:
     """Ask for processors, memory and capabilities."""
-    raw = handle.physinfo()
+    raw = handle.host.physinfo()
     word = getattr(raw, "arch_capabilities", None)
     return PhysInfo(
         threads_per_core=raw.threads_per_core,
@@ -75,7 +77,7 @@ def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None =
     succeed, if nothing else tells (`probe_interface`). ``measured`` outweighs every other source.
     """
     version, physinfo = ask_version(handle), ask_physinfo(handle)
-    ring = handle.read_console()
+    ring = handle.console.read()
     log = parse(ring.data, ring.start, version.commandline)
     host = describe(version, physinfo, log, measured=measured)
     if probe and not host.interface.known:
@@ -99,19 +101,14 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
         or physinfo.capabilities & ready != ready
     ):
         return None
-    config = handle.new_createdomain()
-    config.flags = CDF.hvm | CDF.hap
-    config.max_vcpus = 1
-    config.max_evtchn_port = 0xFFFFFFFF
-    config.max_grant_frames = config.max_maptrack_frames = -1
-    config.grant_opts = 1
-    config.arch.emulation_flags = EMU.LAPIC
-    config.arch.misc_flags = MISC.ASSISTED_XAPIC
+    request = CreateRequest(
+        flags=CDF.hvm | CDF.hap, emulation_flags=EMU.LAPIC, misc_flags=MISC.ASSISTED_XAPIC
+    )
     try:
-        domid = handle.domain_create(0, config)
+        domid = send(handle, request, this_process().to_handle())
     except CallFailed as error:
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
-    handle.domain_destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
+    handle.domains.destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
     return None
 
 

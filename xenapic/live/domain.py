@@ -7,8 +7,6 @@ import errno
 import logging
 import os
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from xenapic.model.measured import VcpuControls
     from xenapic.policy.terms import Policy
 
-__all__ = ["Domain", "HvmRecord", "hvm_records"]
+__all__ = ["Domain", "destroy_marked"]
 
 LOG = logging.getLogger("xenapic")
 
@@ -39,7 +37,8 @@ class Domain:
     """
 
     def __init__(self, handle: Handle, domid: int) -> None:
-        self._handle = handle
+        self.handle = handle
+        """The calls of libxenctrl, for what this class has no method for."""
         self.domid = domid
         self.memory = GuestMemory(handle, domid)
         self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
@@ -47,7 +46,8 @@ class Domain:
         self._final_handle: UUID | None = None
 
     @classmethod
-    def _own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID) -> Domain:
+    def own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID) -> Domain:
+        """Return an owned domain: one whose handle is ``mark``, and becomes ``final_handle`` on `release`."""
         domain = cls(handle, domid)
         domain._guard = weakref.finalize(domain, _destroy_dropped, handle, domid, mark, os.getpid())
         domain._mark = mark
@@ -61,7 +61,7 @@ class Domain:
 
     def info(self) -> DomainInfo:
         """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
-        return to_domain_info(self._handle.domain_info(self.domid))
+        return to_domain_info(self.handle.domains.info(self.domid))
 
     def policy(self) -> Policy | None:
         """Return the policy the domain was created for; None when it has none, or none is remembered."""
@@ -79,9 +79,9 @@ class Domain:
         """Destroy the domain and free all it has; raise `DomainNotFound` when it is gone."""
         if self._guard is None or self._mark is None or not self._guard.alive:
             forget(self.domid, self.info().handle)
-            self._handle.domain_destroy(self.domid)
+            self.handle.domains.destroy(self.domid)
             return
-        destroy_marked(self._handle, self.domid, self._mark)
+        destroy_marked(self.handle, self.domid, self._mark)
         forget(self.domid, self._mark)
         self._guard.detach()
 
@@ -90,39 +90,39 @@ class Domain:
         if not self.owned:
             return
         assert self._guard is not None and self._mark is not None and self._final_handle is not None
-        self._handle.domain_sethandle(self.domid, self._final_handle.bytes)
+        self.handle.domains.set_handle(self.domid, self._final_handle.bytes)
         rename(self.domid, self._mark, self._final_handle)
         self._guard.detach()
 
     def pause(self) -> None:
         """Pause every vCPU; pauses are counted, and a new domain starts with one."""
-        self._handle.domain_pause(self.domid)
+        self.handle.domains.pause(self.domid)
 
     def unpause(self) -> None:
         """Take back one pause."""
-        self._handle.domain_unpause(self.domid)
+        self.handle.domains.unpause(self.domid)
 
     def set_max_vcpus(self, count: int) -> None:
         """Allocate the domain's vCPUs; ``count`` must be the ``max_vcpus`` it was created with."""
-        self._handle.domain_max_vcpus(self.domid, count)
+        self.handle.domains.set_max_vcpus(self.domid, count)
 
     def set_max_mem(self, kib: int) -> None:
         """Limit the domain's memory, in KiB."""
         if not 0 <= kib < 1 << 63:
             raise ConfigInvalid(f"{kib} KiB is no amount of memory")
-        self._handle.domain_setmaxmem(self.domid, kib)
+        self.handle.domains.set_max_memory(self.domid, kib)
 
     def set_native_tsc(self) -> None:
         """Let the domain, before it runs, read the processor's own TSC: RDTSC no longer leaves the guest."""
-        self._handle.domain_set_native_tsc(self.domid)
+        self.handle.domains.set_native_tsc(self.domid)
 
     def hvm_context(self) -> bytes:
-        """Return the state of an HVM-type domain, in Xen's save format; see `hvm_records`."""
-        return self._handle.hvm_getcontext(self.domid)
+        """Return the state of an HVM-type domain, in Xen's save format; see `xenapic.hvm_records`."""
+        return self.handle.hvm.context(self.domid)
 
     def set_hvm_context(self, context: bytes) -> None:
         """Load the state of an HVM-type domain, in Xen's save format."""
-        self._handle.hvm_setcontext(self.domid, context)
+        self.handle.hvm.set_context(self.domid, context)
 
     def controls(self) -> tuple[VcpuControls, ...]:
         """Return what is in force on each vCPU of an HVM-type domain, running or not.
@@ -134,7 +134,7 @@ class Domain:
         """
         from xenapic.live.vmcs import read_controls
 
-        return read_controls(self._handle, self.domid)
+        return read_controls(self.handle, self.domid)
 
     def __enter__(self) -> Domain:
         return self
@@ -158,13 +158,13 @@ def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
 
     Raises `DomainNotFound` when it does not.
     """
-    if UUID(bytes=bytes(handle.domain_info(domid).handle)) != mark:
+    if UUID(bytes=bytes(handle.domains.info(domid).handle)) != mark:
         raise DomainNotFound(
             "xc_domain_destroy",
             errno.ESRCH,
             f"destroy domain {domid}, whose number belongs to another domain now",
         )
-    handle.domain_destroy(domid)
+    handle.domains.destroy(domid)
 
 
 def _destroy_dropped(handle: Handle, domid: int, mark: UUID, pid: int) -> None:
@@ -178,39 +178,3 @@ def _destroy_dropped(handle: Handle, domid: int, mark: UUID, pid: int) -> None:
         pass
     except XenApicError as error:
         LOG.error("domain %d was dropped and could not be destroyed: %s", domid, error)
-
-
-@dataclass(frozen=True, slots=True)
-class HvmRecord:
-    """One record of an HVM context: ``struct hvm_save_descriptor`` and its data."""
-
-    typecode: int
-    instance: int
-    data: bytes
-
-    def to_bytes(self) -> bytes:
-        """Return the record in Xen's format."""
-        head = (self.typecode, 2), (self.instance, 2), (len(self.data), 4)
-        return b"".join(value.to_bytes(size, "little") for value, size in head) + self.data
-
-
-DESCRIPTOR_BYTES = 8
-
-
-def hvm_records(context: bytes) -> Iterator[HvmRecord]:
-    """Take an HVM context apart; raise ValueError when it is cut or garbled."""
-    at = 0
-    while at < len(context):
-        head = context[at : at + DESCRIPTOR_BYTES]
-        length = int.from_bytes(head[4:8], "little")
-        start = at + DESCRIPTOR_BYTES
-        if len(head) < DESCRIPTOR_BYTES or start + length > len(context):
-            raise ValueError(
-                f"HVM context is cut: a record at byte {at} needs more than the {len(context)} there"
-            )
-        yield HvmRecord(
-            int.from_bytes(head[0:2], "little"),
-            int.from_bytes(head[2:4], "little"),
-            context[start : start + length],
-        )
-        at = start + length

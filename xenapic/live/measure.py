@@ -89,7 +89,7 @@ def _create_last(handle: Handle, config: DomainConfig, create: Callable[[DomainC
 
 
 def _free_domids(handle: Handle) -> Iterator[int]:
-    infos, count = handle.domain_infos()
+    infos, count = handle.domains.snapshot()
     used = {infos[index].domain for index in range(count)}
     return (domid for domid in range(LAST_DOMID, 0, -1) if domid not in used)
 
@@ -98,7 +98,7 @@ def _words(handle: Handle, domain: Domain, state: ApicState, patience: Patience 
     """Put the vCPU's local APIC into a state and return the words that its VMCS then has."""
     tag = int.from_bytes(os.urandom(8), "big"), int.from_bytes(os.urandom(8), "big")
     set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0_PE | CR0_ET, "rsp": tag[0], "rip": tag[1]}, state)
-    base = handle.hvm_lapic(domain.domid, 0).apic_base_msr
+    base = handle.hvm.lapic(domain.domid, 0).apic_base_msr
     if base != state.apic_base:
         raise MeasureFailed(f"Xen was given the APIC base {state.apic_base:#x} and keeps {base:#x}")
     vcpus = read_vcpus(handle, domain.domid, tag, patience)

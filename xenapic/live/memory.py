@@ -29,17 +29,17 @@ class GuestMemory:
 
         Raises `CallFailed`, for instance when the domain may have no more memory.
         """
-        self._handle.populate_physmap(self.domid, list(_frames(address, size)))
+        self._handle.memory.populate(self.domid, list(_frames(address, size)))
 
     def read(self, address: int, size: int) -> bytes:
         """Return bytes of the guest's memory; raise `CallFailed` where there is none."""
         frames = list(_frames(address, size))
-        return self._handle.foreign_read(self.domid, frames, address % PAGE, size)
+        return self._handle.memory.read(self.domid, frames, address % PAGE, size)
 
     def write(self, address: int, data: bytes) -> None:
         """Write into the guest's memory; raise `CallFailed` where there is none."""
         frames = list(_frames(address, len(data)))
-        self._handle.foreign_write(self.domid, frames, address % PAGE, data)
+        self._handle.memory.write(self.domid, frames, address % PAGE, data)
 
 
 def _frames(address: int, size: int) -> range:

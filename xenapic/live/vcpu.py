@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xenapic.apic.state import ApicState
-from xenapic.live.domain import Domain, HvmRecord, hvm_records
+from xenapic.live.domain import Domain
+from xenapic.parse.hvm_context import HvmRecord, hvm_records
 
 __all__ = ["FLAT_REGISTERS", "set_first_vcpu"]
 
@@ -40,7 +41,7 @@ def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicStat
     records = {(record.typecode, record.instance): record for record in hvm_records(domain.hvm_context())}
     context = (
         records[HVM_SAVE_HEADER, 0],
-        HvmRecord(HVM_SAVE_CPU, 0, domain._handle.hvm_cpu_data(registers)),
+        HvmRecord(HVM_SAVE_CPU, 0, domain.handle.hvm.cpu_record(registers)),
         HvmRecord(HVM_SAVE_LAPIC, 0, _lapic(domain, state)),
         *(record for (code, vcpu), record in records.items() if (code, vcpu) == (HVM_SAVE_LAPIC_REGS, 0)),
         HvmRecord(HVM_SAVE_END, 0, b""),
@@ -54,10 +55,10 @@ def _lapic(domain: Domain, state: ApicState) -> bytes:
     The timer's divisor is kept above all: Xen takes a 0, and divides by it when the guest reads the count
     of a running timer. The host goes down with #DE (4.17.7 and 4.20.3, on AMD).
     """
-    fresh = domain._handle.hvm_lapic(domain.domid, 0)
+    fresh = domain.handle.hvm.lapic(domain.domid, 0)
     disabled = VLAPIC_HW_DISABLED if state is ApicState.DISABLED else 0
     disabled |= fresh.disabled & ~VLAPIC_HW_DISABLED
-    return domain._handle.hvm_lapic_data(
+    return domain.handle.hvm.lapic_record(
         {
             "apic_base_msr": state.apic_base,
             "disabled": disabled,

@@ -75,7 +75,7 @@ def read_vcpus(
         if reading.problem is DumpProblem.LOST:
             sizes = f". Last time {window.printed} bytes were printed, and the ring holds {window.held}"
         if reading.problem is DumpProblem.ABSENT:
-            handle.domain_info(domid)  # raises when it is gone
+            handle.domains.info(domid)  # raises when it is gone
         # Whoever disturbed us is at work: step aside a little longer each time.
         time.sleep(min(0.01 * 2**presses, 0.5))
     raise MeasureFailed(
@@ -87,7 +87,7 @@ def read_vcpus(
 
 def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -> tuple[Reading, _Window]:
     window = _Window(handle)
-    handle.send_debug_keys(KEY)
+    handle.host.send_debug_keys(KEY)
     until = time.monotonic() + settle_seconds
     while True:
         window.read()
@@ -102,7 +102,7 @@ class _Window:
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        held = handle.read_console()
+        held = handle.console.read()
         self._opened = self._start = self._end = held.end
         self._oldest = held.start
         self.whole_start = held.data.endswith(b"\n")
@@ -120,7 +120,7 @@ class _Window:
 
     def read(self) -> None:
         """Read what came since."""
-        chunk = self._handle.read_console(self._end)
+        chunk = self._handle.console.read(self._end)
         if chunk.start == self._end:
             self.data += chunk.data
         else:
@@ -130,7 +130,7 @@ class _Window:
 
     def _drop_overwritten(self) -> None:
         """Xen copies the ring without its lock: what it overwrote meanwhile may mix old and new."""
-        self._oldest = self._handle.oldest_in_console()
+        self._oldest = self._handle.console.oldest()
         ahead = (self._oldest + MARGIN - self._start) & 0xFFFFFFFF
         if 0 < ahead < 1 << 31:
             self.data, self.whole_start = self.data[ahead:], False
@@ -147,7 +147,7 @@ def read_controls(handle: Handle, domid: int, patience: Patience | None = None) 
     Raises `MeasureFailed` for a PV domain, and when no dump can be had or the guest changes its APICs'
     states all the time; `DomainNotFound` when the domain is gone.
     """
-    info = to_domain_info(handle.domain_info(domid))
+    info = to_domain_info(handle.domains.info(domid))
     if not info.is_hvm:
         raise MeasureFailed(f"domain {domid} is PV: it runs without VMX controls and has no local APIC")
     if ask_physinfo(handle).technology is Technology.SVM:
@@ -166,7 +166,7 @@ def read_controls(handle: Handle, domid: int, patience: Patience | None = None) 
 
 
 def _apic_bases(handle: Handle, domid: int, last_vcpu: int) -> Mapping[int, int]:
-    return {vcpu: handle.hvm_lapic(domid, vcpu).apic_base_msr for vcpu in range(last_vcpu + 1)}
+    return {vcpu: handle.hvm.lapic(domid, vcpu).apic_base_msr for vcpu in range(last_vcpu + 1)}
 
 
 def _vcpu_controls(dump: VcpuDump, apic_base: int) -> VcpuControls:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,6 +20,8 @@ from xenapic.errors import (
     Problem,
 )
 from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.console import Console
+from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
 from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
 from xenapic.model.conditions import Situation
@@ -32,13 +32,12 @@ from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.parse.ring import Origin, RingLine, ring_lines
 
 if TYPE_CHECKING:
     from xenapic.policy.plan import Plan, Refusal
     from xenapic.policy.terms import Policy
 
-__all__ = ["Console", "Xen", "open"]
+__all__ = ["Xen", "open"]
 
 
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
@@ -59,21 +58,22 @@ class Xen:
     """
 
     def __init__(self, library: str | os.PathLike[str] | Library | None = None) -> None:
-        self._handle = Handle(library if isinstance(library, Library) else load(library))
+        self.handle = Handle(library if isinstance(library, Library) else load(library))
+        """The calls of libxenctrl, for what this class has no method for."""
         self._version: Version | None = None
         self._host: Host | None = None
         self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
-        self.console = Console(self._handle)
+        self.console = Console(self.handle)
 
     def close(self) -> None:
         """Destroy the domains that are still owned, then close the handle."""
         try:
-            if not self._handle.closed:
+            if not self.handle.closed:
                 for domain in list(self._owned):
                     domain.__exit__(None, None, None)
         finally:
-            self._handle.close()
+            self.handle.close()
 
     def __enter__(self) -> Xen:
         return self
@@ -90,12 +90,12 @@ class Xen:
     def version(self) -> Version:
         """Which Xen this is; asked once."""
         if self._version is None:
-            self._version = ask_version(self._handle)
+            self._version = ask_version(self.handle)
         return self._version
 
     def physinfo(self) -> PhysInfo:
         """Return processors, memory and capabilities, as of now."""
-        return ask_physinfo(self._handle)
+        return ask_physinfo(self.handle)
 
     def host(self, *, probe: bool = False) -> Host:
         """Return what is known of APIC acceleration on this host, each fact with its source.
@@ -104,7 +104,7 @@ class Xen:
         tells, with one create that cannot succeed (`xenapic.live.ask.probe_interface`). After
         `measure` the VMX controls are answered from what was measured.
         """
-        self._host = ask_host(self._handle, probe, self._measurement)
+        self._host = ask_host(self.handle, probe, self._measurement)
         return self._host
 
     def measure(self, policy: Policy | None = None) -> Measurement:
@@ -119,20 +119,20 @@ class Xen:
         from xenapic.live.measure import measure
 
         if policy is not None:
-            return measure(self._handle, self.host(), lambda config: self.create_domain(config, policy))
-        self._measurement = measure(self._handle, self.host(), self.create_domain)
+            return measure(self.handle, self.host(), lambda config: self.create_domain(config, policy))
+        self._measurement = measure(self.handle, self.host(), self.create_domain)
         self._host = None
         return self._measurement
 
     def domains(self) -> list[DomainInfo]:
         """Return every domain, as one hypercall saw them."""
-        infos, count = self._handle.domain_infos()
+        infos, count = self.handle.domains.snapshot()
         return [to_domain_info(infos[index]) for index in range(count)]
 
     def domain(self, domid: int) -> Domain:
         """Return a domain that exists, not owned; raise `DomainNotFound`."""
-        self._handle.domain_info(domid)
-        return Domain(self._handle, domid)
+        self.handle.domains.info(domid)
+        return Domain(self.handle, domid)
 
     def orphans(self) -> list[DomainInfo]:
         """Return the domains whose creator ended without destroying or releasing them."""
@@ -175,9 +175,7 @@ class Xen:
             raise ConfigRefused(problems)
         if policy is not None:
             config = self._planned(config, policy)
-        mark = this_process().to_handle()
-        final = config.handle or released_mark().to_handle()
-        domain = self._create(to_request(config, self._host or self.host()), mark, final)
+        domain = self.create_unchecked(to_request(config, self._host or self.host()), config.handle)
         if policy is not None:
             domain.remember(policy)
         return domain
@@ -200,36 +198,34 @@ class Xen:
         """Press Xen's debug keys; what they print goes into the console ring."""
         if not keys or not keys.isascii() or not keys.isprintable():
             raise ConfigInvalid(f"debug keys are printable ASCII characters, not {keys!r}")
-        self._handle.send_debug_keys(keys)
+        self.handle.host.send_debug_keys(keys)
 
-    def _create(self, request: CreateRequest, mark: UUID, final: UUID) -> Domain:
-        raw = self._handle.new_createdomain()
-        fill(raw, request, mark)
+    def create_unchecked(self, request: CreateRequest, final_handle: UUID | None = None) -> Domain:
+        """Send a create as it is, and return the owned domain; for tests and recordings.
+
+        A request that breaks a *late* rule (`xenapic.model.rules`) takes an Intel host down. The domain gets
+        ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
+        """
+        mark = this_process().to_handle()
+        final = final_handle or released_mark().to_handle()
         try:
-            domid = self._handle.domain_create(request.domid, raw)
-            domain = Domain._own(self._handle, domid, mark, final)
+            domain = Domain.own(self.handle, send(self.handle, request, mark), mark, final)
             self._owned.add(domain)
             return domain
         except CallFailed:
             raise
         except BaseException:
             # Ctrl-C may strike between Xen's answer and the line that keeps it: look for the mark.
-            self.destroy_by_mark(mark)
+            destroy_by_mark(self.handle, mark)
             raise
-
-    def destroy_by_mark(self, mark: UUID) -> None:
-        """Destroy the domain that bears a mark, if there is one: for a create that was interrupted."""
-        for info in self.domains():
-            if info.handle == mark:
-                self._handle.domain_destroy(info.domid)
 
     def _situation(self, config: DomainConfig) -> Situation:
         host = self._host or self.host()
         cpus: bool | None = True
         if config.cpupool_id and host.release.has_field("cpupool_id"):
-            cpus = self._handle.cpupool_cpus(config.cpupool_id)
+            cpus = self.handle.host.pool_has_cpus(config.cpupool_id)
         return Situation(
-            host=replace(host, physinfo=ask_physinfo(self._handle)),
+            host=replace(host, physinfo=ask_physinfo(self.handle)),
             domid_in_use=bool(config.domid) and self._exists(config.domid),
             cpupool_exists=cpus is not None,
             cpupool_has_cpus=bool(cpus),
@@ -237,77 +233,7 @@ class Xen:
 
     def _exists(self, domid: int) -> bool:
         try:
-            self._handle.domain_info(domid)
+            self.handle.domains.info(domid)
         except DomainNotFound:
             return False
         return True
-
-
-ALIKE = (
-    "ssidref",
-    "flags",
-    "iommu_opts",
-    "max_vcpus",
-    "max_evtchn_port",
-    "max_grant_frames",
-    "max_maptrack_frames",
-    "grant_opts",
-    "vmtrace_size",
-    "cpupool_id",
-)
-"""Fields that a request and createdomain have under one name."""
-
-
-def fill(raw: object, request: CreateRequest, mark: UUID) -> None:
-    """Write a request into ``struct xen_domctl_createdomain``; what the release lacks is left out."""
-    for name in ALIKE:
-        if hasattr(raw, name):
-            setattr(raw, name, getattr(request, name))
-    raw.handle = mark.bytes  # type: ignore[attr-defined]
-    if hasattr(raw, "altp2m"):
-        raw.altp2m.opts, raw.altp2m.nr = request.altp2m, request.altp2m_nr
-    elif hasattr(raw, "altp2m_opts"):
-        raw.altp2m_opts = request.altp2m
-    raw.arch.emulation_flags = request.emulation_flags  # type: ignore[attr-defined]
-    raw.arch.misc_flags = request.misc_flags  # type: ignore[attr-defined]
-
-
-POLL_SECONDS = 0.2
-
-
-class Console:
-    """Xen's console ring: its own messages and what guests print."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-
-    def read(self) -> bytes:
-        """Return all that the ring holds, as it is; the ring is left alone."""
-        return self._handle.read_console().data
-
-    def lines(self) -> list[RingLine]:
-        """Return the ring's whole lines, each with its writer."""
-        chunk = self._handle.read_console()
-        return ring_lines(chunk.data, whole_start=chunk.start == 0)[0]
-
-    def follow(self, *, from_start: bool = False, poll_seconds: float = POLL_SECONDS) -> Iterator[RingLine]:
-        """Yield lines as they are written, for ever; what was overwritten unread is said in a line."""
-        chunk = self._handle.read_console()
-        position, rest = chunk.end, b""
-        if from_start:
-            lines, rest = ring_lines(chunk.data, whole_start=chunk.start == 0)
-            yield from lines
-        while True:
-            time.sleep(poll_seconds)
-            chunk = self._handle.read_console(position)
-            lost = (chunk.start - position) & 0xFFFFFFFF
-            if lost:
-                yield RingLine(Origin.LOST, f"{lost} bytes were overwritten before they could be read")
-                rest = b""
-            lines, rest = ring_lines(rest + chunk.data, whole_start=not lost)
-            yield from lines
-            position = chunk.end
-
-    def clear(self) -> None:
-        """Empty the ring, for every reader on the host: other tools may miss what it held."""
-        self._handle.clear_console()

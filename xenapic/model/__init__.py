@@ -1,1 +1,1 @@
-"""What Xen takes, says and refuses, release by release. Pure: nothing here touches Xen."""
+"""What Xen accepts, reports and refuses, by release. Pure: nothing here touches Xen."""

@@ -1,14 +1,14 @@
-"""What Xen makes of the processor's APIC controls: for the host, for a domain, for a vCPU.
+"""How Xen uses the processor's APIC controls: for the host, for a domain, for a vCPU.
 
-Xen decides three times, and each is one function here: at boot for all domains
+Xen decides at three times, and each decision is one function here: at boot for all domains
 (`host_controls`), at create for a domain (`domain_choice`; only 4.17-rc has a choice), and
-whenever a guest's APIC_BASE changes for a vCPU (`vcpu_apic`). What a guest and a toolstack are
-told follows from these (`cpuid_leaf`, `arch_capabilities`, `viridian_hints`).
+for a vCPU whenever the guest's APIC_BASE changes (`vcpu_apic`). What Xen reports to guests and
+toolstacks follows from these decisions (`cpuid_leaf`, `arch_capabilities`, `viridian_hints`).
 
 Sources, in Xen: ``vmx_init_vmcs_config``, ``construct_vmcs`` (``xen/arch/x86/hvm/vmx/vmcs.c``),
 ``vmx_vlapic_msr_changed``, ``vmx_alloc_vlapic_mapping`` (``xen/arch/x86/hvm/vmx/vmx.c``),
 ``cpuid_hypervisor_leaves`` (``xen/arch/x86/traps.c``, later ``cpuid.c``), ``arch_do_physinfo``
-(``xen/arch/x86/sysctl.c``). The same in 4.15 to 4.22 but for what 4.17-rc has of its own.
+(``xen/arch/x86/sysctl.c``). All are the same in 4.15 to 4.22, except 4.17-rc.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.releases import XenRelease
 
 __all__ = [
+    "APIC_BITS",
     "INTERCEPT_ALL",
     "SVM",
     "DomainChoice",
     "HvmLeaf",
     "VcpuApic",
-    "APIC_BITS",
     "ViridianHints",
     "arch_capabilities",
     "cpuid_leaf",
@@ -40,8 +40,8 @@ __all__ = [
     "page_backing",
     "vcpu_apic",
     "vcpu_apic_svm",
-    "x2apic_assistance",
     "viridian_hints",
+    "x2apic_assistance",
 ]
 
 SVM = SvmControls()
@@ -65,10 +65,10 @@ POSTED = CONTROLS["posted_interrupts"][1]
 
 
 def host_controls(release: XenRelease, allowed: Controls, *, apicv: bool = True) -> Controls:
-    """Return the controls that Xen takes at boot, for every domain.
+    """Return the controls that Xen chooses at boot for all domains.
 
-    ``allowed`` has the bits that the processor lets be 1 (the capability MSRs'
-    allowed-1 half), ``apicv`` is Xen's boot option.
+    ``allowed`` has the bits that the processor allows to be 1 (the capability MSRs'
+    allowed-1 half); ``apicv`` is Xen's boot option.
     """
     optional = MSR_BITMAPS | TPR_SHADOW | SECONDARY | (TERTIARY if release.tertiary_controls else 0)
     primary = CR8_EXITING | allowed.primary & optional
@@ -86,24 +86,24 @@ def host_controls(release: XenRelease, allowed: Controls, *, apicv: bool = True)
 
 @dataclass(frozen=True, slots=True)
 class DomainChoice:
-    """Which assistance a domain gets; what `vcpu_apic` goes by."""
+    """The assistance that a domain gets; an input of `vcpu_apic`."""
 
     xapic: bool
-    """APIC accesses are virtualized while the APIC is in xAPIC mode."""
+    """Whether APIC accesses are virtualized while the APIC is in xAPIC mode."""
     x2apic: bool
-    """x2APIC mode is virtualized while the APIC is in it."""
+    """Whether x2APIC mode is virtualized while the APIC is in it."""
 
 
 def x2apic_assistance(host: Controls) -> bool:
-    """Tell whether Xen uses x2APIC mode at all: it wants one of the two that make it worth while."""
+    """Return True if Xen uses x2APIC mode; it also needs one of the two controls that make it useful."""
     return bool(host.secondary & X2APIC_MODE and host.secondary & (REGISTERS | DELIVERY))
 
 
 def domain_choice(release: XenRelease, host: Controls, misc_flags: int) -> DomainChoice:
-    """Return what a domain gets; ``misc_flags`` counts on 4.17-rc alone.
+    """Return the assistance that a domain gets; only 4.17-rc looks at ``misc_flags``.
 
-    On a host with x2APIC assistance a released Xen sets 'virtualize APIC accesses' without asking
-    whether the processor has it (the else branch of ``vmx_vlapic_msr_changed``); all known ones do.
+    On a host with x2APIC assistance, a released Xen sets 'virtualize APIC accesses' without checking
+    that the processor has it (the else branch of ``vmx_vlapic_msr_changed``). All known processors do.
     """
     if release.per_domain_apic:
         return DomainChoice(bool(misc_flags & MISC.ASSISTED_XAPIC), bool(misc_flags & MISC.ASSISTED_X2APIC))
@@ -112,13 +112,14 @@ def domain_choice(release: XenRelease, host: Controls, misc_flags: int) -> Domai
 
 
 PLAIN_MEMORY_CODE = "apic-defect-memory"
-"""Code of the defect that an HVM-type domain without ASSISTED_XAPIC meets."""
+"""The code of the defect that an HVM-type domain without ASSISTED_XAPIC runs into."""
 PLAIN_MEMORY = (
-    "without it this Xen leaves the guest's APIC page mapped as plain memory: nothing intercepts it, no "
-    "interrupt controller is behind it, and a guest that does not go straight to x2APIC hangs"
+    "without it, this Xen leaves plain memory mapped where the guest expects its APIC: nothing intercepts "
+    "accesses, there is no interrupt controller behind them, and any guest hangs unless it switches to "
+    "x2APIC mode at once"
 )
-"""What that defect does to a domain that asks for it."""
-PLAIN_MEMORY_SOURCE = "defect of 4.17-rc, seen on a real Xen"
+"""What that defect does to such a domain."""
+PLAIN_MEMORY_SOURCE = "defect of 4.17-rc, observed on a real Xen"
 
 
 # -- a vCPU ------------------------------------------------------------------------------------------
@@ -126,24 +127,24 @@ PLAIN_MEMORY_SOURCE = "defect of 4.17-rc, seen on a real Xen"
 
 @dataclass(frozen=True, slots=True)
 class VcpuApic:
-    """What the processor is told for a vCPU whose APIC is in one state."""
+    """The settings of a vCPU whose APIC is in a given state."""
 
     state: ApicState
     controls: Controls | SvmControls
     bitmap: MsrBitmap
     backing: Backing
-    """What lies behind the APIC's page where the processor does not virtualize it."""
+    """What is behind the APIC page where the processor does not virtualize it."""
 
 
 INTERCEPT_ALL = MsrBitmap()
 READ_INTERCEPTED = bits((Reg.PROCPRI, Reg.TMICT, Reg.TMCCT))
-"""PPR (80A), TMICT (838) and TMCCT (839): Xen computes them."""
+"""PPR (80A), TMICT (838) and TMCCT (839), which Xen computes."""
 WRITE_OPEN = bits((Reg.TASKPRI, Reg.EOI, Reg.SELF_IPI))
-"""TPR (808), EOI (80B) and SELF_IPI (83F): the processor completes them."""
+"""TPR (808), EOI (80B) and SELF_IPI (83F), whose writes the processor completes."""
 
 
 def msr_bitmap(controls: Controls) -> MsrBitmap:
-    """Return the bitmap that Xen has for a vCPU with these controls: it opens in x2APIC mode alone."""
+    """Return the bitmap that Xen sets for a vCPU with these controls; it opens in x2APIC mode only."""
     return _x2apic_bitmap(controls.secondary) if controls.secondary & X2APIC_MODE else INTERCEPT_ALL
 
 
@@ -157,7 +158,7 @@ def _x2apic_bitmap(secondary: int) -> MsrBitmap:
 
 @lru_cache(maxsize=4096)
 def vcpu_apic(host: Controls, choice: DomainChoice, state: ApicState) -> VcpuApic:
-    """Return the controls, the MSR bitmap and what is behind the page, for an APIC in a state."""
+    """Return the controls, the MSR bitmap and what is behind the page for an APIC in a state."""
     secondary = host.secondary & ~(X2APIC_MODE | VAA)
     bitmap = INTERCEPT_ALL
     if state is ApicState.X2APIC and choice.x2apic:
@@ -174,20 +175,20 @@ def vcpu_apic(host: Controls, choice: DomainChoice, state: ApicState) -> VcpuApi
 
 
 def page_backing(virtualizes: bool, state: ApicState) -> Backing:
-    """Return what is behind the page at which a guest expects its APIC.
+    """Return what is behind the page where a guest expects its APIC.
 
-    Xen maps a page at the default base in every domain of a host that can virtualize APIC accesses
-    (``vmx_alloc_vlapic_mapping``). Only the control 'virtualize APIC accesses' makes that page an APIC.
+    If the host can virtualize APIC accesses, Xen maps a page of memory at the default base in every domain
+    (``vmx_alloc_vlapic_mapping``). Only the control 'virtualize APIC accesses' turns that page into an APIC.
     """
     return Backing.MEMORY if virtualizes and state is not ApicState.RELOCATED else Backing.ABSENT
 
 
 def vcpu_apic_svm(state: ApicState) -> VcpuApic:
-    """Return what Xen sets on AMD: everything is intercepted, nothing is mapped."""
+    """Return what Xen sets on AMD: it intercepts every access and maps nothing."""
     return VcpuApic(state, SVM, INTERCEPT_ALL, Backing.ABSENT)
 
 
-# -- what others are told ----------------------------------------------------------------------------
+# -- what Xen reports --------------------------------------------------------------------------------
 
 
 class HvmLeaf(IntFlag):
@@ -204,14 +205,14 @@ class HvmLeaf(IntFlag):
 
 ALWAYS = HvmLeaf.IOMMU_MAPPINGS | HvmLeaf.VCPU_ID_PRESENT | HvmLeaf.DOMID_PRESENT
 APIC_BITS = HvmLeaf.APIC_ACCESS_VIRT | HvmLeaf.X2APIC_VIRT
-"""The bits that tell of the APIC."""
+"""The bits about the APIC."""
 
 
 def cpuid_leaf(release: XenRelease, host: Controls, choice: DomainChoice) -> HvmLeaf:
     """Return what an HVM-type guest reads in EAX of the hypervisor's leaf base + 4, subleaf 0.
 
-    The base is 0x40000000, 0x40000100 with Viridian. It follows the host and the
-    domain's flags, never the mode that the guest's APIC is in.
+    The base is 0x40000000, or 0x40000100 with Viridian. The value depends on the host and the
+    domain's flags, never on the mode of the guest's APIC.
     """
     registers, delivery = host.secondary & REGISTERS, host.secondary & DELIVERY
     xapic = choice.xapic if release.per_domain_apic else True
@@ -226,24 +227,24 @@ def cpuid_leaf(release: XenRelease, host: Controls, choice: DomainChoice) -> Hvm
 
 @dataclass(frozen=True, slots=True)
 class ViridianHints:
-    """What Viridian's leaves tell a Windows guest of its APIC (``hvm/viridian/viridian.c``).
+    """What Viridian's leaves tell a Windows guest about its APIC (``hvm/viridian/viridian.c``).
 
-    Always host-wide: 4.17-rc's choice per domain never reached them.
+    They always describe the host: the choice per domain in 4.17-rc never reached them.
     """
 
     msr_based_apic: bool
-    """``CPUID4A_MSR_BASED_APIC``, leaf 0x40000004 EAX bit 3: better use Viridian's MSRs for EOI, ICR, TPR."""
+    """``CPUID4A_MSR_BASED_APIC``, leaf 0x40000004 EAX bit 3: prefer Viridian's MSRs for EOI, ICR and TPR."""
     apic_overlay: bool
     """``CPUID6A_APIC_OVERLAY``, leaf 0x40000006 EAX bit 0: APIC accesses are virtualized."""
 
 
 def viridian_hints(host: Controls) -> ViridianHints:
-    """Return the hints about the APIC that a Windows guest gets."""
+    """Return the hints that a Windows guest gets about its APIC."""
     return ViridianHints(not host.secondary & REGISTERS, bool(host.secondary & VAA))
 
 
 def arch_capabilities(release: XenRelease, host: Controls) -> PHYSCAP_X86 | None:
-    """Return ``physinfo.arch_capabilities``; None where the release has no such field."""
+    """Return ``physinfo.arch_capabilities``; None if the release has no such field."""
     if not release.has_physinfo_arch_capabilities:
         return None
     word = PHYSCAP_X86(0)

@@ -1,4 +1,4 @@
-"""What a rule about createdomain is, what it is asked against, and the conditions that rules share."""
+"""The form of a rule about createdomain, its inputs, and the conditions that rules share."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ GRANT_VERSION_MASK = 0xF
 
 CAUTION_GRANT_FRAMES = 1024
 CAUTION_MAPTRACK_FRAMES = 65536
-"""Since 4.18 Xen sets no bound of its own: the arrays that these sizes ask for are then
-allocated late. Up to here they are at most 64 KiB (contiguous) and 512 KiB."""
+"""Since 4.18 Xen sets no limit of its own and allocates arrays of the requested sizes late.
+Up to these numbers, the arrays take at most 64 KiB (contiguous) and 512 KiB."""
 
 EARLY_PAGES = 2048
 LATE_PAGES = 32
 SHADOW_POOL_PAGES = 1024
-"""Pages that must be free for a create: Xen takes some 300 early (1100 with shadow paging),
-at most some 20 late plus the grant arrays. Eight MiB is far above both."""
+"""Pages that must be free for a create. Xen allocates about 300 early (1100 with shadow paging) and
+at most about 20 late, plus the grant arrays. Eight MiB is far above both."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rules are asked against: the host, and what stands in the way of this one request."""
+    """The inputs of the rules besides the request: the host and the objects that the request names."""
 
     host: Host
     domid_in_use: bool = False
@@ -43,7 +43,7 @@ class Situation:
     cpupool_has_cpus: bool = True
 
     def has(self, capability: PHYSCAP) -> bool:
-        """Tell whether physinfo reports a capability."""
+        """Return True if physinfo reports a capability."""
         return capability in self.host.physinfo.capabilities
 
 
@@ -52,7 +52,7 @@ Test = Callable[[CreateRequest, Situation], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row: when a request breaks it, and what to say then."""
+    """A rule: when a request breaks it, and what to tell the user then."""
 
     code: str
     field: str
@@ -64,9 +64,9 @@ class Rule:
     late: bool = False
     since: tuple[int, int] = FIRST
     until: tuple[int, int] = NEVER
-    """First release that no longer has the rule."""
+    """The first release that no longer has the rule."""
     needs_interface: bool = False
-    """Holds only where the per-domain interface is (4.17-rc)."""
+    """Whether the rule exists only together with the per-domain interface (4.17-rc)."""
 
 
 def is_hvm(r: CreateRequest) -> bool:
@@ -90,13 +90,13 @@ def has_altp2m(r: CreateRequest) -> bool:
 
 
 def emulation_ok(r: CreateRequest, pirq_optional: bool) -> bool:
-    """``emulation_flags_ok`` (``xen/arch/x86/domain.c``) for a domU."""
+    """Return the answer of ``emulation_flags_ok`` (``xen/arch/x86/domain.c``) for a domU."""
     if not is_hvm(r):
         return r.emulation_flags in (0, EMU.PIT)
-    whole = {int(HVM_EMULATION)}
+    hvm = {int(HVM_EMULATION)}
     if pirq_optional:
-        whole.add(int(HVM_EMULATION) & ~int(EMU.USE_PIRQ))
-    return r.emulation_flags == PVH_EMULATION or r.emulation_flags in whole
+        hvm.add(int(HVM_EMULATION) & ~int(EMU.USE_PIRQ))
+    return r.emulation_flags == PVH_EMULATION or r.emulation_flags in hvm
 
 
 def grant_version(r: CreateRequest) -> int:
@@ -108,7 +108,7 @@ def highest_grant_version(s: Situation) -> int:
 
 
 def frames(r: CreateRequest, s: Situation) -> tuple[int, int]:
-    """Return grant and maptrack frames as Xen will take them: negative means the host's default."""
+    """Return the grant and maptrack frames that Xen will use; a negative number means the host's default."""
     limits = s.host.grant_limits
     grant = limits.frames if r.max_grant_frames < 0 else r.max_grant_frames
     maptrack = limits.maptrack_frames if r.max_maptrack_frames < 0 else r.max_maptrack_frames

@@ -1,4 +1,4 @@
-"""What Xen would answer to a create: check a config or a request, and turn the one into the other."""
+"""Check what Xen would answer to a create, and turn a config into Xen's request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xenapic.model.rules import ARCH, RULES
 __all__ = ["check", "check_request", "predicted_errno", "to_request"]
 
 
-# -- a request, as Xen gets it ------------------------------------------------------------------------
+# -- a request as Xen gets it -------------------------------------------------------------------------
 
 
 def check_request(request: CreateRequest, situation: Situation) -> tuple[Problem, ...]:
@@ -33,7 +33,7 @@ def check_request(request: CreateRequest, situation: Situation) -> tuple[Problem
 
 
 def predicted_errno(problems: tuple[Problem, ...]) -> int:
-    """Return the errno that Xen would answer, 0 when it would create the domain."""
+    """Return the errno that Xen would answer; 0 if it would create the domain."""
     return next((problem.errno for problem in problems if problem.errno is not None), 0)
 
 
@@ -58,17 +58,17 @@ def _shown(field: str, value: int) -> object:
     return ("|".join(names(kind(value))) or "0") if kind else value
 
 
-# -- a config, as people write it ---------------------------------------------------------------------
+# -- a config as people write it ----------------------------------------------------------------------
 
 
 def check(config: DomainConfig, situation: Situation) -> tuple[Problem, ...]:
-    """Return every reason why the config cannot be created on this host, all at once."""
+    """Return every reason why this host cannot create the config."""
     own = (*_missing_fields(config, situation.host), *_assistance(config, situation.host))
     return (*own, *check_request(to_request(config, situation.host), situation))
 
 
 def to_request(config: DomainConfig, host: Host) -> CreateRequest:
-    """Return the numbers for Xen: defaults filled in, fields the release lacks left 0."""
+    """Return the numbers for Xen, with defaults filled in and fields that the release lacks left at 0."""
     has = host.release.has_field
     grant_opts = 1 if config.grant_opts is None else config.grant_opts
     return CreateRequest(
@@ -94,11 +94,11 @@ ASSISTED = (
     ("assisted_xapic", MISC.ASSISTED_XAPIC, "virtualize_apic_accesses"),
     ("assisted_x2apic", MISC.ASSISTED_X2APIC, "virtualize_x2apic_mode"),
 )
-"""Field, its flag, and the feature it switches."""
+"""Field, its flag, and the feature it controls."""
 
 
 def _assisted_flags(config: DomainConfig, host: Host) -> MISC:
-    """What the two fields mean on 4.17-rc; None is what libxl made of it there: what the host offers."""
+    """Return the flags for the two fields on 4.17-rc; None means what the host offers, as in libxl there."""
     word = MISC(0)
     if not host.interface:
         return word
@@ -120,8 +120,9 @@ def _missing_fields(config: DomainConfig, host: Host) -> Iterator[Problem]:
             code="field-missing",
             field=field,
             value=value,
-            rule=f"Xen {host.release.number_text} does not have this field; the first that has it is "
-            "{}.{}".format(*since),
+            rule=f"Xen {host.release.number_text} does not have this field, which came with {{}}.{{}}".format(
+                *since
+            ),
             remedy="Leave it at its default.",
             errno=None,
             late=False,
@@ -143,12 +144,12 @@ def _assistance(config: DomainConfig, host: Host) -> Iterator[Problem]:
 def _assistance_problem(
     field: str, wanted: bool, feature: str, config: DomainConfig, host: Host
 ) -> tuple[str, str, str, str] | None:
-    """Return code, rule, remedy and source of what stands against an explicit choice."""
-    inherit = f"Leave {field} at None, the host's default"
+    """Return code, rule, remedy and source if something stands against an explicit choice, else None."""
+    inherit = f"Leave {field} at None (the host's default)"
     if not host.interface.known:
         return (
             "apic-choice-unknown",
-            f"whether this Xen lets a domain choose is unknown: {host.interface.source}",
+            f"it is unknown whether this Xen has a choice per domain: {host.interface.source}",
             f"{inherit}, or {host.interface.how}.",
             host.interface.source,
         )
@@ -156,8 +157,8 @@ def _assistance_problem(
         fact = host.features[feature]
         return (
             "apic-choice-missing",
-            f"this Xen has no choice per domain; for every HVM-type domain of this host the answer to "
-            f"'{apic_feature(feature).name}' is {fact.answer.value} ({fact.source})",
+            f"this Xen has no choice per domain; '{apic_feature(feature).name}' is "
+            f"{fact.answer.value} for every HVM-type domain of this host ({fact.source})",
             f"{inherit}.",
             host.interface.source,
         )

@@ -1,9 +1,9 @@
 """Known defects of Xen around the local APIC and its acceleration. Pure data.
 
-What a release is said to be affected by is its ``.0``; ``points`` tells of point releases and
-backports. All of it was derived from Xen's git history: the commits named, the tags and stable
+``releases`` is about the ``.0`` of each release; ``points`` covers point releases and
+backports. All of it was derived from Xen's git history: the commits named here, and the tags and stable
 branches that contain them or their cherry-picks, up to 4.22.0 and master c447b7308b (August 2026).
-SDM is Intel's manual, volume 3C, "APIC virtualization and virtual interrupts" unless said.
+"SDM" is volume 3C of Intel's manual, "APIC virtualization and virtual interrupts" unless noted.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from xenapic.model.releases import XEN_RELEASES, xen_release
 __all__ = ["DEFECTS", "Defect", "Evidence", "defects_of"]
 
 Evidence = Literal["observed", "executed", "source"]
-"""``observed``: in the recordings of a real Xen; ``executed``: made to happen by this project's tests;
-``source``: read from Xen's source (and the SDM), not reproduced here."""
+"""``observed``: seen in the recordings of a real Xen; ``executed``: reproduced by this project's tests;
+``source``: read in Xen's source (and the SDM), not reproduced here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
-    """One defect: what happens to whom, where it is, and how to stay clear of it."""
+    """A defect: what happens and to whom, which Xens have it, and how to avoid it."""
 
     code: str
-    """Stable name."""
+    """A stable name."""
     title: str
     effect: str
     """What happens, and to whom."""
     since: str
-    """First release or commit that has it."""
+    """The first release or commit that has it."""
     until: str = ""
-    """First that does not; empty when it was never fixed."""
+    """The first that no longer has it; empty if it was never fixed."""
     releases: tuple[str, ...] = ()
-    """Names from `XEN_RELEASES` whose .0 has it; empty for one that was gone before 4.15."""
+    """The names in `XEN_RELEASES` whose .0 has it; empty if it was fixed before 4.15."""
     points: str = ""
-    """Which point releases differ from their .0."""
+    """The point releases that differ from their .0."""
     condition: str
-    """Hardware, flags and guest state that it takes."""
+    """The hardware, flags and guest state that trigger it."""
     avoid: str
     commits: tuple[str, ...] = ()
-    """Xen commits: what introduced it, what fixed it."""
+    """The Xen commits that introduced and fixed it."""
     sources: tuple[str, ...] = ()
-    """Advisory, list message (date, id), or file and function."""
+    """Advisories, list messages (date, id), or files and functions."""
     evidence: Evidence
 
 
@@ -62,16 +62,16 @@ DEFECTS = (
     # -- the per-domain interface of 4.17-rc ----------------------------------------------------------
     Defect(
         code=PLAIN_MEMORY_CODE,
-        title="Without the xAPIC flag the guest's APIC is plain memory",
-        effect="Every access of the guest to its APIC page reads or writes ordinary memory: version "
-        "register 0, no exit, no interrupt controller. A guest that goes straight to x2APIC "
-        "survives, any other hangs.",
+        title="Without the xAPIC flag, the guest's APIC is plain memory",
+        effect="Every access of the guest to its APIC page reads or writes ordinary memory: the version "
+        "register is 0, nothing exits, and there is no interrupt controller. A guest that switches to x2APIC "
+        "mode at once survives; any other hangs.",
         since="2ce11ce249 (11 July 2022)",
         until="e5ac68a011 (17 November 2022), in 4.17.0-rc4 and 4.17.0",
         releases=INTERFACE,
         points="4.17.0-rc1, rc2 and rc3 have it.",
         condition="The host can virtualize APIC accesses, the domain is created without ASSISTED_XAPIC, and "
-        "the guest uses xAPIC mode. The page stays mapped at 0xFEE00000 "
+        "the guest uses xAPIC mode. The page remains mapped at 0xFEE00000 "
         "(domain_creation_finished) while the control that intercepts it is 0.",
         avoid="Set ASSISTED_XAPIC for every HVM-type domain wherever the host offers it.",
         commits=("2ce11ce249", "e5ac68a011"),
@@ -81,28 +81,28 @@ DEFECTS = (
     Defect(
         code="pvh-dom0-apic-memory",
         title="A PVH dom0 gets neither assisted flag",
-        effect="Xen builds dom0 with misc_flags 0 or MSR_RELAXED, so a PVH dom0 has the plain memory of "
-        "apic-defect-memory for an xAPIC, and x2APIC mode without assistance.",
+        effect="Xen builds dom0 with misc_flags 0 or MSR_RELAXED. So a PVH dom0 gets plain memory as its xAPIC "
+        f"(see {PLAIN_MEMORY_CODE}) and x2APIC mode without assistance.",
         since="2ce11ce249 (11 July 2022)",
         until="e5ac68a011 (17 November 2022), in 4.17.0-rc4 and 4.17.0",
         releases=INTERFACE,
         condition="dom0=pvh on a host that can virtualize APIC accesses.",
-        avoid="A PV dom0.",
+        avoid="Use a PV dom0.",
         commits=("2ce11ce249", "e5ac68a011"),
         sources=("xen/arch/x86/setup.c create_dom0",),
         evidence="source",
     ),
     Defect(
         code="assisted-xapic-avoids-nothing",
-        title="xAPIC assistance is offered where it avoids no exit but the TPR's",
-        effect="physinfo reports ASSISTED_XAPIC for 'virtualize APIC accesses' alone. With TPR shadow only, "
-        "every access except 080 still exits (recorded: some 4800 ticks, as on a host without "
-        "assistance), and only an EOI write gets cheaper (870).",
+        title="xAPIC assistance is offered where it avoids exits for the TPR only",
+        effect="physinfo reports ASSISTED_XAPIC if the host has 'virtualize APIC accesses', whatever else it "
+        "lacks. With TPR shadow only, every access except 080 still exits (recorded: about 4800 ticks, as on a "
+        "host without assistance); only an EOI write gets cheaper (870).",
         since="6b2b9b3405 (11 July 2022)",
-        until="e5ac68a011 (17 November 2022): the bit is gone",
+        until="e5ac68a011 (17 November 2022) removed the bit",
         releases=INTERFACE,
-        condition="A host without register virtualization and virtual-interrupt delivery, or Xen's apicv=0.",
-        avoid="Judge by the controls, not by the bit.",
+        condition="A host without register virtualization and virtual-interrupt delivery, or with apicv=0.",
+        avoid="Go by the controls, not by the bit.",
         commits=("6b2b9b3405", "e5ac68a011"),
         sources=(
             "xen-devel 4 November 2022, 'hvm/apic: repurpose the reporting of the APIC assist options', "
@@ -113,10 +113,10 @@ DEFECTS = (
     Defect(
         code="viridian-ignores-assisted-flags",
         title="The Viridian leaves ignore the per-domain flags",
-        effect="Leaf 4's hint (use MSRs for the APIC) and leaf 6's APIC overlay bit follow the host alone: "
-        "a domain without the flags is told that the hardware does what was switched off for it.",
+        effect="Leaf 4's hint (use MSRs for the APIC) and leaf 6's APIC overlay bit follow the host only: "
+        "they tell a domain without the flags about assistance that is turned off for it.",
         since="2ce11ce249 (11 July 2022)",
-        until="e5ac68a011 (17 November 2022): no flags to ignore",
+        until="e5ac68a011 (17 November 2022) removed the flags",
         releases=INTERFACE,
         condition="A Viridian domain whose flags differ from what the host offers.",
         avoid="Leave the flags at the host's default for Viridian domains.",
@@ -127,12 +127,12 @@ DEFECTS = (
     Defect(
         code="pv-domain-corruption",
         title="Creating a PV domain corrupts its struct domain",
-        effect="arch_domain_create wrote the two flags into the HVM half of a union that PV domains use for "
+        effect="arch_domain_create writes the two flags into the HVM half of a union that PV domains use for "
         "something else.",
         since="2ce11ce249 (11 July 2022)",
         until="399bcbf281 (23 August 2022)",
         releases=INTERFACE,
-        points="Only snapshots of the tree between the two commits: 4.17.0-rc1 has the fix.",
+        points="Only snapshots between the two commits have it; 4.17.0-rc1 has the fix.",
         condition="Any PV domain.",
         avoid="Use 4.17.0-rc1 or later.",
         commits=("2ce11ce249", "399bcbf281"),
@@ -141,15 +141,15 @@ DEFECTS = (
     ),
     Defect(
         code="ocaml-arch-capabilities-null",
-        title="The OCaml binding makes the empty list of APIC capabilities a null pointer",
-        effect="Xenctrl.physinfo holds an invalid value where the capability list was: walking it, or an "
-        "OCaml 5 runtime that meets it, crashes the toolstack.",
+        title="The OCaml binding turns the empty list of APIC capabilities into a null pointer",
+        effect="Xenctrl.physinfo has an invalid value in place of the capability list. Walking the list "
+        "crashes the toolstack, and so does an OCaml 5 runtime that comes across the value.",
         since="e5ac68a011 (17 November 2022): the revert of the interface",
         until="99e4554893 in 4.18.0, db8d48abd3 in 4.17.2",
         releases=("4.17",),
         points="4.17.0 and 4.17.1.",
-        condition="x86, a toolstack in OCaml.",
-        avoid="Do not look into arch_capabilities from OCaml.",
+        condition="x86 and a toolstack in OCaml.",
+        avoid="Do not use arch_capabilities in OCaml.",
         commits=("e5ac68a011", "99e4554893", "db8d48abd3"),
         sources=("tools/ocaml/libs/xc/xenctrl_stubs.c physinfo_arch_caps",),
         evidence="source",
@@ -158,14 +158,14 @@ DEFECTS = (
     Defect(
         code="apic-access-page-shared",
         title="All guests of the host share one APIC-access page (XSA-412)",
-        effect="A guest whose APIC is not in xAPIC mode reads and writes a page that every other HVM-type "
-        "guest has mapped too: a channel between guests, and for guests that meet it by accident, "
-        "corruption.",
+        effect="A guest whose APIC is not in xAPIC mode can read and write a page that every other HVM-type "
+        "guest has mapped too. Guests can use it to communicate, and a guest that uses it by accident "
+        "corrupts data.",
         since="58850b9074 in 4.16.0",
         until="3b5beaf490 in 4.17.0-rc3; 62e7fb702d in 4.16.3",
         releases=("4.16", "4.17-rc"),
-        points="4.16.0 to 4.16.2; 4.17.0-rc1 and rc2, where apic-defect-memory makes the shared page the "
-        "very APIC of every guest without the xAPIC flag. Not rc3.",
+        points="4.16.0 to 4.16.2, 4.17.0-rc1 and rc2; not rc3. In rc1 and rc2 the shared page is also the "
+        f"APIC of every guest without the xAPIC flag ({PLAIN_MEMORY_CODE}).",
         condition="The host can virtualize APIC accesses; the guest's APIC is hardware-disabled, or in "
         "x2APIC mode with assistance.",
         avoid="Update.",
@@ -176,18 +176,18 @@ DEFECTS = (
     Defect(
         code="late-refused-create-panic",
         title="A create refused late takes the host down",
-        effect="Xen BUG at common/domain.c. The per-domain APIC-access page holds a domain reference; "
-        "domain_create's error path first sets the count to DOMAIN_DESTROYED, then frees the page, "
-        "which drops one, and _domain_destroy finds the count wrong.",
-        since="4.14.0: c793d13944 counts such pages, ea3daabff5 makes the APIC page one, b3344bb1ca frees "
-        "it on this path",
+        effect="Xen stops with 'Xen BUG at common/domain.c'. The per-domain APIC-access page holds a domain "
+        "reference. domain_create's error path sets the reference count to DOMAIN_DESTROYED, then frees the "
+        "page, which drops a reference, and _domain_destroy finds the wrong count.",
+        since="4.14.0: c793d13944 counts such pages, ea3daabff5 makes the APIC page one of them, b3344bb1ca "
+        "frees it on this path",
         releases=("4.15", "4.17-rc", "4.17", "4.18", "4.19", "4.20", "4.21", "4.22"),
-        points="4.16.0 to 4.16.2 and 4.17.0-rc1, rc2 do not have it (58850b9074: a global page, no "
-        "reference); the XSA-412 fix brought it back in 4.16.3 and rc3. Not fixed in any release or "
-        "on master.",
-        condition="Intel, the host can virtualize APIC accesses, and an HVM-type create fails after "
-        "arch_domain_create: grant options, CPU pool, security label, memory.",
-        avoid="Check a request before Xen sees it; never use a failing create as a dry run.",
+        points="4.16.0 to 4.16.2, 4.17.0-rc1 and rc2 do not have it (58850b9074: one global page, no "
+        "reference); the fix of XSA-412 brought it back in 4.16.3 and rc3. No release has a fix, nor does "
+        "master.",
+        condition="An Intel host that can virtualize APIC accesses, and an HVM-type create that fails after "
+        "arch_domain_create because of grant options, CPU pool, security label or memory.",
+        avoid="Check each request before Xen sees it; never use a create that fails as a dry run.",
         commits=("c793d13944", "ea3daabff5", "b3344bb1ca", "58850b9074", "3b5beaf490", "62e7fb702d"),
         sources=("xen/common/domain.c domain_create, _domain_destroy", "vmx.c vmx_alloc_vlapic_mapping"),
         evidence="executed",
@@ -195,43 +195,42 @@ DEFECTS = (
     Defect(
         code="apic-page-memory-outside-xapic",
         title="Outside xAPIC mode the APIC page is memory, not a hole",
-        effect="0xFEE00000 is a page of memory that the domain's vCPUs share, where a processor would show "
-        "no device. One vCPU out of xAPIC mode can also see it while another is still in it.",
+        effect="At 0xFEE00000 there is a page of memory that the domain's vCPUs share; on a processor there "
+        "would be nothing. A vCPU outside xAPIC mode can use it while another vCPU is still in xAPIC mode.",
         since="4ae289712c (2007) in its per-domain form",
         releases=ALL,
-        points="4.16.0 to 4.16.2: shared by all domains, see apic-access-page-shared.",
-        condition="The host can virtualize APIC accesses; the domain has been unpaused once; the vCPU's "
-        "APIC is hardware-disabled, or in x2APIC mode with assistance, or was given another base "
-        "by the toolstack.",
-        avoid="Leave 0xFEE00000 alone outside xAPIC mode.",
+        points="In 4.16.0 to 4.16.2 all domains share the page, see apic-access-page-shared.",
+        condition="The host can virtualize APIC accesses; the domain was unpaused at least once; the vCPU's "
+        "APIC is hardware-disabled, or in x2APIC mode with assistance, or the toolstack gave it "
+        "another base.",
+        avoid="Do not access 0xFEE00000 outside xAPIC mode.",
         commits=("4ae289712c", "68b92ee7fe", "3b5beaf490"),
         sources=("message of 3b5beaf490", "vmx.c domain_creation_finished, vmx_vlapic_msr_changed"),
         evidence="source",
     ),
     Defect(
         code="x2apic-mode-mmio-tpr",
-        title="In x2APIC mode without assistance the TPR still answers at its address",
+        title="In x2APIC mode without assistance, the TPR still responds at its address",
         effect="Xen keeps 'virtualize APIC accesses' and TPR shadow set, so loads and stores at 0xFEE00080 "
-        "reach the virtual TPR without an exit, though the MMIO interface should be dead. Other "
-        "offsets exit and find no APIC.",
+        "reach the virtual TPR without an exit, although the MMIO interface should be off. Accesses to other "
+        "offsets exit, and no APIC responds.",
         since="21c4d089ba (7 December 2010), for 4.1",
         releases=ALL,
-        condition="TPR shadow and APIC accesses virtualized, but no x2APIC assistance (for one, apicv=0); "
-        "guest in x2APIC mode.",
-        avoid="Leave 0xFEE00080 alone in x2APIC mode.",
+        condition="A host with TPR shadow and 'virtualize APIC accesses' but without x2APIC assistance (for "
+        "example with apicv=0), and a guest in x2APIC mode.",
+        avoid="Do not access 0xFEE00080 in x2APIC mode.",
         commits=("21c4d089ba",),
         sources=("vmx.c vmx_vlapic_msr_changed", "SDM, virtualizing reads from the APIC-access page"),
         evidence="source",
     ),
     Defect(
         code="apic-window-moves",
-        title="A guest may move its APIC window, and loses its APIC",
-        effect="IA32_APIC_BASE took any base, but the page Xen maps never moved: the APIC stopped working. "
-        "Since then a guest that moves the xAPIC window gets #GP; a toolstack can still load any "
-        "base.",
+        title="A guest that moves its APIC window loses its APIC",
+        effect="A guest can write any base to IA32_APIC_BASE, but the page that Xen maps never moves, so the "
+        "APIC stops working. Fixed releases answer with #GP; a toolstack can still load any base.",
         since="4ae289712c (2007)",
         until="3b5e03b939 in 4.12.0",
-        condition="A guest writes a base other than 0xFEE00000 with the APIC enabled in xAPIC mode.",
+        condition="A guest writes a base other than 0xFEE00000 while its APIC is in xAPIC mode.",
         avoid=OLD,
         commits=("4ae289712c", "3b5e03b939"),
         sources=("xen/arch/x86/hvm/vlapic.c guest_wrmsr_apic_base",),
@@ -246,8 +245,8 @@ DEFECTS = (
         "the ICR's destination. The same guest without register virtualization gets #GP.",
         since="825ea023c1 in 4.3.0",
         releases=ALL,
-        condition="Register virtualization and x2APIC mode; in 4.17-rc the x2APIC flag.",
-        avoid="apicv=0.",
+        condition="Register virtualization and x2APIC mode; in 4.17-rc also the x2APIC flag.",
+        avoid="Boot Xen with apicv=0.",
         commits=("825ea023c1",),
         sources=(
             "SDM, virtualizing MSR-based APIC accesses: RDMSR of any ECX in 800H-8FFH reads 8 bytes of the "
@@ -260,12 +259,12 @@ DEFECTS = (
     Defect(
         code="x2apic-icr-destination-lost",
         title="The x2APIC ICR reads back without its destination",
-        effect="RDMSR 830 takes 8 bytes at 300H of the page; Xen keeps the high half at 310H, so bits 63:32 "
-        "read as 0. Sending is not affected.",
+        effect="RDMSR 830 reads 8 bytes at 300H of the page, but Xen stores the high half at 310H, so bits "
+        "63:32 read as 0. Sending interrupts is not affected.",
         since="825ea023c1 in 4.3.0",
         releases=ALL,
-        condition="Register virtualization and x2APIC mode; in 4.17-rc the x2APIC flag.",
-        avoid="Do not read the destination back, or apicv=0.",
+        condition="Register virtualization and x2APIC mode; in 4.17-rc also the x2APIC flag.",
+        avoid="Do not read the destination back, or boot Xen with apicv=0.",
         commits=("825ea023c1",),
         sources=("SDM, virtualizing MSR-based APIC accesses", "vlapic.c guest_wrmsr_x2apic (APIC_ICR2)"),
         evidence="source",
@@ -273,14 +272,15 @@ DEFECTS = (
     Defect(
         code="x2apic-ldr-from-vcpu",
         title="The x2APIC logical ID is derived from the vCPU number, not from the APIC ID",
-        effect="LDR and APIC ID do not fit the fixed formula: a guest that computes one from the other "
-        "sends logical interrupts to the wrong vCPU. Domains that migrate in keep what they had.",
+        effect="The LDR does not follow from the APIC ID by the architecture's formula. A guest that computes "
+        "one from the other sends logical interrupts to the wrong vCPU. Domains that migrate in keep their "
+        "values.",
         since="f9e0cccf7b in 4.5.0",
         until="90309854fd in 4.19.0; 61d032e322 in 4.18.1; eac655d6be in 4.17.3",
         releases=_upto("4.18"),
-        points="4.17.3 and 4.18.1 onwards are right; 4.15 and 4.16 were never fixed.",
-        condition="x2APIC mode, more than one vCPU.",
-        avoid="Update, and start domains afresh.",
+        points="Fixed in 4.17.3 and 4.18.1; 4.15 and 4.16 were never fixed.",
+        condition="x2APIC mode and more than one vCPU.",
+        avoid="Update, and restart the domains.",
         commits=("f9e0cccf7b", "90309854fd", "61d032e322", "eac655d6be"),
         sources=("vlapic.c set_x2apic_id, lapic_load_fixup (bug_x2apic_ldr_vcpu_id)",),
         evidence="source",
@@ -288,12 +288,11 @@ DEFECTS = (
     Defect(
         code="x2apic-msr-range-too-wide",
         title="MSRs 900 to BFF are treated as x2APIC registers",
-        effect="Other MSRs of that range (981, IA32_TME_CAPABILITY) cannot be reached through Xen's MSR "
-        "code.",
+        effect="Xen's MSR code cannot reach other MSRs in that range (981, IA32_TME_CAPABILITY).",
         since="8d0a20587e in 4.5.0, named MSR_X2APIC_LAST by 689bc62444 in 4.12.0",
         until="13316827fa in 4.17.0-rc1; 89fe6d0ede in 4.16.2; df3395f6b2 in 4.15.4",
         releases=("4.15", "4.16", "4.17-rc"),
-        points="4.15.0 to 4.15.3, 4.16.0 and 4.16.1, and 4.17's tree to 27 July 2022 (no rc).",
+        points="4.15.0 to 4.15.3, 4.16.0 and 4.16.1, and 4.17's tree up to 27 July 2022 (no rc).",
         condition="Processors that have other MSRs there (Ice Lake and later).",
         avoid="Update.",
         commits=("8d0a20587e", "689bc62444", "13316827fa", "89fe6d0ede", "df3395f6b2"),
@@ -302,8 +301,8 @@ DEFECTS = (
     ),
     Defect(
         code="x2apic-msr-read-leak",
-        title="Reading MSRs 900 to BFF shows the guest Xen's memory (XSA-108)",
-        effect="The emulated read ran past the end of the APIC page into memory of Xen or another guest.",
+        title="Reads of MSRs 900 to BFF show Xen's memory to the guest (XSA-108)",
+        effect="The emulated read runs past the end of the APIC page into memory of Xen or of another guest.",
         since="4.1",
         until="61fdda7acf in 4.5.0; c6de14eebd in 4.4.2; 534084207c in 4.3.4",
         condition="An HVM guest in x2APIC mode.",
@@ -315,11 +314,10 @@ DEFECTS = (
     Defect(
         code="x2apic-intercepts-left-open",
         title="MSR intercepts opened for x2APIC mode stay open after it",
-        effect="A guest that leaves x2APIC mode could reach the physical local APIC's MSRs that had been "
-        "opened.",
+        effect="A guest that leaves x2APIC mode can reach those MSRs of the physical local APIC.",
         since="825ea023c1 in 4.3.0",
         until="72af6f455a in 4.5.0; c9e1e5b6b1 in 4.4.2; c7d1bb848e in 4.3.4",
-        condition="x2APIC assistance; the guest disables its APIC after x2APIC mode.",
+        condition="x2APIC assistance, and a guest that disables its APIC after using x2APIC mode.",
         avoid=OLD,
         commits=("825ea023c1", "72af6f455a", "c9e1e5b6b1", "c7d1bb848e"),
         sources=("vmx.c vmx_vlapic_msr_changed",),
@@ -328,11 +326,11 @@ DEFECTS = (
     Defect(
         code="x2apic-apicv-without-mode",
         title="APIC virtualization does nothing in x2APIC mode",
-        effect="Register virtualization and virtual-interrupt delivery were set without 'virtualize x2APIC "
-        "mode', without which they have no bearing on RDMSR and WRMSR.",
+        effect="Xen sets register virtualization and virtual-interrupt delivery without 'virtualize x2APIC "
+        "mode'; without it they do not affect RDMSR and WRMSR.",
         since="f62b02e177 (17 September 2012)",
         until="825ea023c1 in 4.3.0",
-        points="No release: both are first in 4.3.0.",
+        points="No release has it: 4.3.0 is the first with either commit.",
         condition="A guest in x2APIC mode on an APICv host.",
         avoid=OLD,
         commits=("f62b02e177", "825ea023c1"),
@@ -345,28 +343,28 @@ DEFECTS = (
     # -- what guests are told -------------------------------------------------------------------------
     Defect(
         code="cpuid-x2apic-virt-overstates",
-        title="CPUID's X2APIC_VIRT promises more than the hardware does",
-        effect="The bit is meant to say that RDMSR and WRMSR run without exits. Writes of all registers but "
-        "808, 80B and 83F exit, the ICR (830) among them, and so do reads of 80A, 838 and 839.",
+        title="CPUID's X2APIC_VIRT promises more than the hardware delivers",
+        effect="The bit is meant to say that RDMSR and WRMSR run without exits. But writes to all registers "
+        "except 808, 80B and 83F exit, including the ICR (830), and so do reads of 80A, 838 and 839.",
         since="3196856c65 in 4.5.0",
         releases=ALL,
-        condition="x2APIC mode, register virtualization and virtual-interrupt delivery; in 4.17-rc the "
+        condition="x2APIC mode, register virtualization and virtual-interrupt delivery; in 4.17-rc also the "
         "x2APIC flag.",
-        avoid="Do not take the bit for exit-free IPIs: measure.",
+        avoid="Do not rely on the bit for IPIs without exits; measure them.",
         commits=("3196856c65",),
         sources=("cpuid_hypervisor_leaves (traps.c, since 4.21 cpuid.c), its comment",),
         evidence="observed",
     ),
     Defect(
         code="viridian-hint-wrong-feature",
-        title="The Viridian hint to use MSRs for the APIC looks at the wrong feature",
-        effect="The hint is about EOI, ICR and TPR and should be absent when virtual-interrupt delivery is "
-        "there; Xen tests register virtualization. Where the two differ Windows is sent to the "
-        "slower way.",
+        title="The Viridian hint to use MSRs for the APIC tests the wrong feature",
+        effect="The hint is about EOI, ICR and TPR and should be absent on a host with virtual-interrupt "
+        "delivery, but Xen tests register virtualization. If a host has only one of the two, Windows uses "
+        "the slower way.",
         since="7f2e992b82 in 4.3.0",
         releases=ALL,
-        condition="A Viridian domain on a host with one of the two features only.",
-        avoid="Nothing on hosts with both or neither: there it makes no difference.",
+        condition="A Viridian domain on a host with only one of the two features.",
+        avoid="Nothing is needed on hosts with both or neither, where it makes no difference.",
         commits=("7f2e992b82",),
         sources=(
             "xen-devel 10 to 14 November 2022, <69841767-ccc4-5eeb-6e9c-d59dfb197ea5@citrix.com> and "
@@ -379,12 +377,12 @@ DEFECTS = (
     Defect(
         code="esr-not-latched",
         title="The error status register is plain storage",
-        effect="A write should clear it and show the errors since the last write. Instead a write does "
-        "nothing, or, in xAPIC mode with register virtualization, stays to be read.",
+        effect="A write should latch and show the errors since the previous write. Instead a write has no "
+        "effect, or, in xAPIC mode with register virtualization, later reads return the value written.",
         since="f7c8af3a64 (30 October 2006)",
         until="b28b590d4a in 4.21.0; 4a480e7a14 in 4.20.1; da239140a4 in 4.19.2; 70b6b7cc10 in 4.18.5",
         releases=_upto("4.20"),
-        points="Fixed in 4.18.5, 4.19.2 and 4.20.1; these also grow the saved LAPIC record by pending_esr.",
+        points="Fixed in 4.18.5, 4.19.2 and 4.20.1, whose saved LAPIC record is larger by pending_esr.",
         condition="A guest that uses 280 or MSR 828.",
         avoid="Update.",
         commits=("f7c8af3a64", "b28b590d4a", "4a480e7a14", "da239140a4", "70b6b7cc10"),
@@ -394,14 +392,14 @@ DEFECTS = (
     Defect(
         code="vlapic-error-deadlock",
         title="An APIC error with an illegal error vector deadlocks the CPU (XSA-462)",
-        effect="vlapic_error calls itself with its lock held: the CPU spins, the watchdog takes the host "
-        "down.",
+        effect="vlapic_error calls itself while it holds its lock. The CPU spins, and the watchdog takes the "
+        "host down.",
         since="5f32d186a8 in 4.5.0",
         until="c42d9ec61f in 4.20.0; 9358a7fad7 in 4.19.1; 641b8f2a92 in 4.18.4; 3ef9196234 in 4.17.6; "
         "1765a3e0d1 in 4.16.7",
         releases=_upto("4.19"),
         points="4.15 was never fixed.",
-        condition="Any HVM-type guest: LVT error unmasked with a vector below 16, then an error.",
+        condition="An HVM-type guest that unmasks LVT error with a vector below 16 and then causes an error.",
         avoid="Update.",
         commits=("5f32d186a8", "c42d9ec61f", "9358a7fad7", "641b8f2a92", "3ef9196234", "1765a3e0d1"),
         sources=("XSA-462, CVE-2024-45817", "vlapic.c vlapic_error"),
@@ -409,14 +407,14 @@ DEFECTS = (
     ),
     Defect(
         code="tmict-kept-in-deadline-mode",
-        title="With register virtualization a write to the initial count sticks in TSC-deadline mode",
-        effect="The processor stores the value before Xen hears of the write, and Xen, which would ignore "
-        "it, does not take it out: reading 380 returns it, where Xen's own code returns 0. No timer "
-        "is started.",
+        title="With register virtualization, a write to the initial count sticks in TSC-deadline mode",
+        effect="The processor stores the value before Xen gets the write. Xen ignores the write but does not "
+        "remove the value, so a read of 380 returns it, while Xen's own code would return 0. No timer "
+        "starts.",
         since="f62b02e177 in 4.3.0",
         releases=ALL,
-        condition="xAPIC mode, register virtualization, LVT timer in TSC-deadline mode. In x2APIC mode "
-        "reads of 838 are intercepted.",
+        condition="xAPIC mode, register virtualization, and the LVT timer in TSC-deadline mode. In x2APIC "
+        "mode Xen intercepts reads of 838.",
         avoid="Do not read the initial count in TSC-deadline mode.",
         commits=("f62b02e177",),
         sources=("vlapic.c vlapic_reg_write, vlapic_read_aligned", "SDM, APIC-write emulation"),
@@ -425,13 +423,13 @@ DEFECTS = (
     Defect(
         code="interrupts-pending-while-disabled",
         title="Interrupts become pending in an APIC that software has disabled",
-        effect="IO-APIC, MSI, Viridian and event-channel upcall vectors are marked in IRR though a disabled "
-        "APIC takes none; Linux warns when it finds them while enabling the APIC.",
+        effect="IO-APIC, MSI, Viridian and event-channel upcall vectors are set in IRR, although a disabled "
+        "APIC accepts none. Linux warns about them when it enables the APIC.",
         since="4fe21ad371 and 85715f4bc7 (before 4.0), fda96b7382, 26fba3c855, 7b5b8ca7df",
         until="f1d7aac1e3, 831419f829, f5d0279839 in 4.18.0; in 4.17.1 and 4.16.3 by backport",
         releases=_upto("4.17"),
         points="Fixed in 4.16.3 and 4.17.1; 4.15 was never fixed.",
-        condition="Interrupts sent to a vCPU before it enables its APIC.",
+        condition="An interrupt is sent to a vCPU before it enables its APIC.",
         avoid="Update.",
         commits=(
             "f1d7aac1e3",
@@ -451,9 +449,9 @@ DEFECTS = (
     Defect(
         code="cr8-is-always-the-tpr",
         title="CR8 has no value of its own when the APIC is disabled",
-        effect="MOV CR8 reads and writes the virtual TPR whatever the state of the APIC, and with TPR "
-        "shadow never exits. The maintainer: handling of CR8 is 'quite wrong', separate storage and "
-        "other intercepts are needed.",
+        effect="MOV CR8 reads and writes the virtual TPR in every state of the APIC, and never exits with TPR "
+        "shadow. In the maintainer's words, the handling of CR8 is 'quite wrong': it needs separate storage "
+        "and other intercepts.",
         since="before 4.0",
         releases=ALL,
         condition="A 64-bit guest that uses CR8 while its APIC is hardware-disabled.",
@@ -464,7 +462,7 @@ DEFECTS = (
     Defect(
         code="cr8-not-emulated",
         title="MOV CR8 is missing from the instruction emulator",
-        effect="Where Xen emulates the instruction, for instance under introspection, emulation fails and "
+        effect="If Xen emulates the instruction, for instance under introspection, the emulation fails and "
         "the guest crashes.",
         since="before 4.0",
         until="14fd9b5642 in 4.21.0; f14c523da1 in 4.20.1; d74241aae5 in 4.19.2; 74071cb36d in 4.18.5",
@@ -478,12 +476,12 @@ DEFECTS = (
     ),
     Defect(
         code="real-tpr-exposed",
-        title="Domains without a local APIC drive the processor's own TPR (XSA-256)",
-        effect="Such PVH guests could crash the host; on Intel, turning off the acceleration was incomplete "
-        "and left the guest in control of the real Task Priority Register.",
+        title="Domains without a local APIC control the processor's own TPR (XSA-256)",
+        effect="Such PVH guests can crash the host. On Intel, the acceleration is not turned off completely, "
+        "which leaves the guest in control of the real Task Priority Register.",
         since="4.8.0",
         until="0aa6158b67 in 4.11.0; a6780c122b in 4.10.1; 395cb3f9b4 in 4.9.2; 1093876034 in 4.8.4",
-        condition="A PVH domain created without LAPIC emulation. Since then Xen refuses to create one.",
+        condition="A PVH domain created without LAPIC emulation; fixed releases refuse to create one.",
         avoid=OLD,
         commits=("0aa6158b67", "a6780c122b", "395cb3f9b4", "1093876034"),
         sources=("XSA-256",),
@@ -493,13 +491,13 @@ DEFECTS = (
     Defect(
         code="posted-while-suppressed-stuck",
         title="An interrupt posted to a preempted vCPU may wait for the next one",
-        effect="While SN is set only the vector's PIR bit is; ON stays 0. Scheduling the vCPU in clears SN "
-        "and vmx_sync_pir_to_irr looks at PIR only if ON is 1, so the interrupt stays there until "
-        "another one sets ON; raising the same vector again does not.",
+        effect="While SN is set, posting an interrupt sets its bit in PIR but not ON. When the vCPU is scheduled "
+        "again, SN is cleared, but vmx_sync_pir_to_irr looks at PIR only if ON is 1. So the interrupt waits "
+        "until another vector sets ON; raising the same vector again does not help.",
         since="a3019170b2 and 4b759ce163 in 4.7.0",
         releases=ALL,
-        condition="iommu=intpost (off by default, 'due to some corner cases in the implementation'), posted "
-        "interrupts, a domain with an assigned device.",
+        condition="Posted interrupts, iommu=intpost (off by default, 'due to some corner cases in the "
+        "implementation'), and a domain with an assigned device.",
         avoid="Leave iommu=intpost off.",
         commits=("a3019170b2", "4b759ce163"),
         sources=(
@@ -510,14 +508,14 @@ DEFECTS = (
     ),
     Defect(
         code="apic-write-assertion",
-        title="A debug build dies of an APIC write without register virtualization",
-        effect="vmx_handle_apic_write asserts register virtualization, but with virtual-interrupt delivery "
-        "alone a write to 300 that is no fixed self-IPI ends in the same exit: the assertion stops "
-        "Xen. Release builds work.",
+        title="A debug build stops at an APIC write without register virtualization",
+        effect="vmx_handle_apic_write asserts that register virtualization is on. But with virtual-interrupt "
+        "delivery only, a write to 300 that is not a fixed self-IPI causes the same exit, and the assertion "
+        "stops Xen. Release builds work.",
         since="f62b02e177 in 4.3.0",
         releases=ALL,
-        condition="A debug build; a host with virtual-interrupt delivery and no register virtualization.",
-        avoid="A release build, or apicv=0.",
+        condition="A debug build on a host with virtual-interrupt delivery but no register virtualization.",
+        avoid="Use a release build, or boot Xen with apicv=0.",
         commits=("f62b02e177",),
         sources=("vmx.c vmx_handle_apic_write", "SDM, virtualizing writes to the APIC-access page"),
         evidence="source",
@@ -525,9 +523,9 @@ DEFECTS = (
     # -- nested virtualization ------------------------------------------------------------------------
     Defect(
         code="nested-x2apic-entry-fails",
-        title="A nested guest cannot be entered while its hypervisor uses x2APIC mode",
-        effect="The controls of both levels were merged into 'virtualize x2APIC mode' and 'virtualize APIC "
-        "accesses' at once, which VM entry refuses (error 7, SecondaryExec 000014fb).",
+        title="A nested guest cannot run while its hypervisor uses x2APIC mode",
+        effect="Merging the controls of both levels sets 'virtualize x2APIC mode' and 'virtualize APIC "
+        "accesses' at the same time, which VM entry refuses (error 7, SecondaryExec 000014fb).",
         since="before 4.14",
         until="da9290639e in 4.14.0",
         condition="Nested virtualization on Intel, L1 in x2APIC mode with assistance.",
@@ -539,11 +537,11 @@ DEFECTS = (
     Defect(
         code="nested-x2apic-msrs-open",
         title="A nested guest may reach the processor's own x2APIC MSRs",
-        effect="MSRs that Xen had opened for an assisted L1 stayed open for its L2, which runs without "
-        "x2APIC virtualization.",
+        effect="MSRs that Xen opens for an assisted L1 remain open for its L2, which runs without x2APIC "
+        "virtualization.",
         since="c47984aabe (18 February 2020)",
         until="7b2b93d30c (19 February 2020), both in 4.14.0",
-        points="No release.",
+        points="No release has it.",
         condition="Nested virtualization on Intel, L1 in x2APIC mode with assistance.",
         avoid=OLD,
         commits=("c47984aabe", "7b2b93d30c"),
@@ -553,8 +551,8 @@ DEFECTS = (
     Defect(
         code="nested-interrupt-status",
         title="Virtual-interrupt delivery loses interrupts of a nested hypervisor",
-        effect="On an exit to L1 the guest interrupt status was written wrongly unless 'acknowledge "
-        "interrupt on exit' was in use, and the EOI-exit bitmap not at all.",
+        effect="On an exit to L1, Xen writes a wrong guest interrupt status unless 'acknowledge interrupt on "
+        "exit' is in use, and does not update the EOI-exit bitmap at all.",
         since="before 4.14",
         until="55d035f8e9, 25df013e7a, 6a761c6fcd in 4.14.0",
         condition="Nested virtualization on a host with virtual-interrupt delivery.",
@@ -564,10 +562,10 @@ DEFECTS = (
         evidence="source",
     ),
 )
-"""By subject; the one that made the per-domain interface unusable first."""
+"""Grouped by subject; the defect that made the per-domain interface unusable comes first."""
 
 
 def defects_of(release_name: str) -> tuple[Defect, ...]:
-    """Return the defects of a release's .0, by its name in `XEN_RELEASES`. Raises KeyError."""
+    """Return the defects of a release's .0, by its name in `XEN_RELEASES`; raise `NameUnknown` if none."""
     name = xen_release(release_name).name
     return tuple(row for row in DEFECTS if name in row.releases)

@@ -1,7 +1,8 @@
-"""What Xen does with an APIC access that left the guest.
+"""What Xen does with an APIC access that caused a VM exit.
 
 Sources, in Xen: ``guest_wrmsr_apic_base``, ``vlapic_mmio_read``, ``vlapic_mmio_write``, ``vlapic_range``,
-``guest_rdmsr_x2apic``, ``guest_wrmsr_x2apic`` (``xen/arch/x86/hvm/vlapic.c``); the same in 4.15 to 4.22.
+``guest_rdmsr_x2apic``, ``guest_wrmsr_x2apic`` (``xen/arch/x86/hvm/vlapic.c``).
+All are the same in 4.15 to 4.22.
 """
 
 from __future__ import annotations
@@ -30,26 +31,26 @@ __all__ = [
 
 
 class Emulated(Enum):
-    """What the guest gets."""
+    """The result that the guest sees."""
 
     DONE = "done"
-    """The register is read or written as Xen's APIC has it."""
+    """Xen's emulated APIC reads or writes the register."""
     IGNORED = "ignored"
-    """A write without effect; a read returns what is there, mostly 0."""
+    """A write has no effect; a read returns the stored value, usually 0."""
     FAULT = "#GP(0)"
     ABSENT = "no APIC"
-    """No APIC answers at this address: a device model may; without one reads return all ones."""
+    """No APIC answers at this address. A device model may; without one, reads return all ones."""
 
 
 X2APIC_READABLE = frozenset(offset for offset, row in REGISTERS.items() if "r" in row.x2apic)
-"""``guest_rdmsr_x2apic``: exactly the registers that the architecture lets software read."""
+"""``guest_rdmsr_x2apic``: exactly the registers that software may read by the architecture."""
 X2APIC_WRITABLE = frozenset(offset for offset, row in REGISTERS.items() if "w" in row.x2apic)
-"""``guest_wrmsr_x2apic``: exactly the registers that the architecture lets software write."""
+"""``guest_wrmsr_x2apic``: exactly the registers that software may write by the architecture."""
 
 MMIO_WRITABLE = frozenset(
     offset for offset, row in REGISTERS.items() if "w" in row.xapic and offset != Reg.CMCI
 )
-"""``vlapic_reg_write``; anything else that is written to the page has no effect (CMCI is not there)."""
+"""``vlapic_reg_write``; a write to any other offset has no effect (CMCI is missing there)."""
 LVT_BITS, DELIVERY_MODE, TIMER_MODE = 1 << 16 | 1 << 12 | 0xFF, 0x700, 3 << 17
 LINT_BITS = LVT_BITS | DELIVERY_MODE | 1 << 13 | 1 << 14 | 1 << 15
 ANY = (1 << 64) - 1
@@ -70,11 +71,11 @@ X2APIC_WRITE_BITS: dict[int, int] = {
     Reg.TDCR: 0xB,
     Reg.SELF_IPI: 0xFF,
 }
-"""Bits that ``guest_wrmsr_x2apic`` takes; any other that is set is a #GP(0)."""
+"""The bits that ``guest_wrmsr_x2apic`` accepts; any other bit that is set causes #GP(0)."""
 
 
 def emulate(state: ApicState, offset: int, operation: Operation, value: int | None = None) -> Emulated:
-    """Return what Xen makes of an access to a register that left the guest."""
+    """Return what Xen does with an access to a register that caused a VM exit."""
     if state is ApicState.X2APIC:
         return _emulate_msr(offset, operation, value)
     if state is ApicState.DISABLED:
@@ -96,7 +97,7 @@ def _emulate_msr(offset: int, operation: Operation, value: int | None) -> Emulat
 def guest_faults(
     outcome: Outcome, state: ApicState, offset: int, operation: Operation, value: int | None = None
 ) -> bool:
-    """Tell whether the guest sees #GP(0), from the processor or from Xen."""
+    """Return True if the guest gets #GP(0), from the processor or from Xen."""
     if outcome.kind.leaves:
         return emulate(state, offset, operation, value) is Emulated.FAULT
     return outcome.kind is Kind.FAULTS
@@ -107,10 +108,10 @@ MODE = APIC_BASE_ENABLE | APIC_BASE_EXTD
 
 
 def apic_base_faults(before: int, value: int, *, x2apic: bool = True) -> bool:
-    """Tell whether a guest's WRMSR of IA32_APIC_BASE ends in #GP(0).
+    """Return True if a guest's WRMSR of IA32_APIC_BASE causes #GP(0).
 
-    ``x2apic`` says that the guest sees x2APIC in CPUID. In xAPIC mode the base must be the
-    default one (3b5e03b939, in every release here); in x2APIC mode and while disabled any goes.
+    ``x2apic`` means that the guest sees x2APIC in CPUID. In xAPIC mode the base must be the
+    default (3b5e03b939, in every release here); in x2APIC mode and while disabled any base is accepted.
     """
     known = APIC_BASE_KNOWN if x2apic else APIC_BASE_KNOWN & ~APIC_BASE_EXTD
     if value & ~known:

@@ -1,4 +1,4 @@
-"""An answer that is yes, no or unknown, and where it is from."""
+"""An answer (yes, no or unknown) with its source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Answer", "Fact", "no", "unknown", "yes"]
 
 
 class Answer(Enum):
-    """Yes, no, or not known: a capability is never guessed."""
+    """Yes, no or unknown. A capability is never guessed."""
 
     YES = "yes"
     NO = "no"
@@ -18,13 +18,13 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An answer and where it is from."""
+    """An answer and its source."""
 
     answer: Answer
     source: str
-    """Where the answer is from; for an unknown one, why it is not known."""
+    """The source of the answer; for an unknown answer, the reason why it is unknown."""
     how: str = ""
-    """How to find out, when unknown."""
+    """How to find out, if unknown."""
 
     @property
     def known(self) -> bool:
@@ -36,15 +36,15 @@ class Fact:
 
 
 def yes(source: str) -> Fact:
-    """Return the fact that it is so."""
+    """Return a fact with the answer yes."""
     return Fact(Answer.YES, source)
 
 
 def no(source: str) -> Fact:
-    """Return the fact that it is not so."""
+    """Return a fact with the answer no."""
     return Fact(Answer.NO, source)
 
 
 def unknown(source: str, how: str) -> Fact:
-    """Return that it is not known whether it is so."""
+    """Return a fact with the answer unknown; ``source`` says why, ``how`` says how to find out."""
     return Fact(Answer.UNKNOWN, source, how)

@@ -1,7 +1,7 @@
-"""Xen's flag words and enumerations, spelt as in Xen's public headers without their prefixes.
+"""Xen's flag words and enumerations, named as in Xen's public headers without the prefixes.
 
-All are `enum.IntFlag`: bits that a newer Xen defines are kept, and `names` shows them.
-``tests/abi`` holds every member against the constants of every release.
+The flag words are `enum.IntFlag`: they keep bits that a newer Xen defines, and `names` shows them.
+``tests/abi`` compares every member with the constants of every release.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = [
     "CDF",
     "DOMINF",
     "EMU",
-    "PHYSCAP",
-    "PHYSCAP_X86",
     "IOMMU",
     "MISC",
+    "PHYSCAP",
+    "PHYSCAP_X86",
     "Shutdown",
     "known_bits",
     "names",
@@ -29,21 +29,21 @@ class CDF(IntFlag):
     """``XEN_DOMCTL_CDF_*``: ``createdomain.flags`` (``xen/include/public/domctl.h``)."""
 
     hvm = 1 << 0
-    """A guest in its own hardware-virtualised context: HVM or PVH; without it, PV."""
+    """A hardware-virtualised guest (HVM or PVH); without it, PV."""
     hap = 1 << 1
     """Hardware-assisted paging (EPT, NPT)."""
     s3_integrity = 1 << 2
-    """Have tboot check the domain's memory over host suspend."""
+    """Have tboot check the domain's memory across a suspend of the host."""
     oos_off = 1 << 3
     """Shadow paging without out-of-sync pages."""
     xs_domain = 1 << 4
     """The xenstore domain."""
     iommu = 1 << 5
-    """The domain may be given devices."""
+    """Devices may be assigned to the domain."""
     nested_virt = 1 << 6
-    """The guest may use VMX or SVM itself."""
+    """The guest may use VMX or SVM itself (nested virtualization)."""
     vpmu = 1 << 7
-    """The guest sees performance counters. Since 4.16."""
+    """The guest has performance counters. Since 4.16."""
     trap_unmapped_accesses = 1 << 8
     """Arm: trap accesses to unmapped memory. Since 4.21; x86 refuses it."""
 
@@ -75,7 +75,7 @@ class MISC(IntFlag):
     """``XEN_X86_*``: ``createdomain.arch.misc_flags`` (``arch-x86/xen.h``)."""
 
     MSR_RELAXED = 1 << 0
-    """Let unknown MSRs read as they do on the host."""
+    """Reading an MSR that Xen does not handle returns 0 instead of faulting, if the processor has the MSR."""
     ASSISTED_XAPIC = 1 << 1
     """Virtualize APIC accesses for this domain. Only in 4.17.0-rc1 to rc3."""
     ASSISTED_X2APIC = 1 << 2
@@ -83,7 +83,7 @@ class MISC(IntFlag):
 
 
 class ALTP2M(IntEnum):
-    """``XEN_DOMCTL_ALTP2M_*``: who may switch alternate physical-to-machine tables. Since 4.19."""
+    """``XEN_DOMCTL_ALTP2M_*``: who may use alternate physical-to-machine tables. Since 4.19."""
 
     disabled = 0
     mixed = 1
@@ -110,7 +110,7 @@ class PHYSCAP(IntFlag):
 
 
 class PHYSCAP_X86(IntFlag):
-    """``XEN_SYSCTL_PHYSCAP_X86_*``: ``physinfo.arch_capabilities``; only 4.17.0-rc1 to rc3 set any."""
+    """``XEN_SYSCTL_PHYSCAP_X86_*``: ``physinfo.arch_capabilities``; only 4.17.0-rc1 to rc3 set any bit."""
 
     ASSISTED_XAPIC = 1 << 0
     """The host can virtualize APIC accesses."""
@@ -137,7 +137,7 @@ DOMINF_shutdownmask = 0xFF
 
 
 class Shutdown(IntEnum):
-    """``SHUTDOWN_*``: why a domain shut down (``xen/include/public/sched.h``)."""
+    """``SHUTDOWN_*``: the reason why a domain shut down (``xen/include/public/sched.h``)."""
 
     poweroff = 0
     reboot = 1

@@ -1,8 +1,8 @@
-"""The host's grant table limits, read from Xen's command line.
+"""The host's grant table limits, from Xen's command line.
 
-``gnttab_max_frames=`` and ``gnttab_max_maptrack_frames=`` (``xen/common/grant_table.c``,
-``parse_gnttab_limit``). Up to 4.17 they are the default *and* the upper bound of
-what a domain may be given; since 4.18 (b2ea81d2b9) the default alone.
+The options are ``gnttab_max_frames=`` and ``gnttab_max_maptrack_frames=`` (``xen/common/grant_table.c``,
+``parse_gnttab_limit``). Up to 4.17 they set both the default *and* the upper limit for a
+domain; since 4.18 (b2ea81d2b9) they set the default only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NUMBER = re.compile(r"0x(?P<hex>[0-9a-fA-F]+)|0(?P<octal>[0-7]*)|(?P<decimal>[1-
 
 @dataclass(frozen=True, slots=True)
 class GrantLimits:
-    """Frames of 4 KiB: what a domain gets by default, and up to 4.17 at most."""
+    """Numbers of 4 KiB frames: a domain's default and, up to 4.17, its maximum."""
 
     frames: int
     maptrack_frames: int
@@ -32,10 +32,10 @@ class GrantLimits:
 
 
 def grant_limits(options: CommandLine) -> GrantLimits:
-    """Return the limits that the command line sets; the documented defaults where it sets none.
+    """Return the limits that the command line sets, or Xen's documented defaults.
 
-    A command line that Xen cut may hide a lower limit: then the smaller of
-    default and what is seen counts.
+    If Xen cut the command line, it may hide a lower limit. Then the smaller one of
+    the visible value and the default counts.
     """
     frames = _last_valid(options.values("gnttab_max_frames"), DEFAULT_FRAMES)
     maptrack = _last_valid(options.values("gnttab_max_maptrack_frames"), DEFAULT_MAPTRACK_FRAMES)
@@ -43,7 +43,7 @@ def grant_limits(options: CommandLine) -> GrantLimits:
         return GrantLimits(
             min(frames, DEFAULT_FRAMES),
             min(maptrack, DEFAULT_MAPTRACK_FRAMES),
-            "Xen tells only a part of its command line; the smaller of what it says and the default",
+            "Xen reports only part of its command line; the smaller of its value and the default",
         )
     given = any(option.startswith("gnttab_max_") for option in options.options)
     return GrantLimits(frames, maptrack, GIVEN if given else DEFAULTED)
@@ -58,7 +58,7 @@ def _last_valid(values: list[str], default: int) -> int:
 
 
 def strtoul(text: str) -> int | None:
-    """Read a whole text as ``simplestrtoul`` with base 0 does; an empty one reads as 0."""
+    """Parse a complete text as ``simple_strtoul`` with base 0 does: an empty text is 0, no number is None."""
     if not text:
         return 0
     match = NUMBER.fullmatch(text)

@@ -1,4 +1,4 @@
-"""What is known of a host: each fact with its answer, its source and, when unknown, how to find out."""
+"""A host: what is known about it, each fact with its answer, its source and, if unknown, how to find out."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ __all__ = ["Host", "describe"]
 
 @dataclass(frozen=True)
 class Host:
-    """A host and its Xen, as far as they are known."""
+    """What is known about a host and its Xen."""
 
     version: Version
     physinfo: PhysInfo
     technology: Technology | None
-    """Intel's VMX or AMD's SVM; None when the processor offers neither to Xen."""
+    """Intel's VMX or AMD's SVM; None if the processor offers neither to Xen."""
     features: Mapping[str, Fact]
-    """By `Feature.key`: whether **Xen uses** the feature for guests (not whether the processor has it)."""
+    """By `Feature.key`: whether **Xen uses** the feature for guests, not whether the processor has it."""
     interface: Fact
-    """Whether APIC assistance can be chosen per domain on this Xen."""
+    """Whether this Xen lets each domain choose its APIC assistance."""
     assisted_xapic: Fact
-    """Whether ``assisted_xapic`` can be asked for."""
+    """Whether a domain can ask for ``assisted_xapic``."""
     assisted_x2apic: Fact
-    """Whether ``assisted_x2apic`` can be asked for."""
+    """Whether a domain can ask for ``assisted_x2apic``."""
     tboot: Fact
     """Whether Xen has tboot support, which ``s3_integrity`` needs."""
     flask: Fact
-    """Whether Xen runs the Flask security module, which judges ``ssidref``."""
+    """Whether Xen runs the Flask security module, which checks ``ssidref``."""
     nested_virt: Fact
-    """Whether guests can be given VMX or SVM of their own."""
+    """Whether guests can use VMX or SVM themselves (nested virtualization)."""
     altp2m: Fact
-    """Whether alternate p2m tables can be had; since 4.21 asked for at create."""
+    """Whether alternate p2m tables are available; since 4.21, create checks this."""
     grant_limits: GrantLimits
     measured: Measurement | None = None
-    """What the VMX controls are answered from, when the host was measured."""
+    """The measured controls, if the host was measured; the VMX features are answered from them."""
 
     @property
     def release(self) -> XenRelease:
-        """The row of the release whose rules hold; 4.17 with the per-domain interface is 4.17-rc."""
+        """The row of the release whose rules apply; 4.17 with the per-domain interface is 4.17-rc."""
         return xen_release(self.version.release, per_domain=bool(self.interface))
 
 

@@ -1,4 +1,4 @@
-"""What Xen tells of a host and of its domains, as frozen values."""
+"""What Xen reports about a host and its domains, as frozen values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["HW_CAP", "NO_HVM", "DomainInfo", "NoGuest", "PhysInfo", "Version", "
 PAGE_KIB = 4
 
 HW_CAP = {Technology.VMX: (1, 5), Technology.SVM: (3, 2)}
-"""Word and bit in ``physinfo.hw_cap``: CPUID 1 ECX[5] and 80000001 ECX[2]
+"""The word and the bit in ``physinfo.hw_cap``: CPUID 1 ECX[5] and 80000001 ECX[2]
 (``xen/include/public/arch-x86/cpufeatureset.h``, words 1 and 3)."""
 
 
 def hw_cap_of(technology: Technology | None) -> tuple[int, ...]:
-    """Return ``physinfo.hw_cap`` with the bit of an extension alone."""
+    """Return a ``physinfo.hw_cap`` with only the bit of an extension set."""
     words = [0] * 8
     if technology is not None:
         word, bit = HW_CAP[technology]
@@ -30,17 +30,17 @@ def hw_cap_of(technology: Technology | None) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Which Xen this is (``XENVER_*``, ``xen/include/public/version.h``)."""
+    """The version of a Xen (``XENVER_*``, ``xen/include/public/version.h``)."""
 
     major: int
     minor: int
     extra: str
-    """What follows the number: ``".7"``, ``".0-rc3"``, ``"-unstable"``…"""
+    """The part after the number: ``".7"``, ``".0-rc3"``, ``"-unstable"``…"""
     capabilities: tuple[str, ...]
-    """Guest types Xen can run, e.g. ``("xen-3.0-x86_64", "hvm-3.0-x86_64")``."""
+    """The guest types that Xen can run, e.g. ``("xen-3.0-x86_64", "hvm-3.0-x86_64")``."""
     changeset: str
     commandline: str
-    """Xen's boot options; Xen cuts them after 1023 bytes."""
+    """Xen's boot options, which Xen cuts after 1023 bytes."""
 
     @property
     def release(self) -> str:
@@ -53,7 +53,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class NoGuest:
-    """Why no HVM-type guest (HVM or PVH) can run on a host."""
+    """The reason why no HVM-type guest (HVM or PVH) can run on a host."""
 
     reason: str
     source: str
@@ -89,11 +89,11 @@ class PhysInfo:
     outstanding_pages: int
     max_mfn: int
     hw_cap: tuple[int, ...]
-    """Eight words of CPUID feature bits, as Xen sees the boot processor."""
+    """Eight words of CPUID feature bits of the boot processor, as Xen sees them."""
 
     @property
     def technology(self) -> Technology | None:
-        """Which extension the processor offers Xen; None for neither."""
+        """The extension that the processor offers to Xen; None for neither."""
         for technology, (word, bit) in HW_CAP.items():
             if self.hw_cap[word] >> bit & 1:
                 return technology
@@ -101,7 +101,7 @@ class PhysInfo:
 
     @property
     def no_guest(self) -> NoGuest | None:
-        """Why no HVM-type guest can run on the host; None when one can."""
+        """The reason why no HVM-type guest can run on the host; None if one can."""
         if PHYSCAP.hvm not in self.capabilities:
             return NO_HVM
         if self.technology is None:
@@ -110,7 +110,7 @@ class PhysInfo:
 
     @property
     def free_kib(self) -> int:
-        """Free memory in KiB."""
+        """The free memory in KiB."""
         return self.free_pages * PAGE_KIB
 
 
@@ -121,7 +121,7 @@ class DomainInfo:
     domid: int
     flags: DOMINF
     shutdown_reason: Shutdown | int | None
-    """Why the domain shut down; a number when Xen gives one without a name; None while it has not."""
+    """Why the domain shut down: a number if it has no name here, None while the domain has not shut down."""
     tot_pages: int
     max_pages: int
     outstanding_pages: int
@@ -131,12 +131,12 @@ class DomainInfo:
     cpu_time: int
     nr_online_vcpus: int
     max_vcpu_id: int
-    """Highest vCPU number; -1 while the domain has no vCPUs."""
+    """The highest vCPU number; -1 while the domain has no vCPUs."""
     ssidref: int
     handle: UUID
     cpupool: int
     gpaddr_bits: int | None
-    """Width of guest-physical addresses; None before 4.16."""
+    """The width of guest-physical addresses in bits; None before 4.16."""
     emulation_flags: EMU
     misc_flags: MISC
 
@@ -152,10 +152,10 @@ class DomainInfo:
 
     @property
     def memory_kib(self) -> int:
-        """Memory the domain holds, in KiB."""
+        """The domain's memory in KiB."""
         return self.tot_pages * PAGE_KIB
 
     @property
     def owner(self) -> Owner | None:
-        """What xenapic wrote into the handle, or None for a domain that it did not make."""
+        """The mark that xenapic wrote into the handle; None for a domain that it did not create."""
         return Owner.from_handle(self.handle)

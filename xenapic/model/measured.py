@@ -1,4 +1,4 @@
-"""What was read out of a VMCS: the controls a processor is really told, not what follows from anything."""
+"""What was read from a VMCS: the controls the processor really gets, not a deduction."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Measurement", "VcpuControls"]
 
 @dataclass(frozen=True, slots=True)
 class VcpuControls:
-    """What is in force on one vCPU of a domain."""
+    """The controls in force on a vCPU of a domain."""
 
     vcpu: int
     apic_base: int
     """The vCPU's IA32_APIC_BASE, from its LAPIC record."""
     words: ControlWords | None
-    """None when the vCPU has none; `why_not` says why."""
+    """None if the vCPU has none; `why_not` gives the reason."""
     why_not: str = ""
 
     @property
@@ -29,21 +29,21 @@ class VcpuControls:
 
     @property
     def controls(self) -> Controls | None:
-        """The controls that bear on the APIC; None when the vCPU has none."""
+        """The controls that affect the APIC; None if the vCPU has none."""
         return self.words.controls if self.words else None
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What Xen sets up for a vCPU in each state of its local APIC, measured on a domain made for it."""
+    """What Xen sets for a vCPU in each state of its local APIC, measured on a domain created for this."""
 
     states: Mapping[ApicState, ControlWords] = field(default_factory=dict)
-    """Empty when it cannot be measured on this host; `why_not` says why."""
+    """Empty if this host cannot be measured; `why_not` gives the reason."""
     how: str = ""
-    """How it was measured, in words."""
+    """The method of the measurement, in words."""
     why_not: str = ""
     taken_at: int = 0
-    """When: seconds since 1970, UTC."""
+    """The time of the measurement: seconds since 1970, UTC."""
 
     @property
     def done(self) -> bool:
@@ -52,5 +52,5 @@ class Measurement:
 
     @property
     def controls(self) -> Mapping[ApicState, Controls]:
-        """The controls that bear on the APIC, per state."""
+        """The controls that affect the APIC, by state."""
         return {state: words.controls for state, words in self.states.items()}

@@ -1,7 +1,7 @@
-"""An interface without the ambiguity, as a reference: one bit for each control, three things to ask of it.
+"""A reference for an unambiguous interface: one bit per control, and three operations on these bits.
 
-No Xen has it. It is here so that the proposal in the documentation is exact: which request is
-refused with which errno, and which controls a vCPU runs with, come from these functions.
+No Xen has this interface. The module makes the proposal in the documentation exact: these functions
+decide which request is refused with which errno and which controls a vCPU runs with.
 The tests run every request through them.
 """
 
@@ -17,14 +17,21 @@ from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
 from xenapic.apic.outcome import MsrBitmap, bits
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
-from xenapic.model.acceleration import INTERCEPT_ALL, HvmLeaf, VcpuApic, ViridianHints, page_backing
+from xenapic.model.acceleration import (
+    INTERCEPT_ALL,
+    WRITE_OPEN,
+    HvmLeaf,
+    VcpuApic,
+    ViridianHints,
+    page_backing,
+)
 from xenapic.model.emulation import X2APIC_READABLE
 
 __all__ = ["APIC", "CONTROL", "NEEDS", "Refused", "available", "leaf", "resolve", "vcpu", "viridian"]
 
 
 class APIC(IntFlag):
-    """``XEN_X86_APIC_*``: one bit for each aspect; the same numbers in every word."""
+    """``XEN_X86_APIC_*``: one bit per aspect, with the same numbers in every word."""
 
     TPR_SHADOW = 1 << 0
     ACCESS_PAGE = 1 << 1
@@ -42,7 +49,7 @@ CONTROL = {
     APIC.POSTED: "posted_interrupts",
     APIC.X2APIC_MODE: "virtualize_x2apic_mode",
 }
-"""The one control that each bit is (`Feature.key`)."""
+"""The control that each bit stands for (`Feature.key`)."""
 
 NOTHING = APIC(0)
 KNOWN = APIC(sum(CONTROL))
@@ -52,12 +59,12 @@ NEEDS = {
     bit: APIC(sum(BIT[r.key] for r in ENTRY_RULES if r.value and BIT.get(r.when) is bit and r.key in BIT))
     for bit in APIC
 }
-"""What must be on for a bit to be on: VM entry's rules and nothing else."""
+"""The bits that must be on for a bit to be on: the rules of VM entry and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request that createdomain refuses, early, before anything is allocated."""
+    """The refusal of a request by createdomain, early, before it allocates anything."""
 
     errno: int
     rule: str
@@ -68,15 +75,15 @@ class Refused:
 
 
 def available(host: Controls) -> APIC:
-    """Return what Xen took at boot (`host_controls`): what physinfo reports as available."""
+    """Return the bits that Xen chose at boot (`host_controls`) and physinfo reports as available."""
     return APIC(sum(bit for bit, key in CONTROL.items() if host.has(key)))
 
 
 def resolve(offered: APIC, on: APIC, off: APIC, *, hvm: bool = True) -> APIC | Refused:
-    """Return what is in force for a domain, or why the request is refused; the rules in their order.
+    """Return the bits in force for a domain, or the first rule that refuses the request.
 
-    ``on`` and ``off`` are createdomain's two words; what is in neither is the host's default: on where
-    it is available and nothing that it needs is off.
+    ``on`` and ``off`` are the two words of createdomain. A bit in neither has the host's default: it is
+    on if it is available and nothing that it needs is off.
     """
     unknown = APIC(int(on | off) & ~int(KNOWN))
     if unknown:
@@ -90,26 +97,25 @@ def resolve(offered: APIC, on: APIC, off: APIC, *, hvm: bool = True) -> APIC | R
         if bit in on and needed(bit) & off:
             chain |= bit
     if chain:
-        return Refused(EINVAL, "on, and something that it needs is off", chain)
+        return Refused(EINVAL, "on, but something that it needs is off", chain)
     wanted = reduce(or_, (needed(bit) for bit in APIC if bit in on), on)
     if wanted & ~offered:
-        return Refused(ENODEV, "on, and the host cannot", wanted & ~offered)
+        return Refused(ENODEV, "on, but the host lacks it", wanted & ~offered)
     return APIC(sum(bit for bit in APIC if bit in offered & ~off and not needed(bit) & (off | ~offered)))
 
 
 def needed(bit: APIC) -> APIC:
-    """Return everything that a bit needs, directly or not."""
-    found = NEEDS[bit]
+    """Return every bit that a bit needs, directly or indirectly."""
+    bits = NEEDS[bit]
     for other in APIC:
         if other in NEEDS[bit]:
-            found |= needed(other)
-    return found
+            bits |= needed(other)
+    return bits
 
 
 NOT_OPENED = {Reg.PROCPRI, Reg.ICR, Reg.TMICT, Reg.TMCCT}
-"""PPR and the timer's counts, which Xen computes; the ICR, whose high half Xen keeps at another place."""
+"""PPR and the timer's counts, which Xen computes, and the ICR, whose high half Xen stores elsewhere."""
 READ_OPEN = bits(X2APIC_READABLE - NOT_OPENED)
-WRITE_OPEN = bits((Reg.TASKPRI, Reg.EOI, Reg.SELF_IPI))
 TPR_OPEN = bits((Reg.TASKPRI,))
 
 
@@ -123,9 +129,9 @@ MODE = APIC.ACCESS_PAGE | APIC.X2APIC_MODE
 
 
 def vcpu(host: Controls, effective: APIC, state: ApicState) -> VcpuApic:
-    """Return what the processor is told for a vCPU in a state.
+    """Return the settings of a vCPU whose APIC is in a state.
 
-    The page is mapped only in a domain that has ``ACCESS_PAGE``.
+    The APIC page is mapped only in a domain with ``ACCESS_PAGE``.
     """
     mode = NOTHING
     if state is ApicState.XAPIC:
@@ -145,7 +151,7 @@ def vcpu(host: Controls, effective: APIC, state: ApicState) -> VcpuApic:
 
 
 def leaf(effective: APIC) -> HvmLeaf:
-    """Return the bits of CPUID leaf base + 4, of the domain and not of the host."""
+    """Return the bits of CPUID leaf base + 4, which describe the domain and not the host."""
     bits = HvmLeaf(0)
     if APIC.ACCESS_PAGE | APIC.REGISTERS in effective:
         bits |= HvmLeaf.APIC_ACCESS_VIRT
@@ -155,5 +161,5 @@ def leaf(effective: APIC) -> HvmLeaf:
 
 
 def viridian(effective: APIC) -> ViridianHints:
-    """Return Viridian's hints, of the domain; that about MSRs goes by what EOI, ICR and TPR really cost."""
+    """Return Viridian's hints for the domain; the one about MSRs follows the cost of EOI, ICR and TPR."""
     return ViridianHints(APIC.DELIVERY not in effective, APIC.ACCESS_PAGE in effective)

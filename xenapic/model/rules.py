@@ -1,17 +1,17 @@
 """Every rule by which Xen refuses ``XEN_DOMCTL_createdomain`` on x86, in Xen's own order.
 
-Xen answers most of them with a bare EINVAL; a release build logs no reason. Here
-each is a row: the releases it holds for, when it is broken, the errno Xen gives,
-what to do, and the function in Xen that has it. `xenapic.model.create.check` returns every
-broken rule at once. A new rule is a row here; conditions that rows share are in `xenapic.model.conditions`.
+Xen answers most of them with a bare EINVAL; a release build logs no reason. Each rule is
+a row here: the releases it applies to, when it is broken, Xen's errno,
+what to do, and the function in Xen that checks it. `xenapic.model.create.check` returns every
+broken rule at once. A new rule is a new row; conditions that rows share are in `xenapic.model.conditions`.
 
-**Late** rules matter most. Xen tests them after the architecture part of the create has
-run; on an Intel host an HVM-type create that fails there ends in ``Xen BUG at
+**Late** rules matter most. Xen checks them after the architecture part of the create has
+run. On an Intel host, an HVM-type create that fails there ends in ``Xen BUG at
 common/domain.c`` and takes the host down (4.15 to 4.22, no fix on any branch).
-They must never reach Xen, so they are strict: what may be wrong counts as wrong.
+Such requests must never reach Xen, so these rules are strict: what may be wrong counts as wrong.
 
-Read from the stable branches of 4.15 to 4.22 and compared with real hypervisors by
-the test suite (``tests/xen``).
+The rules were read from the stable branches of 4.15 to 4.22 and are compared with real hypervisors
+by the test suite (``tests/xen``).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ RULES: tuple[Rule, ...] = (
         "grant-opts-unknown",
         "grant_opts",
         lambda r, s: bool(r.grant_opts & ~GRANT_VERSION_MASK),
-        "only the low four bits, the grant table version, have a meaning",
+        "only the low four bits, the grant table version, may be set",
         "Set grant_opts to 1 or 2.",
         SANITISE,
         since=(4, 16),
@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
         "iommu-opts-unknown",
         "iommu_opts",
         lambda r, s: has_iommu(r) and bool(r.iommu_opts & ~int(s.host.release.iommu_opts)),
-        "only no_sharept is known",
+        "no_sharept is the only IOMMU option",
         "Leave out the other bits.",
         SANITISE,
     ),
@@ -109,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         "iommu-missing",
         "flags",
         lambda r, s: has_iommu(r) and not s.has(PHYSCAP.directio),
-        "iommu is asked for, and Xen uses none on this host (physinfo lacks directio)",
+        "the iommu flag is set, but Xen uses no IOMMU on this host (physinfo lacks directio)",
         "Drop iommu, or enable VT-d or AMD-Vi in the firmware and iommu= for Xen.",
         SANITISE,
     ),
@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         "pv-missing",
         "flags",
         lambda r, s: not is_hvm(r) and not s.has(PHYSCAP.pv),
-        "this Xen is built without PV support (physinfo lacks pv)",
+        "this Xen has no PV support (physinfo lacks pv)",
         "Use a PVH domain.",
         ARCH,
     ),
@@ -158,7 +158,7 @@ RULES: tuple[Rule, ...] = (
         "vcpus-too-many",
         "max_vcpus",
         lambda r, s: r.max_vcpus > (HVM_MAX_VCPUS if is_hvm(r) else PV_MAX_VCPUS),
-        f"Xen takes at most {HVM_MAX_VCPUS} vCPUs for an HVM-type domain and {PV_MAX_VCPUS} for PV",
+        f"Xen allows at most {HVM_MAX_VCPUS} vCPUs for an HVM-type domain and {PV_MAX_VCPUS} for PV",
         "Ask for fewer vCPUs.",
         ARCH,
     ),
@@ -166,7 +166,7 @@ RULES: tuple[Rule, ...] = (
         "s3-integrity-missing",
         "flags",
         lambda r, s: bool(r.flags & CDF.s3_integrity) and s.host.tboot.answer is not Answer.YES,
-        "s3_integrity needs a Xen built with tboot, and nothing says that this one is; since 4.17 it is off by default",
+        "s3_integrity needs a Xen with tboot, and nothing shows that this Xen has it; since 4.17 it is off by default",
         "Drop s3_integrity.",
         ARCH,
         since=(4, 17),
@@ -175,7 +175,7 @@ RULES: tuple[Rule, ...] = (
         "hap-missing",
         "flags",
         lambda r, s: has_hap(r) and not s.has(PHYSCAP.hap),
-        "the processor has no EPT or NPT that Xen uses (physinfo lacks hap)",
+        "Xen does not use EPT or NPT on this host (physinfo lacks hap)",
         "Drop hap if Xen has shadow paging, use a PV domain, or boot Xen without hap=no.",
         ARCH,
     ),
@@ -183,7 +183,7 @@ RULES: tuple[Rule, ...] = (
         "shadow-missing",
         "flags",
         lambda r, s: is_hvm(r) and not has_hap(r) and not s.has(PHYSCAP.shadow),
-        "an HVM-type domain without hap needs shadow paging, which this Xen is built without",
+        "an HVM-type domain without hap needs shadow paging, which this Xen lacks",
         "Add hap.",
         ARCH,
         since=(4, 22),
@@ -237,7 +237,7 @@ RULES: tuple[Rule, ...] = (
         "misc-flags-unknown",
         "misc_flags",
         lambda r, s: bool(r.misc_flags & ~int(s.host.release.misc_flags)),
-        "this Xen does not know all of these bits (released Xen knows MSR_RELAXED alone)",
+        "this Xen does not know all of these bits (every released Xen knows MSR_RELAXED only)",
         "Leave out the other bits.",
         ARCH,
     ),
@@ -255,7 +255,7 @@ RULES: tuple[Rule, ...] = (
         "misc_flags",
         lacks_assistance,
         "the host does not offer this assistance (physinfo.arch_capabilities)",
-        "Ask only for what xenapic host shows as offered.",
+        "Ask only for assistance that 'xenapic host' shows as offered.",
         ARCH,
         errno=errno.ENODEV,
         needs_interface=True,
@@ -273,7 +273,7 @@ RULES: tuple[Rule, ...] = (
         "altp2m-missing",
         "altp2m",
         lambda r, s: has_altp2m(r) and s.host.altp2m.answer is Answer.NO,
-        "this host does not do altp2m: it takes Intel EPT and the option altp2m on Xen's command line",
+        "this host has no altp2m, which needs Intel EPT and the option altp2m on Xen's command line",
         "Leave altp2m disabled, or boot Xen with altp2m.",
         ARCH,
         since=(4, 21),
@@ -301,7 +301,7 @@ RULES: tuple[Rule, ...] = (
         "altp2m_nr",
         lambda r, s: has_altp2m(r) and not 1 <= r.altp2m_nr <= MAX_NR_ALTP2M,
         f"with altp2m on, altp2m_nr must be 1 to {MAX_NR_ALTP2M}",
-        "Set altp2m_nr, 10 being what older releases had.",
+        "Set altp2m_nr; older releases always had 10.",
         ARCH,
         since=(4, 21),
     ),
@@ -318,7 +318,7 @@ RULES: tuple[Rule, ...] = (
         "emulation-unknown",
         "emulation_flags",
         lambda r, s: bool(r.emulation_flags & ~int(s.host.release.emulation_flags)),
-        "not all of these bits are emulators that Xen knows",
+        "Xen does not know all of these emulators",
         "Leave out the unknown bits.",
         ARCH_CREATE,
     ),
@@ -326,8 +326,8 @@ RULES: tuple[Rule, ...] = (
         "emulation-combination",
         "emulation_flags",
         lambda r, s: not emulation_ok(r, pirq_optional=False),
-        "Xen takes exactly LAPIC (PVH) or everything but VPCI (HVM), and for PV nothing or PIT",
-        "Start from DomainConfig.pvh, .hvm or .pv, which set it.",
+        "Xen accepts exactly LAPIC (PVH) or everything except VPCI (HVM), and for PV nothing or PIT",
+        "Start from DomainConfig.pvh, .hvm or .pv, which set the flags.",
         ARCH_CREATE,
         errno=errno.EOPNOTSUPP,
         until=(4, 19),
@@ -336,8 +336,8 @@ RULES: tuple[Rule, ...] = (
         "emulation-combination",
         "emulation_flags",
         lambda r, s: not emulation_ok(r, pirq_optional=True),
-        "Xen takes exactly LAPIC (PVH) or everything but VPCI, with or without USE_PIRQ (HVM), and for PV nothing or PIT",
-        "Start from DomainConfig.pvh, .hvm or .pv, which set it.",
+        "Xen accepts exactly LAPIC (PVH) or everything except VPCI, with or without USE_PIRQ (HVM), and for PV nothing or PIT",
+        "Start from DomainConfig.pvh, .hvm or .pv, which set the flags.",
         ARCH_CREATE,
         errno=errno.EOPNOTSUPP,
         since=(4, 19),
@@ -346,7 +346,7 @@ RULES: tuple[Rule, ...] = (
         "shadow-missing",
         "flags",
         lambda r, s: is_hvm(r) and not has_hap(r) and not s.has(PHYSCAP.shadow),
-        "an HVM-type domain without hap needs shadow paging, which this Xen is built without",
+        "an HVM-type domain without hap needs shadow paging, which this Xen lacks",
         "Add hap.",
         "shadow_domain_init, xen/arch/x86/mm/shadow/none.c",
         errno=errno.EOPNOTSUPP,
@@ -358,8 +358,8 @@ RULES: tuple[Rule, ...] = (
         lambda r, s: (
             is_hvm(r) and (s.host.flask.answer is Answer.YES or (r.ssidref != 0 and not s.host.flask.known))
         ),
-        "Flask decides late whether it allows this label, and a refusal there takes an Intel host down",
-        "Create HVM-type domains with xl on a Flask host, which knows the policy's labels; without Flask leave ssidref 0.",
+        "Flask checks the label late, and a refusal there takes an Intel host down",
+        "On a Flask host create HVM-type domains with xl, which knows the policy's labels; without Flask leave ssidref at 0.",
         "xsm_domain_create, xen/common/domain.c",
         errno=None,
         late=True,
@@ -387,8 +387,8 @@ RULES: tuple[Rule, ...] = (
         "grant-frames-too-many",
         "max_grant_frames",
         lambda r, s: frames(r, s)[0] > s.host.grant_limits.frames,
-        "more grant frames than the host's limit (64, or Xen's option gnttab_max_frames=)",
-        "Use -1 for the host's limit, or raise it at Xen's boot.",
+        "more grant frames than the host allows (64, or Xen's option gnttab_max_frames=)",
+        "Use -1 for the host's limit, or boot Xen with a higher one.",
         GRANT,
         late=True,
         until=(4, 18),
@@ -397,8 +397,8 @@ RULES: tuple[Rule, ...] = (
         "maptrack-frames-too-many",
         "max_maptrack_frames",
         lambda r, s: frames(r, s)[1] > s.host.grant_limits.maptrack_frames,
-        "more maptrack frames than the host's limit (1024, or Xen's option gnttab_max_maptrack_frames=)",
-        "Use -1 for the host's limit, or raise it at Xen's boot.",
+        "more maptrack frames than the host allows (1024, or Xen's option gnttab_max_maptrack_frames=)",
+        "Use -1 for the host's limit, or boot Xen with a higher one.",
         GRANT,
         late=True,
         until=(4, 18),
@@ -407,8 +407,8 @@ RULES: tuple[Rule, ...] = (
         "grant-frames-caution",
         "max_grant_frames",
         lambda r, s: frames(r, s)[0] > max(CAUTION_GRANT_FRAMES, s.host.grant_limits.frames),
-        f"since 4.18 Xen checks no bound, and its late allocation of this size may fail; above {CAUTION_GRANT_FRAMES} "
-        "(or the host's default, when that is higher) it is not tried",
+        "since 4.18 Xen checks no limit, and its late allocation of this size may fail; xenapic refuses more than "
+        f"{CAUTION_GRANT_FRAMES} (or the host's default, if that is higher)",
         "Use a smaller number, or -1 for the host's default.",
         GRANT,
         errno=None,
@@ -419,8 +419,8 @@ RULES: tuple[Rule, ...] = (
         "maptrack-frames-caution",
         "max_maptrack_frames",
         lambda r, s: frames(r, s)[1] > max(CAUTION_MAPTRACK_FRAMES, s.host.grant_limits.maptrack_frames),
-        "since 4.18 Xen checks no bound, and its late allocation of this size may fail; above "
-        f"{CAUTION_MAPTRACK_FRAMES} (or the host's default, when that is higher) it is not tried",
+        "since 4.18 Xen checks no limit, and its late allocation of this size may fail; xenapic refuses more than "
+        f"{CAUTION_MAPTRACK_FRAMES} (or the host's default, if that is higher)",
         "Use a smaller number, or -1 for the host's default.",
         GRANT,
         errno=None,
@@ -431,8 +431,8 @@ RULES: tuple[Rule, ...] = (
         "memory-headroom",
         "max_grant_frames",
         lambda r, s: free_pages(s) < pages_needed(r, s),
-        "the host's free memory is so low that the create could fail halfway, which takes an Intel host down",
-        "Free some memory (8 MiB are enough for default grant sizes), or ask for fewer grant frames.",
+        "the host has so little free memory that the create could fail halfway, which takes an Intel host down",
+        "Free some memory (8 MiB is enough for the default grant sizes), or ask for fewer grant frames.",
         "domain_create, xen/common/domain.c",
         errno=None,
         late=True,
@@ -441,8 +441,8 @@ RULES: tuple[Rule, ...] = (
         "cpupool-missing",
         "cpupool_id",
         lambda r, s: not s.cpupool_exists,
-        "there is no CPU pool of this number",
-        "Use 0, or one that 'xl cpupool-list' shows.",
+        "there is no CPU pool with this number",
+        "Use 0, or a pool that 'xl cpupool-list' shows.",
         POOL,
         errno=errno.ESRCH,
         late=True,
@@ -460,4 +460,4 @@ RULES: tuple[Rule, ...] = (
         since=(4, 17),
     ),
 )
-"""In the order in which Xen tests them: of several broken ones the first gives the errno."""
+"""In the order of Xen's checks: the first broken rule gives the errno."""

@@ -1,7 +1,7 @@
-"""Situations that stand for many: what a guest's vCPU runs with, from nothing accelerated to all of it.
+"""Typical situations of a guest's vCPU, from no acceleration to full acceleration.
 
-Each is computed from what a processor offers and what Xen makes of it; tables, pictures
-and explanations show them.
+Each is computed from the features of a processor and the model of Xen; tables, pictures
+and explanations use them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["TYPICAL", "Typical"]
 
 @dataclass(frozen=True, slots=True)
 class Typical:
-    """One situation."""
+    """A situation and the vCPU in it."""
 
     name: str
     title: str
     where: str
-    """Who is in it."""
+    """The hosts and guests that are in it."""
     vcpu: VcpuApic
 
 
@@ -33,7 +33,7 @@ ONLY_THE_PAGE = {"msr_bitmaps", "secondary_controls", "virtualize_apic_accesses"
 
 
 def _on(offers: set[str] | frozenset[str], state: ApicState) -> VcpuApic:
-    """Return a vCPU under a released Xen on a processor that offers these."""
+    """Return a vCPU under a released Xen on a processor with these features."""
     host = host_controls(RELEASED, Controls.of(*offers))
     return vcpu_apic(host, domain_choice(RELEASED, host, 0), state)
 
@@ -47,12 +47,12 @@ TYPICAL = (
     Typical(
         "xapic-no-shadow",
         "xAPIC without TPR shadow",
-        "an Intel processor without TPR shadow; none of the table",
+        "an Intel processor without TPR shadow; the table has none",
         _on(ONLY_THE_PAGE, ApicState.XAPIC),
     ),
     Typical(
         "xapic-shadow",
-        "xAPIC with TPR shadow alone",
+        "xAPIC with TPR shadow only",
         "Intel processors without APICv, and any Intel host with apicv=0",
         _on(X2APIC, ApicState.XAPIC),
     ),
@@ -81,4 +81,4 @@ TYPICAL = (
         _without_the_flag(),
     ),
 )
-"""From the least accelerated to the most, and the defect last."""
+"""From the least accelerated to the most; the defect comes last."""

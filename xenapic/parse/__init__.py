@@ -1,1 +1,1 @@
-"""Text and bytes that others wrote, read without believing them. Pure: nothing here touches Xen."""
+"""Readers of text and bytes from elsewhere, which may be damaged or hostile. Pure: they never touch Xen."""

@@ -1,20 +1,20 @@
-"""Xen's command line, read the way Xen reads it (``cmdline_parse`` in ``xen/common/kernel.c``)."""
+"""Xen's command line, parsed the way Xen parses it (``cmdline_parse`` in ``xen/common/kernel.c``)."""
 
 from __future__ import annotations
 
 __all__ = ["LIMIT", "CommandLine"]
 
 LIMIT = 1023
-"""Bytes of the command line that Xen tells (``xen_commandline_t``)."""
+"""The number of bytes of its command line that Xen reports (``xen_commandline_t``)."""
 TRUE = ("yes", "on", "true", "enable", "1")
 FALSE = ("no", "off", "false", "disable", "0")
-"""What ``parse_bool`` takes."""
+"""The words that ``parse_bool`` accepts."""
 
 
 class CommandLine:
-    """Xen's boot options; of an option given twice the last counts, as in Xen.
+    """Xen's boot options. If an option is given twice, the last one counts, as in Xen.
 
-    What a Xen was built with (``CONFIG_CMDLINE``) is not in this text and cannot be seen.
+    Xen's report does not include options built into it (``CONFIG_CMDLINE``); only its boot log shows those.
     """
 
     def __init__(self, text: str) -> None:
@@ -23,7 +23,7 @@ class CommandLine:
 
     @property
     def cut(self) -> bool:
-        """Whether options may be missing because Xen cuts the text."""
+        """Whether options may be missing because Xen cut the text."""
         return len(self.text.encode()) >= LIMIT
 
     def values(self, name: str) -> list[str]:
@@ -31,10 +31,10 @@ class CommandLine:
         return [value for key, equals, value in map(_halves, self.options) if key == name and equals]
 
     def boolean(self, name: str) -> bool | None:
-        """Return what a boolean option was set to, None when it was not given.
+        """Return the value of a boolean option, None if it was not given.
 
-        ``no-`` inverts, as Xen has it: ``no-name`` and ``name=no`` clear the option,
-        ``no-name=no`` sets it. A value that is no boolean changes nothing.
+        ``no-`` inverts the value, as in Xen: ``no-name`` and ``name=no`` clear the option,
+        ``no-name=no`` sets it. A value that is not a boolean has no effect.
         """
         answer = None
         for key, _equals, value in map(_halves, self.options):
@@ -45,7 +45,7 @@ class CommandLine:
         return answer
 
     def flag(self, name: str) -> bool:
-        """Tell whether a boolean option that is off by default was switched on."""
+        """Return True if a boolean option that is off by default was turned on."""
         return self.boolean(name) is True
 
 

@@ -1,4 +1,4 @@
-"""Names of the bits of a flag word."""
+"""The names of the bits in a flag word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Flag = TypeVar("Flag", bound=IntFlag)
 
 
 def known_bits(kind: type[Flag]) -> int:
-    """Return all bits that have a name."""
+    """Return the word with every named bit set."""
     bits = 0
     for member in kind:
         bits |= int(member)
@@ -19,14 +19,14 @@ def known_bits(kind: type[Flag]) -> int:
 
 
 def names(word: IntFlag) -> list[str]:
-    """Return the names of the bits set, lowest first; unknown bits come last as one hexadecimal number."""
+    """Return the names of the bits that are set, lowest first, unknown bits last as one hex number."""
     known = [member.name for member in type(word) if member & word and member.name is not None]
     rest = int(word) & ~known_bits(type(word))
     return [*known, hex(rest)] if rest else known
 
 
 def flags_of(kind: type[Flag], named: tuple[str, ...]) -> Flag:
-    """Return the word that `names` gave these names; raise ValueError for an unknown name."""
+    """Return the word for which `names` returns these names; raise ValueError for an unknown name."""
     word = 0
     for name in named:
         word |= int(kind[name]) if name in kind.__members__ else int(name, 16)

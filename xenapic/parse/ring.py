@@ -1,13 +1,13 @@
-"""Lines of Xen's console ring, each with who wrote it. Guests' text is never taken for Xen's.
+r"""The lines of Xen's console ring, each with its author, so that a guest's text is never taken for Xen's.
 
 Xen puts a prefix before each line: ``(XEN) `` before its own, ``(d5) `` before
 those of domain 5 (``vprintk_common`` and ``guest_printk`` in ``xen/drivers/char/console.c``).
-A guest's text is filtered to printable Latin-1 and cut into lines, so it can say
-anything but what stands before it. What could still deceive is closed here:
+Xen filters a guest's text to printable Latin-1 and cuts it into lines, so a guest controls
+everything on its line except the prefix. Two tricks remain, and this module blocks them:
 
-* The ring wraps, and its first line may be the *tail* of a guest's: it is
-  dropped unless the ring is known to be whole.
-* Other separators (``\\r``, form feed, U+2028 …) are no line ends: only ``\\n`` is.
+* The ring wraps, so its first line may be the *tail* of a guest's line. It is
+  dropped unless the ring is known to be complete.
+* Other separators (``\r``, form feed, U+2028 …) do not end a line; only ``\n`` does.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ __all__ = ["Origin", "RingLine", "ring_lines"]
 LINE = re.compile(
     rb"\((?:(?P<xen>XEN)|d(?P<domid>\d{1,5}))\) (?:\[(?P<stamp>[ 0-9a-f:.\-]+)\] )?(?P<text>.*)", re.DOTALL
 )
-"""A prefixed line; the time stamp's form follows ``console_timestamps=``."""
+"""A line with a prefix; ``console_timestamps=`` sets the form of its time stamp."""
 
 
 class Origin(Enum):
-    """Who wrote a line."""
+    """The author of a line."""
 
     XEN = "xen"
     GUEST = "guest"
     UNPREFIXED = "unprefixed"
-    """Dom0's own output (option ``console_to_ring``), or a continued line."""
+    """Dom0's own output (option ``console_to_ring``), or the continuation of a line."""
     LOST = "lost"
-    """Not in the ring: stands for what was overwritten before it could be read."""
+    """Not in the ring: it marks where text was overwritten before it could be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class RingLine:
-    """One line of the console ring."""
+    """A line of the console ring."""
 
     origin: Origin
     text: str
-    """Without prefix and time stamp; Latin-1."""
+    """The text without prefix and time stamp, decoded as Latin-1."""
     domid: int | None = None
-    """Which guest wrote it."""
+    """The guest that wrote it; None for other authors."""
     stamp: str | None = None
-    """The time stamp as Xen prints it, in the form that ``console_timestamps=`` sets."""
+    """The time stamp as Xen printed it; ``console_timestamps=`` sets its form."""
 
 
 def ring_lines(data: bytes, whole_start: bool) -> tuple[list[RingLine], bytes]:
-    """Take ring content apart; return the lines and the unfinished rest.
+    """Split the ring's content; return its lines and the unfinished rest.
 
-    ``whole_start`` says that the content begins where a line begins.
+    ``whole_start`` means that the content starts at the beginning of a line.
     """
     *whole, rest = data.split(b"\n")
     if not whole_start and whole:

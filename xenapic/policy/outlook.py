@@ -1,7 +1,7 @@
-"""What a plan means for the guest: controls per APIC state, what each access does, what CPUID tells.
+"""What a plan means for the guest: controls per APIC state, outcome of each access, CPUID bits.
 
-Worked out when asked for, because most callers want the plan alone. Where a fact of the
-host is unknown, every possibility is gone through: what all of them agree on is known.
+Computed on request, because most callers only want the plan. Where a fact about the host is unknown, all
+possibilities are computed: whatever they agree on is known.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ __all__ = [
     "AccessRow",
     "Share",
     "access_rows",
-    "beside_the_point",
     "hvm_leaf",
+    "irrelevant_unknowns",
     "possible_hosts",
     "possible_vcpus",
     "rows",
@@ -45,42 +45,42 @@ VALUES: dict[tuple[ApicState, int], tuple[tuple[str, int], ...]] = {
     (ApicState.XAPIC, Reg.ICR): (("fixed self-IPI", SELF_IPI), ("any other", OTHER_IPI)),
     (ApicState.X2APIC, Reg.SELF_IPI): (("vector 16 or above", 0xF2), ("vector below 16", 0x02)),
 }
-"""Writes whose outcome hangs on the value: in words, and one such value."""
+"""Writes whose outcome depends on the value: a description, and an example of such a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRow:
-    """One access and what becomes of it."""
+    """One access and its outcome."""
 
     register: Register
     operation: Operation
     value: str
-    """Which values, where the outcome hangs on that; else empty."""
+    """Which values, where the outcome depends on the value; otherwise empty."""
     outcome: Outcome
 
 
 def possible_hosts(host: Host) -> tuple[Controls, ...]:
-    """Return what Xen may have taken at boot: one when every fact is known, else each possibility."""
+    """Return the controls that Xen may use: one set when every fact is known, otherwise each possibility."""
     facts = {key: host.features[key].answer for key in CONTROLS}
     sure = [key for key, answer in facts.items() if answer is Answer.YES]
-    open_ = [key for key, answer in facts.items() if answer is Answer.UNKNOWN and key in BEARING]
+    open_ = [key for key, answer in facts.items() if answer is Answer.UNKNOWN and key in RELEVANT]
     return tuple(Controls.of(*_activated({*sure, *subset})) for subset in subsets(open_))
 
 
 def _activated(keys: set[str]) -> set[str]:
-    """Add 'activate secondary controls' where one of them is in use: without it none would count."""
+    """Add 'activate secondary controls' if a secondary control is in use: it has no effect otherwise."""
     used = any(CONTROLS[key][0] == "secondary" for key in keys)
     return keys | {"secondary_controls"} if used else keys
 
 
-def beside_the_point(host: Host) -> frozenset[str]:
-    """Return the controls that are unknown and make no difference: no possibility says anything of them."""
+def irrelevant_unknowns(host: Host) -> frozenset[str]:
+    """Return the unknown controls that make no difference to any access or to CPUID."""
     return frozenset(
-        key for key in CONTROLS if host.features[key].answer is Answer.UNKNOWN and key not in BEARING
+        key for key in CONTROLS if host.features[key].answer is Answer.UNKNOWN and key not in RELEVANT
     )
 
 
-BEARING = (
+RELEVANT = (
     "tpr_shadow",
     "virtualize_apic_accesses",
     "virtualize_x2apic_mode",
@@ -89,16 +89,16 @@ BEARING = (
     "posted_interrupts",
     "msr_bitmaps",
 )
-"""Controls whose being unknown makes a difference to accesses or to what is told of them."""
+"""Controls that make a difference to accesses or to CPUID."""
 
 
 def vcpus(plan: Plan, state: ApicState) -> tuple[VcpuApic, ...]:
-    """Return what the processor is told for a vCPU in a state: one when all is known, else each possibility.
+    """Return what the VMCS says for a vCPU in a state: one when all is known, otherwise each possibility.
 
-    Raises ValueError for a state that the guest cannot be in (a PV guest has none).
+    Raises ValueError for a state that the guest cannot be in (a PV guest has no APIC).
     """
     if not plan.states or (state is ApicState.X2APIC and state not in plan.states):
-        raise ValueError(f"a {plan.guest_type.value} guest of this plan never is in state {state.value}")
+        raise ValueError(f"a {plan.guest_type.value} guest of this plan is never in state {state.value}")
     if plan.host.technology is not Technology.VMX:
         return (vcpu_apic_svm(state),)
     return possible_vcpus(plan.host, plan.misc_flags, state)
@@ -106,17 +106,17 @@ def vcpus(plan: Plan, state: ApicState) -> tuple[VcpuApic, ...]:
 
 def possible_vcpus(host: Host, misc_flags: int, state: ApicState) -> tuple[VcpuApic, ...]:
     """Return each possibility for a vCPU of a domain with these flags on a host with VMX."""
-    found = [
+    situations = [
         vcpu_apic(controls, domain_choice(host.release, controls, misc_flags), state)
         for controls in possible_hosts(host)
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(situations))
 
 
 def access_rows(plan: Plan, state: ApicState, *, everything: bool = False) -> Iterator[AccessRow]:
-    """Yield what becomes of each access in a state: reads, then writes, by register.
+    """Yield the outcome of each access in a state: reads, then writes, by register.
 
-    With ``everything`` the reserved slots too: the whole page, or every MSR of 800H to 8FFH.
+    With ``everything``, reserved slots are included: the complete page, or every MSR from 800H to 8FFH.
     """
     return rows(vcpus(plan, state), everything=everything)
 
@@ -138,13 +138,13 @@ NO_VARIANT: tuple[tuple[str, int | None], ...] = (("", None),)
 
 def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, value: int | None) -> Outcome:
     outcomes = {
-        access(one.controls, one.state, one.bitmap, offset, operation, value=value, backing=one.backing)
-        for one in possible
+        access(vcpu.controls, vcpu.state, vcpu.bitmap, offset, operation, value=value, backing=vcpu.backing)
+        for vcpu in possible
     }
     if len(outcomes) == 1:
         return outcomes.pop()
-    kinds = sorted({one.kind.value for one in outcomes})
-    return Outcome(Kind.UNKNOWN, note=f"hangs on what is unknown of the host: {' or '.join(kinds)}")
+    kinds = sorted({outcome.kind.value for outcome in outcomes})
+    return Outcome(Kind.UNKNOWN, note=f"depends on unknown facts about the host: {' or '.join(kinds)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Share:
     allowed: int
     """How many the architecture allows."""
     unknown: int
-    """How many may stay or leave, because facts of the host are unknown."""
+    """How many may stay or leave, because facts about the host are unknown."""
     memory: bool
     """Whether any of them reaches plain memory instead of an APIC."""
 
@@ -166,11 +166,11 @@ class Share:
         return f"{self.stays} of {self.allowed}{unknown}"
 
 
-def share(found: Iterable[AccessRow], state: ApicState, operation: Operation) -> Share:
-    """Count the rows of one operation that the architecture allows in a state."""
+def share(accesses: Iterable[AccessRow], state: ApicState, operation: Operation) -> Share:
+    """Count the accesses of one operation that the architecture allows in a state."""
     kinds = [
         row.outcome.kind
-        for row in found
+        for row in accesses
         if row.operation is operation and operation.value[0] in row.register.rights(state)
     ]
     return Share(
@@ -185,8 +185,8 @@ def hvm_leaf(plan: Plan) -> HvmLeaf | None:
     """Return the APIC bits of the hypervisor's CPUID leaf base + 4; None when they are not known."""
     vmx = plan.host.technology is Technology.VMX
     hosts = possible_hosts(plan.host) if vmx else (Controls(),)
-    found = {
+    words = {
         cpuid_leaf(plan.release, host, domain_choice(plan.release, host, plan.misc_flags)) & APIC_BITS
         for host in hosts
     }
-    return found.pop() if len(found) == 1 else None
+    return words.pop() if len(words) == 1 else None

@@ -1,6 +1,6 @@
-"""A policy over a pool of hosts: what holds on all of them, and which host stands in the way.
+"""A policy for a pool of hosts: what holds on all of them, and which hosts refuse it.
 
-A guest that may be moved between hosts (live migration) is only promised what every host does.
+A guest that may migrate between hosts can rely only on what every host does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
-from xenapic.policy.plan import Plan, Refusal, plan
+from xenapic.policy.plan import GuestKind, Plan, Refusal, guest_type_of, plan
 from xenapic.policy.terms import Aspect, Policy
 
 __all__ = ["PoolPlan", "plan_pool"]
@@ -20,39 +20,40 @@ __all__ = ["PoolPlan", "plan_pool"]
 
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """What became of a policy on each host of a pool."""
+    """The plan or refusal for each host of a pool. A pool plan is true when every host has a plan."""
 
     policy: Policy
     guest_type: GuestType
     plans: Mapping[str, Plan]
     refusals: Mapping[str, Refusal]
-    """Hosts that stand in the way, with every reason."""
+    """Hosts without a plan, with every reason."""
     holds: Mapping[Aspect, Answer]
-    """Aspects that are the same wherever there is a plan; what is unknown somewhere is not here."""
+    """Aspects that are the same on every host with a plan, and known on all of them."""
     differs: Mapping[Aspect, Mapping[Answer, tuple[str, ...]]]
-    """The others: which hosts answer what. A guest that is moved between these sees a change."""
+    """The other aspects: names of the hosts by answer. A guest that migrates between these sees a change."""
 
     def __bool__(self) -> bool:
         return bool(self.plans) and not self.refusals
 
     @property
     def misc_flags(self) -> frozenset[MISC]:
-        """The different flags that the hosts need; one where a domain's config is the same on all."""
-        return frozenset(one.misc_flags for one in self.plans.values())
+        """The different flag words that the hosts need; a single one fits all hosts with the same config."""
+        return frozenset(plan.misc_flags for plan in self.plans.values())
 
 
-def plan_pool(policy: Policy, hosts: Mapping[str, Host], guest_type: GuestType = GuestType.PVH) -> PoolPlan:
-    """Plan on every host, named as in ``hosts``."""
+def plan_pool(policy: Policy, hosts: Mapping[str, Host], guest_type: GuestKind = GuestType.PVH) -> PoolPlan:
+    """Plan for every host, by its name in ``hosts``; raise `PolicyInvalid` for an unknown guest type."""
+    kind = guest_type_of(guest_type)
     plans: dict[str, Plan] = {}
     refusals: dict[str, Refusal] = {}
     for name, host in hosts.items():
-        found = plan(policy, host, guest_type)
-        if isinstance(found, Plan):
-            plans[name] = found
+        answer = plan(policy, host, kind)
+        if isinstance(answer, Plan):
+            plans[name] = answer
         else:
-            refusals[name] = found
+            refusals[name] = answer
     holds, differs = _compare(plans)
-    return PoolPlan(policy, guest_type, plans, refusals, holds, differs)
+    return PoolPlan(policy, kind, plans, refusals, holds, differs)
 
 
 def _compare(
@@ -61,12 +62,16 @@ def _compare(
     holds: dict[Aspect, Answer] = {}
     differs: dict[Aspect, Mapping[Answer, tuple[str, ...]]] = {}
     for aspect in Aspect if plans else ():
-        answers = {name: one.in_force[aspect].answer for name, one in plans.items()}
-        found = set(answers.values())
-        if len(found) == 1 and Answer.UNKNOWN not in found:
-            holds[aspect] = found.pop()
+        answers = {name: plan.in_force[aspect].answer for name, plan in plans.items()}
+        distinct = set(answers.values())
+        if len(distinct) == 1 and Answer.UNKNOWN not in distinct:
+            holds[aspect] = distinct.pop()
         else:
             differs[aspect] = {
-                answer: tuple(name for name, its in answers.items() if its is answer) for answer in found
+                answer: tuple(name for name, given in answers.items() if given is answer)
+                for answer in sorted(distinct, key=ORDER.index)
             }
     return holds, differs
+
+
+ORDER = list(Answer)

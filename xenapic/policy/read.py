@@ -1,4 +1,4 @@
-"""Read a policy: from TOML, from an xl.cfg, from words of a command line.
+"""Read a policy from TOML or from an xl.cfg.
 
 TOML has one table, ``[apic]``::
 
@@ -14,7 +14,7 @@ TOML has one table, ``[apic]``::
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from xenapic.model.guest_types import GuestType
 from xenapic.parse.xlcfg import XlValue, parse_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want
 
-__all__ = ["from_file", "from_mapping", "from_toml", "from_words", "from_xl_cfg", "to_mapping"]
+__all__ = ["from_file", "from_mapping", "from_toml", "from_xl_cfg", "to_mapping"]
 
 OTHER_KEYS = ("effects", "assisted_xapic", "assisted_x2apic", "guest_x2apic", "accept", "guest_type")
 
@@ -112,25 +112,6 @@ def _choice(table: Mapping[str, Any], key: str) -> bool | None:
     if not isinstance(value, bool):
         raise PolicyInvalid(f'{key} is true, false or "default", not {value!r}')
     return value
-
-
-def from_words(words: Iterable[str]) -> Policy:
-    """Read a policy from words like ``require=tpr_shadow``, ``effect=x2apic-reads-stay``.
-
-    Raises `PolicyInvalid`.
-    """
-    names = {aspect.value: aspect for aspect in Aspect}
-    aspects: dict[Aspect, Want] = {}
-    effects = []
-    for word in words:
-        verb, _, name = word.partition("=")
-        if verb == "effect":
-            effects.append(name)
-            continue
-        if name not in names:
-            raise PolicyInvalid(f"no such aspect: {name!r}; there are {', '.join(names)}")
-        aspects[names[name]] = _one_of(Want, name, verb)
-    return Policy(aspects=aspects, effects=tuple(effects))
 
 
 # -- xl.cfg --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What would make a refused policy possible: told to people, and applied by `apply` to see that it does."""
+"""What would make a refused policy possible; `apply` carries a remedy out, so that tests can check it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Case", "Remedy", "RemedyKind", "apply"]
 
 
 class RemedyKind(Enum):
-    """What is to be changed; stable, for programs."""
+    """What to change; stable, for programs."""
 
     PREFER = "prefer it"
     ASK_NOTHING = "host default"
@@ -38,18 +38,18 @@ class RemedyKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One way out."""
+    """One change that removes a reason."""
 
     kind: RemedyKind
     aspect: Aspect | None
     text: str
     value: str = ""
-    """The guest type to take, the defect to accept."""
+    """The guest type to choose, or the defect to accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What `plan` was asked."""
+    """The arguments of `xenapic.policy.plan.plan`."""
 
     policy: Policy
     host: Host
@@ -57,12 +57,12 @@ class Case:
 
 
 def apply(remedy: Remedy, case: Case, *, measured: bool = True) -> Case:
-    """Return the case as it is once the remedy was applied; ``measured`` is what a measurement finds."""
+    """Return the case after the remedy; ``measured`` is the answer that a measurement would give."""
     return _APPLY[remedy.kind](remedy, case, measured)
 
 
 def _ask(policy: Policy, aspect: Aspect | None, want: Want) -> Policy:
-    """Ask one thing of an aspect, however it was said before; an effect is spelt out in its aspects."""
+    """Replace whatever the policy asks of an aspect by one want; its effects become single aspects."""
     assert aspect is not None
     aspects = {a: w for row in EFFECTS if row.name in policy.effects for a, w in row.wants}
     aspects.update(policy.aspects)
@@ -77,7 +77,7 @@ def _ask(policy: Policy, aspect: Aspect | None, want: Want) -> Policy:
 
 
 def _with_features(host: Host, facts: dict[str, Fact]) -> Host:
-    """Return a host with other features; where there is a choice per domain, what is used is offered."""
+    """Return a host with other features; where a domain can choose, it is offered what Xen uses."""
     features = {**host.features, **facts}
     if not host.interface:
         return replace(host, features=features)
@@ -103,7 +103,7 @@ def _host(change: Callable[[Remedy, Host, bool], Host]) -> _Apply:
 def _apicv(host: Host, on: bool) -> Host:
     text = host.version.commandline + f" apicv={int(on)}"
     fact = (
-        unknown("Xen was not booted so yet", "xenapic host")
+        unknown("Xen has not been booted this way yet", "xenapic host")
         if on
         else no("option apicv= on Xen's command line")
     )

@@ -1,14 +1,17 @@
-"""The terms of a policy: aspects, what can be wanted of one, effects, and the policy itself.
+"""The terms of a policy: aspects, what can be wanted of an aspect, effects, and the policy itself.
 
-An *aspect* is one control of the processor, named as the SDM names it. An *effect* is
-what a guest gets from a combination of aspects, for those who do not think in controls.
+An *aspect* is one control of the processor, named as in the SDM. An *effect* is what a guest gets
+from a combination of aspects, for people who do not think in controls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from types import NoneType
+from typing import NamedTuple
 
 from xenapic.apic.features import feature
 from xenapic.apic.outcome import Operation
@@ -16,12 +19,14 @@ from xenapic.apic.registers import BITMAPS, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
+from xenapic.policy.frozenmap import FrozenMap
+from xenapic.policy.suggest import no_such
 
-__all__ = ["EFFECTS", "Aspect", "Effect", "Policy", "Want", "effect"]
+__all__ = ["ACCEPTABLE", "ASSISTED", "EFFECTS", "Aspect", "Demand", "Effect", "Policy", "Want", "effect"]
 
 
 class Aspect(Enum):
-    """What can be asked for or forbidden on its own; the values are keys of `xenapic.apic.features`."""
+    """A control that can be required or forbidden; the values are keys of `xenapic.apic.features`."""
 
     TPR_SHADOW = "tpr_shadow"
     APIC_ACCESSES = "virtualize_apic_accesses"
@@ -42,24 +47,33 @@ class Want(Enum):
     """What is wanted of an aspect."""
 
     REQUIRE = "require"
-    """In force, or no plan."""
+    """The aspect is in force, or there is no plan."""
     FORBID = "forbid"
-    """Not in force, or no plan."""
+    """The aspect is not in force, or there is no plan."""
     PREFER = "prefer"
-    """In force where that can be had; a plan in any case, which says what became of it."""
+    """In force where possible. There is a plan in any case; it says whether the aspect is in force."""
     DEFAULT = "host default"
     """Whatever the host does."""
 
 
+class Demand(NamedTuple):
+    """What a policy wants of one aspect."""
+
+    aspect: Aspect
+    want: Want
+    words: str
+    """How the policy says it, e.g. ``effect xapic-eoi-stays``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a guest gets, as the aspects that it takes; each is tested against the access tables."""
+    """What a guest gets, and which aspects it needs; every effect is tested against the access tables."""
 
     name: str
     text: str
     wants: tuple[tuple[Aspect, Want], ...]
     stays: tuple[tuple[ApicState, int, Operation], ...] = ()
-    """Accesses (state, offset, operation) that stay in the guest by it."""
+    """Accesses (state, offset, operation) that stay in the guest thanks to it."""
     leaves: tuple[ApicState, ...] = ()
     """States in which every access that reaches an APIC leaves the guest."""
 
@@ -88,25 +102,25 @@ EFFECTS = (
     ),
     Effect(
         "xapic-reads-stay",
-        "xAPIC: reads do not leave the guest (but for APR, PPR, remote read and the timer's current count)",
+        "xAPIC: reads do not leave the guest (except APR, PPR, remote read and the timer's current count)",
         _require(Aspect.TPR_SHADOW, Aspect.APIC_ACCESSES, Aspect.REGISTERS),
         _stay(ApicState.XAPIC, PAGE_READS, READ),
     ),
     Effect(
         "xapic-eoi-stays",
-        "xAPIC: EOI does not leave the guest (but for vectors whose EOI Xen must see)",
+        "xAPIC: EOI does not leave the guest (except for vectors whose EOI Xen must see)",
         _require(Aspect.TPR_SHADOW, Aspect.APIC_ACCESSES, Aspect.DELIVERY),
         _stay(ApicState.XAPIC, (Reg.EOI,), WRITE),
     ),
     Effect(
         "x2apic-reads-stay",
-        "x2APIC: reads do not leave the guest (but for PPR and the timer's two counts)",
+        "x2APIC: reads do not leave the guest (except PPR and the timer's two counts)",
         _require(Aspect.TPR_SHADOW, Aspect.X2APIC_MODE, Aspect.REGISTERS),
         _stay(ApicState.X2APIC, MSR_READS, READ),
     ),
     Effect(
         "x2apic-eoi-stays",
-        "x2APIC: EOI, TPR and self-IPI do not leave the guest (but for vectors whose EOI Xen must see)",
+        "x2APIC: EOI, TPR and self-IPI do not leave the guest (except for vectors whose EOI Xen must see)",
         _require(Aspect.TPR_SHADOW, Aspect.X2APIC_MODE, Aspect.DELIVERY),
         _stay(ApicState.X2APIC, (Reg.TASKPRI, Reg.EOI), WRITE),
     ),
@@ -123,11 +137,11 @@ EFFECTS = (
     ),
     Effect(
         "everything-possible",
-        "all that the host can do",
+        "every aspect that the host can provide",
         tuple((aspect, Want.PREFER) for aspect in Aspect),
     ),
 )
-"""By what they do for the guest; names are stable."""
+"""Each by what it does for the guest; the names are stable."""
 
 
 def effect(name: str) -> Effect:
@@ -135,65 +149,81 @@ def effect(name: str) -> Effect:
     for row in EFFECTS:
         if row.name == name:
             return row
-    raise PolicyInvalid(f"no effect {name!r}; there are {', '.join(row.name for row in EFFECTS)}")
+    raise PolicyInvalid(no_such("effect", name, [row.name for row in EFFECTS]))
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is wanted. All that is not said is left to the host.
+    """What a guest's owner wants of APIC acceleration; whatever is not named is left to the host.
 
-    Raises `PolicyInvalid` for what is no term of a policy.
+    A policy is hashable, and it copies what it is given: later changes of a mapping or a list do not
+    reach it. Raises `PolicyInvalid` for an unknown term or a value of the wrong type.
     """
 
     aspects: Mapping[Aspect, Want] = field(default_factory=dict)
     effects: tuple[str, ...] = ()
-    """Names of `EFFECTS`; what they take is required (or forbidden, preferred) as if said by aspect."""
+    """Names of `EFFECTS`; each stands for what it asks of its aspects."""
     assisted_xapic: bool | None = None
     """As in xl.cfg of 4.17-rc; None is the default. The same as *require* / *forbid*
-    'virtualize APIC accesses', which is what the flag controls there."""
+    'virtualize APIC accesses', the control that the flag switches there."""
     assisted_x2apic: bool | None = None
     """As in xl.cfg of 4.17-rc; None is the default. The same as *require* / *forbid*
     'virtualize x2APIC mode'."""
     guest_x2apic: bool = True
     """Whether the guest may enter x2APIC mode. The toolstack takes it away with ``cpuid="host,x2apic=0"``."""
     accept: frozenset[str] = frozenset()
-    """Codes of known defects (`ACCEPTABLE`) that the plan may run into, to test them say."""
-    asked: tuple[tuple[Aspect, Want, str], ...] = field(init=False, repr=False, compare=False)
-    """Each thing that is asked of an aspect, and in which words."""
+    """Codes of known defects (`ACCEPTABLE`) that the plan may run into, for example to test them."""
+    asked: tuple[Demand, ...] = field(init=False, repr=False, compare=False)
+    """Everything that is asked of an aspect, with the words that ask it."""
 
     def __post_init__(self) -> None:
-        for aspect, want in self.aspects.items():
-            if not isinstance(aspect, Aspect) or not isinstance(want, Want):
-                raise PolicyInvalid(f"aspects maps Aspect to Want, not {aspect!r} to {want!r}")
+        put = partial(object.__setattr__, self)
+        put("aspects", _aspects(self.aspects))
+        put("effects", _names("effects", self.effects))
+        put("accept", frozenset(_names("accept", self.accept)))
         for name in self.effects:
             effect(name)
         for name in ("assisted_xapic", "assisted_x2apic"):
-            if getattr(self, name) not in (True, False, None):
+            if not isinstance(getattr(self, name), (bool, NoneType)):
                 raise PolicyInvalid(f"{name} is True, False or None, not {getattr(self, name)!r}")
         for code in self.accept:
             if code not in ACCEPTABLE:
-                raise PolicyInvalid(f"no defect {code!r} to accept; there are {', '.join(ACCEPTABLE)}")
+                raise PolicyInvalid(no_such("defect to accept", code, ACCEPTABLE))
         if not isinstance(self.guest_x2apic, bool):
             raise PolicyInvalid(f"guest_x2apic is True or False, not {self.guest_x2apic!r}")
-        object.__setattr__(self, "asked", self._asked())
+        put("asked", tuple(self._demands()))
 
-    def _asked(self) -> tuple[tuple[Aspect, Want, str], ...]:
-        found: list[tuple[Aspect, Want, str]] = [
-            (aspect, want, f"{aspect.value} = {want.value}")
-            for aspect, want in self.aspects.items()
-            if want is not Want.DEFAULT
-        ]
+    def _demands(self) -> Iterator[Demand]:
+        for aspect, want in self.aspects.items():
+            if want is not Want.DEFAULT:
+                yield Demand(aspect, want, f"{aspect.value} = {want.value}")
         for name in self.effects:
-            found += [(aspect, want, f"effect {name}") for aspect, want in effect(name).wants]
+            for aspect, want in effect(name).wants:
+                yield Demand(aspect, want, f"effect {name}")
         for name, aspect in ASSISTED:
             value = getattr(self, name)
             if value is not None:
-                found.append((aspect, Want.REQUIRE if value else Want.FORBID, f"{name} = {int(value)}"))
-        return tuple(found)
+                yield Demand(aspect, Want.REQUIRE if value else Want.FORBID, f"{name} = {int(value)}")
+
+
+def _aspects(given: object) -> FrozenMap[Aspect, Want]:
+    if not isinstance(given, Mapping):
+        raise PolicyInvalid(f"aspects maps Aspect to Want, not {given!r}")
+    for aspect, want in given.items():
+        if not isinstance(aspect, Aspect) or not isinstance(want, Want):
+            raise PolicyInvalid(f"aspects maps Aspect to Want, not {aspect!r} to {want!r}")
+    return FrozenMap(given)
+
+
+def _names(key: str, given: object) -> tuple[str, ...]:
+    names = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if (not names and given) or not all(isinstance(name, str) for name in names):
+        raise PolicyInvalid(f"{key} is a list of names, not {given!r}")
+    return names
 
 
 ACCEPTABLE = (PLAIN_MEMORY_CODE,)
-"""Defects (`xenapic.model.defects`) that hang on createdomain's flags, so that a plan can run into them."""
+"""Defects (`xenapic.model.defects`) that depend on createdomain's flags: a plan can run into them."""
 
 ASSISTED = (("assisted_xapic", Aspect.APIC_ACCESSES), ("assisted_x2apic", Aspect.X2APIC_MODE))
-"""The two historic flags, and the aspect that each controls."""
+"""The two flags of 4.17-rc, and the aspect that each switches."""

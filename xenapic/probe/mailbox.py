@@ -11,11 +11,11 @@ from typing import NamedTuple
 __all__ = [
     "HEAD_BYTES",
     "REPEATS",
-    "Reply",
     "Command",
+    "CommandKind",
     "Eoi",
     "Head",
-    "CommandKind",
+    "Reply",
     "State",
     "decode",
     "encode",

@@ -17,7 +17,7 @@ from xenapic.model.acceleration import VcpuApic, msr_bitmap, page_backing, vcpu_
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
 from xenapic.model.measured import VcpuControls
-from xenapic.policy.outlook import AccessRow, beside_the_point, possible_vcpus, rows
+from xenapic.policy.outlook import AccessRow, irrelevant_unknowns, possible_vcpus, rows
 from xenapic.policy.terms import Aspect, Policy, Want
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, found: VcpuContro
     backing = page_backing(bool(host.features["virtualize_apic_accesses"]), found.state)
     situation = VcpuApic(found.state, controls, msr_bitmap(controls), backing)
     promises = tuple(_promises(policy, found.state, controls))
-    return VcpuInspection(found, predicted, promises, situation, beside_the_point(host))
+    return VcpuInspection(found, predicted, promises, situation, irrelevant_unknowns(host))
 
 
 def _predicted(info: DomainInfo, host: Host, state: ApicState) -> Iterator[Controls]:

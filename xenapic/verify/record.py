@@ -18,8 +18,7 @@ from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
-from xenapic.live.owners import this_process
-from xenapic.live.xen import Xen, fill
+from xenapic.live.xen import Xen
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
@@ -82,7 +81,7 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
 
 def _identity(xen: Xen, host: Host, settings: Settings) -> dict[str, Any]:
     version = host.version
-    ring = xen._handle.read_console()
+    ring = xen.handle.console.read()
     log = parse(ring.data, ring.start, version.commandline)
     arch = host.physinfo.arch_capabilities
     return {
@@ -150,18 +149,11 @@ class _Job:
 
     def _answer(self, request: CreateRequest) -> int:
         """Send one create and return Xen's errno; what it creates is destroyed."""
-        handle = self.xen._handle
-        raw = handle.new_createdomain()
-        mark = this_process().to_handle()
-        fill(raw, request, mark)
         try:
-            domid = handle.domain_create(request.domid, raw)
-            handle.domain_destroy(domid)
+            domain = self.xen.create_unchecked(request)
         except CallFailed as error:
             return error.errno
-        except BaseException:
-            self.xen.destroy_by_mark(mark)
-            raise
+        domain.destroy()
         return 0
 
     # -- VMCS --

@@ -44,7 +44,7 @@ def readable_signature(
 
 
 def examples_as_code(app: Sphinx, context: click.Context, lines: list[str]) -> None:
-    """Turn the lines that the help keeps together (``\\b``) into code; sphinx_click made line blocks."""
+    r"""Turn the lines that the help keeps together (``\b``) into code; sphinx_click made line blocks."""
     text = [line.removeprefix("| ").removeprefix("|") for line in lines]
     kept = [line.startswith("|") for line in lines]
     lines.clear()

@@ -23,7 +23,7 @@ STATE = ApicState.X2APIC
 SHOWN: tuple[tuple[str, Reg, Operation], ...] = (
     ("Read its own APIC ID", Reg.ID, READ),
     ("Set the task priority", Reg.TASKPRI, WRITE),
-    ("Read the interrupts in service", Reg.ISR0, READ),
+    ("See interrupts in service", Reg.ISR0, READ),
     ("End an interrupt", Reg.EOI, WRITE),
     ("Interrupt itself", Reg.SELF_IPI, WRITE),
     ("Interrupt another processor", Reg.ICR, WRITE),
@@ -66,8 +66,10 @@ def _side(title: str, xen_options: str) -> Side:
     return Side(title, tuple(access_rows(answer, STATE)))
 
 
-WIDTH, LABELS, SIDE, ROW, HEAD = 740.0, 225.0, 255.0, 36.0, 58.0
-GUEST, XEN = 26.0, 228.0
+LABELS, SIDE, ROW, HEAD = 162.0, 160.0, 36.0, 58.0
+WIDTH = LABELS + 2 * SIDE
+"""Narrow, so that a telephone shows it at a legible size."""
+GUEST, XEN = 18.0, 142.0
 """Where, within a side, the guest's and Xen's lines are."""
 
 
@@ -80,9 +82,9 @@ def comparison() -> str:
         y = HEAD + ROW * (number + 0.5)
         instruction = f"{'RDMSR' if operation is READ else 'WRMSR'} {msr_of(reg):03X}"
         body += [text(0, y - 1, words, 13), text(0, y + 13, instruction, 10, opacity="0.7")]
-    for left, half in zip((LABELS, LABELS + SIDE + 5), halves, strict=True):
+    for left, half in zip((LABELS, LABELS + SIDE), halves, strict=True):
         body += _side_drawn(left, half, foot)
-    body.append(text(0, foot + 26, "All registers of the mode:", 13))
+    body += [text(0, foot + 24, "Of all registers,", 13), text(0, foot + 42, "stay in the guest:", 13)]
     title = "A guest's accesses to its local APIC in x2APIC mode, with APICv off and on"
     desc = " ".join(
         f"{half.title}: "
@@ -90,7 +92,7 @@ def comparison() -> str:
         + f"; {half.share(READ)} and {half.share(WRITE)} stay in the guest."
         for half in halves
     )
-    return svg("comparison", WIDTH, foot + 40, title, desc, body)
+    return svg("comparison", WIDTH, foot + 52, title, desc, body)
 
 
 def _side_drawn(left: float, half: Side, foot: float) -> Iterator[str]:
@@ -104,14 +106,16 @@ def _side_drawn(left: float, half: Side, foot: float) -> Iterator[str]:
     for number, (_, reg, operation) in enumerate(SHOWN):
         y = HEAD + ROW * (number + 0.5)
         yield from _lane(left, y, half.outcome(reg, operation))
-    total = f"{half.share(READ)}, {half.share(WRITE)} stay"
-    yield text(left + (GUEST + XEN) / 2, foot + 26, total, 13, text_anchor="middle", font_weight="bold")
+    for line, operation in enumerate((READ, WRITE)):
+        y = foot + 24 + 18 * line
+        share = half.share(operation)
+        yield text(left + (GUEST + XEN) / 2, y, share, 13, text_anchor="middle", font_weight="bold")
 
 
 def _lane(left: float, y: float, outcome: Outcome) -> Iterator[str]:
     style, stays = STYLES[outcome.kind], outcome.kind is Kind.STAYS
-    width = 52.0 if stays else 108.0
-    middle = left + (GUEST + 8 + width / 2 if stays else (GUEST + XEN) / 2)
+    width = 50.0 if stays else 80.0
+    middle = left + (GUEST + 6 + width / 2 if stays else (GUEST + XEN) / 2)
     if not stays:
         yield from arrow(left + GUEST + 2, y, left + XEN - 3, y)
     yield (

@@ -29,11 +29,11 @@ class Case:
     """By the MSR bitmap."""
 
     def on(self, key: str) -> bool:
-        """Tell whether a control is 1."""
+        """Return True if a control is 1."""
         return self.controls.has(key)
 
     def write_of(self, *offsets: int) -> bool:
-        """Tell whether it is a write of one of these."""
+        """Return True if the access is a write of one of these registers."""
         return self.operation is WRITE and self.offset in offsets
 
     @property
@@ -45,7 +45,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Step:
-    """A question; yes ends the way, no goes on to the next."""
+    """A question; yes leads to an outcome, no to the next question."""
 
     question: str
     holds: Callable[[Case], bool]
@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to the APIC: its questions, and what becomes of an access to which all answers are no."""
+    """A way to the APIC: its questions, and the outcome if every answer is no."""
 
     title: str
     steps: tuple[Step, ...]
@@ -71,7 +71,7 @@ DELIVERY = "virtual_interrupt_delivery"
 
 WAYS = (
     Way(
-        "By the page, in xAPIC mode",
+        "Through the page, in xAPIC mode",
         (
             Step(
                 "'virtualize APIC accesses' 0, memory mapped there?",
@@ -123,7 +123,7 @@ WAYS = (
         Step("", _always, Kind.STAYS, "the virtual-APIC page"),
     ),
     Way(
-        "By RDMSR and WRMSR of 800 to 8FF, in x2APIC mode",
+        "Through RDMSR and WRMSR of 800 to 8FF, in x2APIC mode",
         (
             Step(
                 "MSR bitmap says intercept, or no bitmaps?",
@@ -160,7 +160,7 @@ WAYS = (
         Step("", _always, Kind.PHYSICAL, "no Xen leaves it so"),
     ),
     Way(
-        "The TPR by CR8, in any mode",
+        "The TPR through CR8, in any mode",
         (
             Step(
                 "CR8-load (write), CR8-store (read) exiting 1?",
@@ -196,7 +196,7 @@ SHORT_WORDS = {
 
 
 def diagram() -> str:
-    """Draw which control decides what becomes of an access."""
+    """Draw which control decides what happens to an access."""
     body: list[str] = [ARROW]
     top = 16.0
     for way in WAYS:
@@ -216,7 +216,7 @@ def diagram() -> str:
         for way in WAYS
     )
     return svg(
-        "decision", 700, top - 14, "Which control decides what becomes of an access to the APIC", desc, body
+        "decision", 700, top - 14, "Which control decides what happens to an access to the APIC", desc, body
     )
 
 

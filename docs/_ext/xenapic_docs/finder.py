@@ -17,7 +17,8 @@ from xenapic.model.host import Host
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.policy.outlook import access_rows, hvm_leaf, share
-from xenapic.policy.plan import Code, Plan, Refusal, plan
+from xenapic.policy.plan import Plan, Refusal, plan
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import Aspect, Policy
 from xenapic_docs.markdown import link, slug, table
 
@@ -160,7 +161,7 @@ def matrix(setting: str) -> str:
         [
             link(release.name, release.name),
             *(
-                f"{finding(release, kind.example, setting).does} [→](#{detail_label(release, kind)})"
+                f"{finding(release, kind.example, setting).does}\u00a0[→](#{detail_label(release, kind)})"
                 for kind in kindreds()
             ),
         ]

@@ -84,7 +84,7 @@ def files() -> Iterator[tuple[str, str]]:
 
 
 def write(into: Path) -> None:
-    """Write every fragment; a file whose text is the same keeps its time, so Sphinx skips its pages."""
+    """Write every fragment; one that did not change keeps its time stamp, so Sphinx skips its pages."""
     into.mkdir(parents=True, exist_ok=True)
     for name, text in files():
         path = into / name

@@ -25,7 +25,7 @@ TALL_ROWS = 4
 
 
 def outcome(vcpu: VcpuApic, offset: int, operation: Operation) -> Outcome:
-    """Return what becomes of an access; where it hangs on the value, that it does."""
+    """Return what happens to an access; if it depends on the value written, say so."""
     values: list[int | None] = (
         [value for _, value in VALUES.get((vcpu.state, offset), ())] if operation is WRITE else []
     )
@@ -39,7 +39,7 @@ def outcome(vcpu: VcpuApic, offset: int, operation: Operation) -> Outcome:
 
 
 def heat_map(one: Typical) -> str:
-    """Draw what becomes of reads and writes of all 256 places of a register in one situation."""
+    """Draw what happens to reads and writes of all 256 register slots in one situation."""
     body: list[str] = []
     counts = {}
     top = 14.0
@@ -65,7 +65,7 @@ def heat_map(one: Typical) -> str:
         f"{operation.value}s: " + ", ".join(f"{n} {STYLES[kind].words}" for kind, n in of.items() if n)
         for operation, of in counts.items()
     )
-    title = f"{one.title}: what becomes of an access to each of the 256 places of a register"
+    title = f"{one.title}: what happens to an access to each of the 256 register slots"
     return svg(f"heat-{one.name}", LEFT + CELL * COLUMNS, top, title, f"{words}.", [*body, *legend])
 
 

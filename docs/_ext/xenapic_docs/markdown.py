@@ -57,10 +57,10 @@ def shown(controls: object) -> str:
 
 
 def mark(yes: object) -> str:
-    """Return yes or nothing."""
+    """Return yes or a dash."""
     return "yes" if yes else "–"
 
 
 def sentence(text: str) -> str:
-    """Return text with a capital, but for the names that begin small."""
+    """Return text with a capital letter, except for names that begin with a small one."""
     return text if text.startswith(("xAPIC", "x2APIC", "VM")) else f"{text[:1].upper()}{text[1:]}"

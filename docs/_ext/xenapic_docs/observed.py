@@ -23,7 +23,7 @@ OBSERVED = ROOT / "tests" / "data" / "observed"
 
 @lru_cache
 def recordings() -> tuple[Report, ...]:
-    """Return every recording, held against the model."""
+    """Return every recording, compared with the model."""
     return tuple(check_file(path) for path in sorted(OBSERVED.glob("*.json")))
 
 
@@ -51,12 +51,12 @@ def recordings_table() -> str:
 
 @lru_cache
 def recorded() -> tuple[dict[str, Any], ...]:
-    """Return what the recordings hold."""
+    """Return the content of the recordings."""
     return tuple(json.loads(path.read_text()) for path in sorted(OBSERVED.glob("*.json")))
 
 
 def coverage() -> str:
-    """Return what the recordings cover, and what none of them has."""
+    """Return what the recordings cover, and what none of them contains."""
     found = recorded()
     states = {one["apic_mode"] for data in found for one in (*data["vmcs"], *data["guest"])}
     vmcs = [(int(one["pin_based"], 16), int(one["secondary"], 16)) for data in found for one in data["vmcs"]]
@@ -95,7 +95,7 @@ def recorded_words() -> str:
 
 
 def recorded_costs() -> str:
-    """Return what accesses cost in ticks, by what the model says of them."""
+    """Return what accesses cost in ticks, by the outcome that the model predicts."""
     pattern = re.compile(r"([\d.]+) ticks")
     found: dict[str, list[float]] = {}
     for report in recordings():

@@ -8,7 +8,7 @@ from xenapic.glossary.build import remedies_of
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.named import first_processor
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.policy.plan import Code
+from xenapic.policy.reasons import Code
 from xenapic.policy.terms import EFFECTS, Aspect
 from xenapic_docs.markdown import link, sentence, table
 
@@ -16,7 +16,7 @@ RELEASED = XEN_RELEASES[-1]
 
 
 def aspects_table() -> str:
-    """Return the aspects, and where each can be had or left out."""
+    """Return the aspects, and where each is available or can be left out."""
     flags = {Aspect.APIC_ACCESSES: "`assisted_xapic`", Aspect.X2APIC_MODE: "`assisted_x2apic`"}
     return table(
         (
@@ -40,7 +40,7 @@ def aspects_table() -> str:
 
 
 def effects_table() -> str:
-    """Return the effects and what they take."""
+    """Return the effects, and the aspects that each needs."""
     return table(
         ("effect", "what the guest gets", "aspects"),
         [

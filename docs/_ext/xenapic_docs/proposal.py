@@ -54,7 +54,7 @@ def _saved(key: str) -> str:
 
 
 def proposal_counts() -> str:
-    """Return what becomes of every request, host by host."""
+    """Return how every request is answered, host by host."""
     body = []
     for title, offers in OFFERS:
         host = host_controls(RELEASED, Controls.of(*offers))

@@ -34,7 +34,7 @@ OFFERS: tuple[tuple[str, set[str] | frozenset[str]], ...] = (
 
 
 def _all_releases(make: Callable[[XenRelease], str]) -> str:
-    """Return what is the same for releases once, headed by their names."""
+    """Return each distinct text once, under the names of the releases that share it."""
     made = [(release.name, make(release)) for release in XEN_RELEASES]
     groups = {text: [name for name, other in made if other == text] for _, text in made}
     if len(groups) == 1:
@@ -43,14 +43,14 @@ def _all_releases(make: Callable[[XenRelease], str]) -> str:
 
 
 def boot_table() -> str:
-    """Return what Xen takes at boot."""
+    """Return what Xen uses after boot."""
 
     def of(release: XenRelease) -> str:
         body = [
             (title, *(shown(host_controls(release, Controls.of(*offers), apicv=on)) for on in (True, False)))
             for title, offers in OFFERS
         ]
-        return table(("the processor offers", "Xen takes", "with `apicv=0`"), body)
+        return table(("the processor offers", "Xen uses", "with `apicv=0`"), body)
 
     return _all_releases(of)
 
@@ -59,7 +59,7 @@ FLAG_WORDS = (MISC(0), MISC.ASSISTED_XAPIC, MISC.ASSISTED_X2APIC, MISC.ASSISTED_
 
 
 def flag_words(release: XenRelease, host: Controls) -> tuple[MISC, ...]:
-    """Return what misc_flags can say of the APIC on a host; more is refused."""
+    """Return the values of misc_flags for the APIC that a host accepts."""
     if not release.per_domain_apic:
         return FLAG_WORDS[:1]
     offered = int(arch_capabilities(release, host) or 0) << 1
@@ -130,7 +130,7 @@ def _behind(one: VcpuApic) -> str:
 
 
 def told_table() -> str:
-    """Return what guests and toolstacks are told."""
+    """Return what guests and toolstacks can read."""
 
     def of(release: XenRelease) -> str:
         body = []
@@ -167,7 +167,7 @@ def told_table() -> str:
 
 
 def release_table() -> str:
-    """Return the releases and in what they differ."""
+    """Return the releases and their differences."""
     return table(
         (
             "release",

@@ -32,11 +32,11 @@ STYLES = {
 
 
 def svg(name: str, width: float, height: float, title: str, desc: str, body: Iterable[str]) -> str:
-    """Return a picture with what a screen reader says of it."""
+    """Return a picture with its title and description for a screen reader."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="spec-picture" viewBox="0 0 {width:g} {height:g}" '
         f'role="img" aria-labelledby="{name}-title {name}-desc" font-family="sans-serif" fill="currentColor" '
-        f'style="max-width:100%;height:auto;color:inherit">\n'
+        f'style="width:100%;max-width:{width:g}px;height:auto;color:inherit">\n'
         f'<title id="{name}-title">{escape(title)}</title>\n<desc id="{name}-desc">{escape(desc)}</desc>\n'
         + "\n".join(body)
         + "\n</svg>\n"
@@ -53,11 +53,11 @@ ARROW = (
     '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
     'orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="currentColor"/></marker></defs>'
 )
-"""What a picture with arrows must define."""
+"""The definition that every picture with arrows needs."""
 
 
 def arrow(x1: float, y1: float, x2: float, y2: float) -> Iterator[str]:
-    """Draw a straight arrow; the picture must hold `ARROW` too."""
+    """Draw a straight arrow; the picture must contain `ARROW` too."""
     yield (
         f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="currentColor" stroke-width="1.2" '
         'marker-end="url(#tip)"/>'

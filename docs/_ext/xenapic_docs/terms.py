@@ -98,7 +98,7 @@ OFFERED = (
 
 
 def processor_sources() -> str:
-    """Return where each row of the processors is from."""
+    """Return the source of each processor's row."""
     return table(
         ("name", "source", "notes"),
         [(f"`{row.name}`", row.source, row.notes) for row in PROCESSORS.values()],

@@ -1,0 +1,1 @@
+"""The calls of libxenctrl, a module per area; `xenapic.abi.handle.Handle` holds them all."""

@@ -1,0 +1,115 @@
+"""Calls that create, change, list and destroy domains."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from xenapic._xenctrl.since import FUNCTIONS
+from xenapic.abi.connection import Calls, Connection
+from xenapic.errors import DomainNotFound
+
+if TYPE_CHECKING:
+    from xenapic._xenctrl.libxenctrl import DomainInfoStruct, VcpuInfoStruct
+
+__all__ = ["DomainCalls"]
+
+XEN_CPUID_TSC_MODE_NEVER_EMULATE = 2
+"""``XEN_CPUID_TSC_MODE_NEVER_EMULATE`` (``xen/include/public/arch-x86/cpuid.h``), once called
+``TSC_MODE_NEVER_EMULATE``."""
+
+DOMID_ANY = 0x7FF5
+"""``DOMID_ANY`` (``xen/include/public/xen.h``)."""
+
+FIRST_LIST = 256
+"""Domains asked for at first; doubled until all fit, so that a list is one hypercall's snapshot."""
+
+
+class DomainCalls(Calls):
+    """Domains by their numbers. Each method raises `DomainNotFound` when the domain does not exist."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._list_size = FIRST_LIST
+        self._asks_for_one = connection.library.release.number >= FUNCTIONS["xc_domain_getinfo_single"]
+
+    @cached_property
+    def config_fields(self) -> frozenset[str]:
+        """The members that ``struct xen_domctl_createdomain`` has in this release."""
+        return frozenset(name for name, _field in self._ffi.typeof("struct xen_domctl_createdomain").fields)
+
+    def create(self, domid: int, config: Mapping[str, object]) -> int:
+        """Create a domain and return its number; 0 asks for any free number.
+
+        ``config`` holds members of ``struct xen_domctl_createdomain``, of those in `config_fields`; the
+        others are 0.
+        """
+        # Since 4.22 Xen takes 0 for dom0; DOMID_ANY means "any" to every release.
+        pdomid = self._ffi.new("uint32_t *", domid or DOMID_ANY)
+        asked = f"create domain {domid}" if domid else "create a domain"
+        struct = self._ffi.new("struct xen_domctl_createdomain *", dict(config))
+        self._call("xc_domain_create", asked, pdomid, struct)
+        return int(pdomid[0])
+
+    def destroy(self, domid: int) -> None:
+        """Destroy a domain."""
+        self._call("xc_domain_destroy", "destroy domain {}", domid)
+
+    def pause(self, domid: int) -> None:
+        """Pause a domain; pauses are counted."""
+        self._call("xc_domain_pause", "pause domain {}", domid)
+
+    def unpause(self, domid: int) -> None:
+        """Undo one pause."""
+        self._call("xc_domain_unpause", "unpause domain {}", domid)
+
+    def set_max_vcpus(self, domid: int, count: int) -> None:
+        """Allocate a domain's vCPUs."""
+        self._call("xc_domain_max_vcpus", "give domain {} {} vCPUs", domid, count)
+
+    def set_max_memory(self, domid: int, kib: int) -> None:
+        """Limit a domain's memory, in KiB."""
+        self._call("xc_domain_setmaxmem", "limit domain {} to {} KiB", domid, kib)
+
+    def set_native_tsc(self, domid: int) -> None:
+        """Let a domain that has not run read the processor's own TSC."""
+        asked, mode = "give domain {} the native TSC", XEN_CPUID_TSC_MODE_NEVER_EMULATE
+        self._call("xc_domain_set_tsc_info", asked, domid, mode, 0, 0, 0)
+
+    def set_handle(self, domid: int, handle: bytes) -> None:
+        """Set a domain's handle (16 bytes)."""
+        self._call("xc_domain_sethandle", "set the handle of domain {}", domid, handle)
+
+    def info(self, domid: int) -> DomainInfoStruct:
+        """Return ``struct xen_domctl_getdomaininfo`` of one domain."""
+        info: DomainInfoStruct = self._ffi.new("struct xen_domctl_getdomaininfo *")
+        asked = "ask about domain {}"
+        if self._asks_for_one:
+            self._call("xc_domain_getinfo_single", asked, domid, info)
+            return info
+        # Older releases only return a list, which starts with the first domain at or above the number.
+        count = self._call("xc_domain_getinfolist", asked, domid, 1, info)
+        if count != 1 or info.domain != domid:
+            raise DomainNotFound("xc_domain_getinfolist", errno.ESRCH, asked.format(domid))
+        return info
+
+    def snapshot(self) -> tuple[Sequence[DomainInfoStruct], int]:
+        """Return an array of ``struct xen_domctl_getdomaininfo`` and how many domains it holds.
+
+        One hypercall fills it. The elements live as long as the array.
+        """
+        while True:
+            room = self._list_size
+            infos = self._ffi.new("struct xen_domctl_getdomaininfo[]", room)
+            count = self._call("xc_domain_getinfolist", "list the domains", 0, room, infos)
+            if count < room:
+                return infos, count
+            self._list_size = room * 2
+
+    def vcpu(self, domid: int, vcpu: int) -> VcpuInfoStruct:
+        """Return ``struct xen_domctl_getvcpuinfo``: where a vCPU is, and whether it runs."""
+        info: VcpuInfoStruct = self._ffi.new("struct xen_domctl_getvcpuinfo *")
+        self._call("xc_vcpu_getinfo", "ask about vCPU {1} of domain {0}", domid, vcpu, info)
+        return info

@@ -1,0 +1,50 @@
+"""Calls about the saved state of HVM-type domains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from xenapic.abi.connection import Calls
+
+if TYPE_CHECKING:
+    from xenapic._xenctrl.libxenctrl import HvmLapicStruct
+
+__all__ = ["HvmCalls"]
+
+HVM_SAVE_LAPIC = 5
+"""``HVM_SAVE_CODE(LAPIC)`` (``xen/include/public/arch-x86/hvm/save.h``)."""
+
+
+class HvmCalls(Calls):
+    """The HVM context: records, each with a ``struct hvm_save_descriptor``."""
+
+    def context(self, domid: int) -> bytes:
+        """Return an HVM domain's saved state."""
+        asked = "get the HVM context of domain {}"
+        size = self._call("xc_domain_hvm_getcontext", asked, domid, self._ffi.NULL, 0)
+        buffer = self._ffi.new("uint8_t[]", size)
+        used = self._call("xc_domain_hvm_getcontext", asked, domid, buffer, size)
+        return bytes(self._ffi.buffer(buffer, used))
+
+    def set_context(self, domid: int, context: bytes) -> None:
+        """Load an HVM domain's state."""
+        buffer = self._ffi.new("uint8_t[]", context)
+        asked = "set the HVM context of domain {}"
+        self._call("xc_domain_hvm_setcontext", asked, domid, buffer, len(context))
+
+    def lapic(self, domid: int, vcpu: int) -> HvmLapicStruct:
+        """Return ``struct hvm_hw_lapic`` of one vCPU; Xen pauses only that vCPU meanwhile."""
+        lapic: HvmLapicStruct = self._ffi.new("struct hvm_hw_lapic *")
+        asked = "get the local APIC of vCPU {2} of domain {0}"
+        size = self._ffi.sizeof("struct hvm_hw_lapic")
+        self._call("xc_domain_hvm_getcontext_partial", asked, domid, HVM_SAVE_LAPIC, vcpu, lapic, size)
+        return lapic
+
+    def cpu_record(self, values: Mapping[str, int]) -> bytes:
+        """Return the data of a CPU record: ``struct hvm_hw_cpu`` with these fields, all others 0."""
+        return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_cpu *", dict(values))))
+
+    def lapic_record(self, values: Mapping[str, int]) -> bytes:
+        """Return the data of a LAPIC record: ``struct hvm_hw_lapic`` with these fields, all others 0."""
+        return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_lapic *", dict(values))))

@@ -1,0 +1,1 @@
+"""One module for each command; `xenapic.cli.app` imports the one that is asked for."""

@@ -1,0 +1,68 @@
+"""``xenapic console``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import xenapic
+from xenapic.cli import output
+from xenapic.cli.options import JSON
+from xenapic.parse.ring import Origin, RingLine
+
+
+@click.command("console")
+@click.option("--follow", "-f", is_flag=True, help="Wait for new lines and print them, until Ctrl-C.")
+@click.option("--clear", is_flag=True, help="Empty the ring afterwards, for every reader on the host.")
+@click.option(
+    "--origin",
+    type=click.Choice([origin.value for origin in Origin]),
+    help="Print only lines from this writer.",
+)
+@click.option("--raw", is_flag=True, help="Print the ring's bytes unchanged.")
+@JSON
+@click.pass_obj
+def command(
+    library: str | None, follow: bool, clear: bool, origin: str | None, raw: bool, as_json: bool
+) -> None:
+    """Print Xen's console ring, each line with its writer.
+
+    Guests can write into it too. The writer comes from Xen, not from the line's text.
+    """
+    if raw + follow + as_json > 1:
+        raise click.UsageError("--raw, --follow and --json exclude each other")
+    with xenapic.open(library) as xen:
+        if raw:
+            sys.stdout.buffer.write(xen.console.read())
+        elif follow:
+            _follow(xen, origin)
+        else:
+            _print([line for line in xen.console.lines() if origin in (None, line.origin.value)], as_json)
+        if clear:
+            xen.console.clear()
+
+
+def _print(lines: list[RingLine], as_json: bool) -> None:
+    if as_json:
+        from xenapic.documents.console_lines import ConsoleLines
+
+        output.emit(ConsoleLines.of(lines))
+        return
+    for line in lines:
+        click.echo(_text(line))
+
+
+def _follow(xen: xenapic.Xen, origin: str | None) -> None:
+    try:
+        for line in xen.console.follow(from_start=True):
+            if origin in (None, line.origin.value):
+                click.echo(_text(line))
+    except KeyboardInterrupt:
+        pass
+
+
+def _text(line: RingLine) -> str:
+    writer = f"d{line.domid}" if line.domid is not None else line.origin.value
+    stamp = f"[{line.stamp}] " if line.stamp else ""
+    return f"{writer:>10} | {stamp}{output.printable(line.text)}"

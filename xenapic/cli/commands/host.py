@@ -1,0 +1,80 @@
+"""``xenapic host``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import xenapic
+from xenapic.apic.features import CONTROL_FIELDS, FEATURES
+from xenapic.cli import output
+from xenapic.cli.options import JSON
+
+if TYPE_CHECKING:
+    from xenapic.model.facts import Fact
+    from xenapic.model.host import Host
+    from xenapic.model.measured import Measurement
+
+
+@click.command("host")
+@JSON
+@click.option(
+    "--probe", is_flag=True, help="Find out about the per-domain interface with a create that cannot succeed."
+)
+@click.option(
+    "--measure", is_flag=True, help="Read the controls from the VMCS of a throw-away domain, per APIC state."
+)
+@click.pass_obj
+def command(library: str | None, as_json: bool, probe: bool, measure: bool) -> None:
+    """Show what Xen uses of the processor's APIC acceleration, and the source of each fact.
+
+    An answer is yes, no or unknown; for an unknown one the command says how to find out.
+    """
+    with xenapic.open(library) as xen:
+        if measure:
+            xen.measure()
+        report = xen.host(probe=probe)
+    if as_json:
+        output.emit(report)
+    else:
+        _show(report)
+
+
+def _show(host: Host) -> None:
+    technology = host.technology.value if host.technology else "no hardware virtualization"
+    click.echo(f"Xen {host.version} on {technology}\n")
+    facts = _facts(host)
+    output.table(
+        ("APIC feature", "used", "known from"),
+        [(name, fact.answer.value, fact.source) for name, fact in facts],
+    )
+    if host.measured is not None:
+        _show_measured(host.measured)
+    steps = dict.fromkeys(fact.how for _name, fact in facts if fact.how)
+    if steps:
+        click.echo("\nTo find out what is unknown:")
+    for step in steps:
+        click.echo(f"  {step}")
+
+
+def _facts(host: Host) -> list[tuple[str, Fact]]:
+    """Return the facts to show; the features of the other technology do not concern the host."""
+    features = [row for row in FEATURES if host.technology in (row.technology, None)]
+    return [
+        *((row.name, host.features[row.key]) for row in features),
+        ("choice per domain", host.interface),
+        ("  assisted_xapic", host.assisted_xapic),
+        ("  assisted_x2apic", host.assisted_x2apic),
+    ]
+
+
+def _show_measured(measured: Measurement) -> None:
+    if not measured.done:
+        click.echo(f"\nNot measured: {measured.why_not}.")
+        return
+    click.echo(f"\nMeasured with {measured.how}:\n")
+    output.table(
+        ("local APIC", *(field.printed for field in CONTROL_FIELDS.values())),
+        [(state.value, *words.texts().values()) for state, words in measured.states.items()],
+    )

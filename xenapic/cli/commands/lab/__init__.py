@@ -1,0 +1,21 @@
+"""``xenapic lab``: a real Xen in an emulated machine; one module for each subcommand."""
+
+from __future__ import annotations
+
+import click
+
+from xenapic.cli.app import LazyGroup
+
+COMMANDS = {
+    "list": "List the machines and what each offers Xen.",
+    "run": "Run a command in dom0 of a real Xen, and exit with its status.",
+    "shell": "Open a prompt in dom0 of a real Xen.",
+    "fetch": "Fetch Xen and Bochs into the cache, so that later runs need no network.",
+    "verify": "Verify the model on every machine and release of the lab.",
+}
+"""Each subcommand and its line in ``--help``; its code is ``command`` in the module of that name."""
+
+
+@click.group("lab", cls=LazyGroup, package=__name__, table=COMMANDS)
+def command() -> None:
+    """Boot a real Xen in an emulated machine and run commands in its dom0."""

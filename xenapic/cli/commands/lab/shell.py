@@ -1,0 +1,24 @@
+"""``xenapic lab shell``."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from xenapic.cli.commands.lab.common import lab_errors, machine_options, unwind_on_termination
+
+
+@click.command("shell")
+@machine_options
+def command(machine: str, xen: str, xen_args: str) -> None:
+    """Open a prompt in dom0 of a real Xen.
+
+    `exit` powers the machine off; Ctrl-C goes to the program inside; Ctrl-] ends the machine at once.
+    """
+    from xenapic.lab import shell
+    from xenapic.lab.progress import Reporter
+
+    unwind_on_termination()
+    with lab_errors(), Reporter() as reporter:
+        shell.shell(machine=machine, xen=xen, xen_args=shlex.split(xen_args), progress=reporter)

@@ -1,0 +1,122 @@
+"""``xenapic lab verify``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from xenapic.cli import output
+from xenapic.cli.commands.lab.common import lab_errors, unwind_on_termination
+from xenapic.cli.options import JSON, OUTPUT
+from xenapic.cli.reports import write, write_reports
+from xenapic.cli.status import Status
+
+if TYPE_CHECKING:
+    from xenapic.verify.matrix import Cell, Result
+
+
+@click.command("verify")
+@click.option("--machines", default="", metavar="NAME,…", help="Machines to verify.  [default: all]")
+@click.option("--xen", "xens", default="", metavar="RELEASE,…", help="Releases to verify.  [default: all]")
+@click.option(
+    "--apicv",
+    type=click.Choice(["on", "off", "both"]),
+    default="both",
+    show_default=True,
+    help="Boot Xen as it is, with apicv=0, or both.",
+)
+@click.option("--jobs", type=int, help="Boots at a time.  [default: one per processor]")
+@click.option("--record-dir", type=click.Path(file_okay=False), help="Save the recordings here.")
+@click.option("--junit", "junit_file", type=OUTPUT, help="Write JUnit XML.")
+@click.option("--html", "html_file", type=OUTPUT, help="Write a page with register maps.")
+@JSON
+def command(
+    machines: str,
+    xens: str,
+    apicv: str,
+    jobs: int | None,
+    record_dir: str | None,
+    junit_file: str | None,
+    html_file: str | None,
+    as_json: bool,
+) -> None:
+    """Verify the model on every machine and release of the lab, with apicv on and off.
+
+    Exit status 1 means that something disagrees, or that a machine gave no answer.
+    """
+    from xenapic.lab.machines import MACHINES
+    from xenapic.lab.xens import RELEASES
+    from xenapic.verify import matrix
+
+    unwind_on_termination()
+    options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
+    with lab_errors():
+        cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
+        results = _run(cells, jobs or matrix.default_jobs())
+    _keep(results, record_dir, junit_file, html_file)
+    if as_json:
+        from xenapic.documents.verifications import LabVerification
+
+        output.emit(LabVerification.of(results.values()))
+    else:
+        _show(results)
+    if not all(result.ok for result in results.values()):
+        sys.exit(Status.REFUSED)
+
+
+def _names(text: str, known: Iterable[str]) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else list(known)
+
+
+def _run(cells: list[Cell], jobs: int) -> dict[str, Result]:
+    """Boot each cell and verify it, with progress on stderr."""
+    from xenapic.verify.matrix import run_matrix
+
+    done = 0
+
+    def progress(result: Result) -> None:
+        nonlocal done
+        done += 1
+        outcome = f"{result.text} agree" if result.report else f"failed: {result.error}"
+        click.echo(f"{done}/{len(cells)} {result.cell}: {outcome} ({result.seconds:.0f} s)", err=True)
+
+    return run_matrix(cells, jobs, progress)
+
+
+def _keep(
+    results: dict[str, Result], record_dir: str | None, junit_file: str | None, html_file: str | None
+) -> None:
+    """Write recordings and reports; a cell that failed has none."""
+    complete = {
+        name: (result.data, result.report)
+        for name, result in results.items()
+        if result.data is not None and result.report is not None
+    }
+    if record_dir:
+        for name, (data, _report) in complete.items():
+            write(Path(record_dir) / f"{name.replace(' ', '-')}.json", json.dumps(data, indent=1) + "\n")
+    write_reports("xenapic lab verify", complete, junit_file, html_file, results)
+
+
+def _show(results: dict[str, Result]) -> None:
+    from xenapic.verify.check import Verdict
+
+    columns = list(dict.fromkeys(_column(result) for result in results.values()))
+    rows: dict[str, dict[str, str]] = {}
+    for result in results.values():
+        rows.setdefault(result.cell.machine, {})[_column(result)] = result.text
+    output.table(
+        ("machine", *columns), [(name, *(row.get(c, "") for c in columns)) for name, row in rows.items()]
+    )
+    for result in results.values():
+        for check in result.report.of(Verdict.DISAGREES) if result.report else ():
+            click.echo(f"DISAGREES {result.cell}: {output.printable(str(check))}")
+
+
+def _column(result: Result) -> str:
+    return f"Xen {result.cell.xen} {result.cell.options}".strip()

@@ -1,0 +1,134 @@
+"""``xenapic plan``. It needs no Xen when the host is a saved report or a named processor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xenapic.cli import output
+from xenapic.cli.options import (
+    FILE,
+    JSON,
+    HostChoice,
+    guest_type_option,
+    host_options,
+    hosts_of,
+    policy_of,
+    policy_options,
+)
+from xenapic.cli.status import Status
+from xenapic.parse.flagnames import names
+
+if TYPE_CHECKING:
+    from xenapic.model.acceleration import VcpuApic
+    from xenapic.policy.plan import Plan
+    from xenapic.policy.pool import PoolPlan
+
+
+@click.command("plan")
+@click.argument("policy_file", required=False, type=FILE, metavar="[POLICY]")
+@policy_options
+@host_options
+@guest_type_option("the policy file's, else pvh")
+@JSON
+@click.pass_obj
+def command(
+    library: str | None,
+    /,
+    policy_file: str | None,
+    reports: tuple[str, ...],
+    processor: str | None,
+    xen: str,
+    xen_options: str,
+    measure: bool,
+    guest_type: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Turn a policy into a plan, or into a refusal with every reason; nothing is created.
+
+    POLICY is a TOML file or an xl.cfg. The host is this one, a saved report, or a processor
+    from the table with a release of Xen. Several reports make a pool. Exit status 1 means refused.
+
+    \b
+      xenapic plan --processor broadwell_ult --xen 4.17 --require virtual_interrupt_delivery
+      xenapic plan policy.toml --host first.json --host second.json
+    """
+    from xenapic.model.guest_types import GuestType
+    from xenapic.policy.pool import plan_pool
+
+    policy, file_type = policy_of(policy_file, options)
+    kind = GuestType(guest_type) if guest_type else file_type or GuestType.PVH
+    hosts = hosts_of(HostChoice(reports, processor, xen, xen_options, measure), library)
+    pool = plan_pool(policy, hosts, kind)
+    if as_json:
+        output.emit(pool)
+    elif len(hosts) == 1:
+        _show_single(pool)
+    else:
+        _show_pool(pool)
+    if not pool:
+        raise SystemExit(Status.REFUSED)
+
+
+def _show_single(pool: PoolPlan) -> None:
+    for name, refusal in pool.refusals.items():
+        click.echo(f"refused on {name}:")
+        output.show_reasons(refusal.reasons, "  ")
+    for name, plan in pool.plans.items():
+        _show_plan(name, plan)
+
+
+def _show_plan(name: str, plan: Plan) -> None:
+    flags = "|".join(names(plan.misc_flags)) or "0"
+    click.echo(f"{plan.guest_type.value} guest on {name}: misc_flags {flags}\n")
+    output.table(
+        ("aspect", "in force", "known from"),
+        [(aspect.title, fact.answer.value, fact.source) for aspect, fact in plan.in_force.items()],
+    )
+    if plan.states:
+        click.echo()
+        _show_states(plan)
+    for warning in plan.warnings:
+        click.echo(f"\n{warning}")
+
+
+def _show_states(plan: Plan) -> None:
+    from xenapic.apic.outcome import Operation
+    from xenapic.policy.outlook import access_rows, hvm_leaf, share, vcpus
+
+    rows = []
+    for state in plan.states:
+        accesses = list(access_rows(plan, state))
+        possible = vcpus(plan, state)
+        controls = _controls(possible[0]) if len(possible) == 1 else "not all known"
+        shares = (share(accesses, state, operation) for operation in (Operation.READ, Operation.WRITE))
+        rows.append((state.value, *shares, controls))
+    output.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
+    leaf = hvm_leaf(plan)
+    bits = "unknown" if leaf is None else "|".join(names(leaf)) or "neither"
+    click.echo(f"\nCPUID base+4 EAX tells the guest: {bits}")
+
+
+def _controls(vcpu: VcpuApic) -> str:
+    """Return the controls in force that are aspects."""
+    from xenapic.apic.controls import Controls
+    from xenapic.policy.terms import Aspect
+
+    if not isinstance(vcpu.controls, Controls):
+        return "AVIC off"
+    aspects = {aspect.value for aspect in Aspect}
+    return " ".join(key for key in vcpu.controls.keys if key in aspects) or "none"
+
+
+def _show_pool(pool: PoolPlan) -> None:
+    for name, refusal in pool.refusals.items():
+        click.echo(f"{name} stands in the way:")
+        output.show_reasons(refusal.reasons, "  ")
+    if pool.holds:
+        click.echo(f"\nholds on {len(pool.plans)} of {len(pool.plans) + len(pool.refusals)} hosts:")
+        output.table(("aspect", "in force"), [(a.title, answer.value) for a, answer in pool.holds.items()])
+    for aspect, answers in pool.differs.items():
+        for answer, hosts in answers.items():
+            click.echo(f"{aspect.title} is {answer.value} on {', '.join(hosts)}")

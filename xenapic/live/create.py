@@ -1,0 +1,52 @@
+"""Send a create to Xen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from xenapic.model.config import CreateRequest
+
+if TYPE_CHECKING:
+    from xenapic.abi.handle import Handle
+
+__all__ = ["destroy_by_mark", "send"]
+
+SAME_NAME = (
+    "ssidref",
+    "flags",
+    "iommu_opts",
+    "max_vcpus",
+    "max_evtchn_port",
+    "max_grant_frames",
+    "max_maptrack_frames",
+    "grant_opts",
+    "vmtrace_size",
+    "cpupool_id",
+)
+"""Fields that `CreateRequest` and ``struct xen_domctl_createdomain`` have under the same name."""
+
+
+def send(handle: Handle, request: CreateRequest, mark: UUID) -> int:
+    """Create a domain whose handle is ``mark``; return its number. Raises `CallFailed` when Xen refuses."""
+    return handle.domains.create(request.domid, _config(request, mark, handle.domains.config_fields))
+
+
+def _config(request: CreateRequest, mark: UUID, known: frozenset[str]) -> dict[str, object]:
+    """Return the members of ``struct xen_domctl_createdomain``; what the release lacks is left out."""
+    config: dict[str, object] = {name: getattr(request, name) for name in SAME_NAME if name in known}
+    config["handle"] = mark.bytes
+    config["arch"] = {"emulation_flags": request.emulation_flags, "misc_flags": request.misc_flags}
+    if "altp2m" in known:
+        config["altp2m"] = {"opts": request.altp2m, "nr": request.altp2m_nr}
+    elif "altp2m_opts" in known:
+        config["altp2m_opts"] = request.altp2m
+    return config
+
+
+def destroy_by_mark(handle: Handle, mark: UUID) -> None:
+    """Destroy the domain whose handle is ``mark``, if there is one: for a create that was interrupted."""
+    infos, count = handle.domains.snapshot()
+    for index in range(count):
+        if bytes(infos[index].handle) == mark.bytes:
+            handle.domains.destroy(infos[index].domain)
