@@ -36,7 +36,7 @@ def ask(connection: _socket.socket, pending: list[int]) -> bytes:
 
     def forward(number: int, frame: object) -> None:
         pending.append(number)
-        try:
+        try:  # noqa: SIM105: contextlib would be an import
             connection.send(bytes([number]))
         except OSError:  # the process has ended: its status is on the way
             pass

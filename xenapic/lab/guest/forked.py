@@ -191,11 +191,9 @@ def learn(lesson: mmap.mmap) -> None:
     except (EOFError, ValueError, TypeError):  # the child was killed
         return
     for name in names or ():
-        if name != "__main__" and name != f"{PACKAGE}.__main__":
-            try:
+        if name not in {"__main__", f"{PACKAGE}.__main__"}:
+            with contextlib.suppress(Exception):
                 import_module(name)
-            except Exception:
-                pass
     gc.collect()
     # The children's collector does not look at frozen objects; its marks would copy their pages.
     gc.freeze()
@@ -242,10 +240,8 @@ def receive(client: _socket.socket) -> Request | None:
 
 def answer(client: _socket.socket, data: bytes) -> None:
     """Send `data` to a client that may be gone."""
-    try:
+    with contextlib.suppress(OSError):
         client.send(data, _socket.MSG_NOSIGNAL)
-    except OSError:
-        pass
 
 
 def close(fds: list[int]) -> None:
@@ -281,11 +277,9 @@ def take_descriptors(request: Request) -> None:
     waiting = [fcntl.fcntl(fd, fcntl.F_DUPFD, max(request.numbers, default=0) + 1) for fd in request.fds]
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd not in waiting:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(fd)
-            except OSError:
-                pass
-    for fd, number in zip(waiting, request.numbers):
+    for fd, number in zip(waiting, request.numbers, strict=True):
         os.dup2(fd, number)
         if fd != number:
             os.close(fd)
@@ -304,7 +298,7 @@ def take_signals(request: Request) -> None:
 
 
 def standard_stream(fd: int) -> io.TextIOWrapper | None:
-    """Return the stream that Python makes of a standard descriptor at its start, or None if that is closed."""
+    """Return the stream that Python makes of a standard descriptor at its start; None if it is closed."""
     if not is_open(fd):
         return None
     mode, name = ("rb", "<stdin>") if fd == 0 else ("wb", ("<stdout>", "<stderr>")[fd - 1])
