@@ -1,4 +1,4 @@
-"""Ask a running Xen: what the host can do, and what its answers about domains mean."""
+"""Ask a running Xen what the host can do, and turn its answers into values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_dom
 
 
 def ask_version(handle: Handle) -> Version:
-    """Ask which Xen this is."""
+    """Return which Xen this is."""
     major, minor = handle.host.version()
     return Version(
         major=major,
@@ -48,7 +48,7 @@ def ask_version(handle: Handle) -> Version:
 
 
 def ask_physinfo(handle: Handle) -> PhysInfo:
-    """Ask for processors, memory and capabilities."""
+    """Return processors, memory and capabilities."""
     raw = handle.host.physinfo()
     word = getattr(raw, "arch_capabilities", None)
     return PhysInfo(
@@ -71,10 +71,10 @@ def ask_physinfo(handle: Handle) -> PhysInfo:
 
 
 def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None = None) -> Host:
-    """Gather what Xen, its command line and its log say; the log is read, never cleared.
+    """Return what Xen, its command line and its log say; the log is read, never cleared.
 
-    With ``probe`` the per-domain interface is asked for by a create that cannot
-    succeed, if nothing else tells (`probe_interface`). ``measured`` outweighs every other source.
+    With ``probe``, a create that cannot succeed finds out whether the per-domain interface exists, if
+    nothing else says so (`probe_interface`). ``measured`` takes precedence over every other source.
     """
     version, physinfo = ask_version(handle), ask_physinfo(handle)
     ring = handle.console.read()
@@ -87,12 +87,11 @@ def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None =
 
 
 def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
-    """Ask for an assisted flag where no hardware backs it; return Xen's errno, None if it cannot be asked.
+    """Request an assisted flag without hardware for it; return Xen's errno, or None if that is not possible.
 
-    The one create that is sent to fail. It is safe: on the only release that may
-    know the flag it is refused in ``arch_sanitise_domain_config``, before any
-    architecture code has run. ENODEV: the interface is there, the hardware is
-    not. EINVAL: the flag is unknown.
+    This is the only create that is meant to fail. It is safe: the only release that may know the flag
+    refuses it in ``arch_sanitise_domain_config``, before any architecture code runs. ENODEV means that the
+    interface exists and the hardware does not; EINVAL means that the flag is unknown.
     """
     ready = PHYSCAP.hvm | PHYSCAP.hap
     if (
@@ -108,7 +107,7 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
         domid = send(handle, request, this_process().to_handle())
     except CallFailed as error:
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
-    handle.domains.destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
+    handle.domains.destroy(domid)  # no known Xen accepts the flag without reporting it
     return None
 
 
@@ -116,7 +115,7 @@ DOMINF_BITS = (1 << DOMINF_shutdownshift) - 1
 
 
 def to_domain_info(raw: DomainInfoStruct) -> DomainInfo:
-    """Turn ``struct xen_domctl_getdomaininfo`` into a value."""
+    """Return the value of a ``struct xen_domctl_getdomaininfo``."""
     flags = DOMINF(raw.flags & DOMINF_BITS)
     reason: Shutdown | int | None = None
     if DOMINF.shutdown in flags:
