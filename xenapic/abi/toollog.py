@@ -1,8 +1,8 @@
-"""libxenctrl's own log, led into Python's `logging`.
+"""libxenctrl's own log, passed on to Python's `logging`.
 
-libxenctrl logs through libxentoollog, by default to stderr. Here it gets a
-logger that writes into a pipe, which is emptied after each call: no C callback
-(which would need executable memory), nothing on stderr.
+libxenctrl logs through libxentoollog, by default to stderr. xenapic gives it a logger that writes into a
+pipe, and empties the pipe after each call. This needs no C callback (which would need executable memory),
+and prints nothing on stderr.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-"""libxentoollog's level names (``xtl_level_to_string``) in Python's levels."""
+"""Python's levels for libxentoollog's level names (``xtl_level_to_string``)."""
 LINE = re.compile(r"(?:(?P<context>\w+): )?(?P<level>\w+): (?P<text>.*)")
 
 
 class ToolLog:
-    """A libxentoollog logger whose messages `drain` hands to `logging`."""
+    """A libxentoollog logger; `drain` passes its messages on to `logging`."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -54,10 +54,10 @@ class ToolLog:
         self.logger: XenToolLogger = library.toollog.xtl_createlogger_stdiostream(self._stream, XTL_DEBUG, 0)
         if self.logger == library.ffi.NULL:
             self._close_pipe()
-            raise MemoryError("libxentoollog could not make a logger")
+            raise MemoryError("libxentoollog could not create a logger")
 
     def drain(self) -> str:
-        """Pass on what was logged since the last call; return the errors among it, one per line."""
+        """Pass on what was logged since the last call; return the error messages, one per line."""
         try:
             data = os.read(self._reader, PIPE_BYTES)
         except BlockingIOError:
@@ -72,7 +72,7 @@ class ToolLog:
         return "\n".join(errors)
 
     def close(self) -> None:
-        """Drain a last time, free the logger, close the pipe; a second call does nothing."""
+        """Drain once more, free the logger and close the pipe; a second call does nothing."""
         if self._closed:
             return
         self._closed = True

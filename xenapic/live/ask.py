@@ -1,4 +1,4 @@
-"""Ask a running Xen: what the host can do, and what its answers about domains mean."""
+"""Ask a running Xen what the host can do, and turn its answers into values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ask_domain", "ask_domains", "ask_host", "ask_physinfo", "ask_version
 
 
 def ask_version(handle: Handle) -> Version:
-    """Ask which Xen this is."""
+    """Return which Xen this is."""
     major, minor = handle.host.version()
     return Version(
         major=major,
@@ -38,26 +38,26 @@ def ask_version(handle: Handle) -> Version:
 
 
 def ask_physinfo(handle: Handle) -> PhysInfo:
-    """Ask for processors, memory and capabilities."""
+    """Return processors, memory and capabilities."""
     return PhysInfo.from_row(handle.host.physinfo(), 0, PHYSINFO)
 
 
 def ask_domain(handle: Handle, domid: int) -> DomainInfo:
-    """Ask about one domain."""
+    """Return what Xen says about one domain; raise `DomainNotFound`."""
     return DomainInfo.from_row(handle.domains.info(domid), 0, DOMAIN_INFO)
 
 
 def ask_domains(handle: Handle) -> Rows[DomainInfo]:
-    """Ask for all domains with one hypercall."""
+    """Return all domains, as one hypercall saw them."""
     rows, count = handle.domains.snapshot()
     return Rows(DomainInfo, rows, count, DOMAIN_INFO)
 
 
 def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None = None) -> Host:
-    """Gather what Xen, its command line and its log say; the log is read, never cleared.
+    """Return what Xen, its command line and its log say; the log is read, never cleared.
 
-    With ``probe`` the per-domain interface is asked for by a create that cannot
-    succeed, if nothing else tells (`probe_interface`). ``measured`` outweighs every other source.
+    With ``probe``, a create that cannot succeed finds out whether the per-domain interface exists, if
+    nothing else says so (`probe_interface`). ``measured`` takes precedence over every other source.
     """
     version, physinfo = ask_version(handle), ask_physinfo(handle)
     ring = handle.console.read()
@@ -70,12 +70,11 @@ def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None =
 
 
 def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
-    """Ask for an assisted flag where no hardware backs it; return Xen's errno, None if it cannot be asked.
+    """Request an assisted flag without hardware for it; return Xen's errno, or None if that is not possible.
 
-    The one create that is sent to fail. It is safe: on the only release that may
-    know the flag it is refused in ``arch_sanitise_domain_config``, before any
-    architecture code has run. ENODEV: the interface is there, the hardware is
-    not. EINVAL: the flag is unknown.
+    This is the only create that is meant to fail. It is safe: the only release that may know the flag
+    refuses it in ``arch_sanitise_domain_config``, before any architecture code runs. ENODEV means that the
+    interface exists and the hardware does not; EINVAL means that the flag is unknown.
     """
     ready = PHYSCAP.hvm | PHYSCAP.hap
     if (
@@ -91,5 +90,5 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
         domid = send(handle, request, this_process().to_handle())
     except CallFailed as error:
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
-    handle.domains.destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
+    handle.domains.destroy(domid)  # no known Xen accepts the flag without reporting it
     return None

@@ -1,4 +1,4 @@
-"""Tell whose a domain is: which process made it, and whether that one still lives."""
+"""Find out whose a domain is: which process created it, and whether that process still runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["OwnerState", "owner_state", "released_mark", "this_process"]
 
 PROC = Path("/proc")
 START_TIME = 19
-"""Place of ``starttime`` behind the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
+"""Index of ``starttime`` after the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
 
 
 class OwnerState(Enum):
     """What became of a domain's owner."""
 
     RELEASED = "released"
-    """The domain was handed over and lives on by itself."""
+    """The domain was handed over and has no owner."""
     RUNNING = "running"
     ORPHAN = "orphan"
     """The process that owned the domain is gone."""
     ELSEWHERE = "elsewhere"
-    """The owner lives in another PID namespace; whether it still runs cannot be told from here."""
+    """The owner is in another PID namespace, so it is unknown whether it still runs."""
 
 
 def this_process() -> Owner:
@@ -40,7 +40,7 @@ def released_mark() -> Owner:
 
 
 def owner_state(owner: Owner) -> OwnerState:
-    """Look the owner up among the running processes."""
+    """Return the state of an owner, from the running processes."""
     if owner.released:
         return OwnerState.RELEASED
     if owner.namespace != _namespace():
@@ -56,7 +56,7 @@ def _namespace() -> int:
 
 
 def _digest(pid: int) -> int | None:
-    """Digest what tells a process from every other with its PID; None when there is none."""
+    """Return a digest that identifies a process among all that had its PID; None if it does not run."""
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         stat = (PROC / str(pid) / "stat").read_text()

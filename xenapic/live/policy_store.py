@@ -1,8 +1,8 @@
-"""What a domain was created for: kept in a file, because Xen keeps nothing of the kind.
+"""The policy of each domain, stored in a file because Xen cannot store it.
 
-One file a domain under ``/run/xenapic`` (or ``$XENAPIC_STATE``), named by the domain's number and by
-its handle, which no other domain of this boot has. A directory that only root may write
-to: what lies there is believed.
+Each domain has a file under ``/run/xenapic`` (or ``$XENAPIC_STATE``), named after the domain's number and
+its handle, which is unique during this boot. Only root may write to that directory, so its content is
+trusted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _path(domid: int, handle: UUID) -> Path:
 
 
 def remember(domid: int, handle: UUID, policy: Policy) -> bool:
-    """Keep a domain's policy; return False, with a word in the log, where it cannot be kept."""
+    """Store a domain's policy; return False and log a warning if it cannot be stored."""
     import json
 
     from xenapic.policy.read import to_mapping
@@ -38,7 +38,7 @@ def remember(domid: int, handle: UUID, policy: Policy) -> bool:
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         for old in path.parent.glob(f"{domid}-*.json"):
-            old.unlink()  # of a domain of the same number that is gone
+            old.unlink()  # of an earlier domain with this number
         path.write_text(json.dumps({"apic": to_mapping(policy)}))
     except OSError as error:
         LOG.warning("the policy of domain %d is not remembered: %s", domid, error)
@@ -47,7 +47,7 @@ def remember(domid: int, handle: UUID, policy: Policy) -> bool:
 
 
 def recall(domid: int, handle: UUID) -> Policy | None:
-    """Return the policy a domain was created for; None when none is remembered."""
+    """Return the policy that a domain was created for; None if no policy is stored."""
     import json
 
     from xenapic.errors import PolicyInvalid
@@ -61,12 +61,12 @@ def recall(domid: int, handle: UUID) -> Policy | None:
 
 
 def rename(domid: int, handle: UUID, new_handle: UUID) -> None:
-    """Follow a domain whose handle changes."""
+    """Keep the policy of a domain whose handle changes."""
     with contextlib.suppress(OSError):
         _path(domid, handle).rename(_path(domid, new_handle))
 
 
 def forget(domid: int, handle: UUID) -> None:
-    """Drop what is remembered of a domain."""
+    """Remove the policy of a domain."""
     with contextlib.suppress(OSError):
         _path(domid, handle).unlink()

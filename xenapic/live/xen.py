@@ -1,4 +1,4 @@
-"""The handle a program holds: ask, check, create."""
+"""A running Xen, opened: ask it, check configs, create domains."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ __all__ = ["Xen", "open"]
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
     """Open the running Xen.
 
-    ``library`` is a path or a release (``"4.17"``) of libxenctrl; by default the
-    one that fits the running hypervisor. Raises a subclass of `Unavailable`
-    that says what to install or do.
+    ``library`` is a path or a release (``"4.17"``) of libxenctrl; the default is the library that matches
+    the running hypervisor. Raises a subclass of `Unavailable` that says what to install or do.
     """
     return Xen(library)
 
@@ -52,8 +51,8 @@ def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
 class Xen:
     """A running Xen. A context manager; may be used from several threads.
 
-    Calls of one handle follow one another; threads that shall run in parallel
-    open one each. After ``os.fork()`` the child must open its own.
+    Calls on one object run one at a time; open one per thread to run calls in parallel. After
+    ``os.fork()`` the child must open its own.
     """
 
     def __init__(self, library: str | os.PathLike[str] | Library | None = None) -> None:
@@ -66,7 +65,7 @@ class Xen:
         self.console = Console(self.handle)
 
     def close(self) -> None:
-        """Destroy the domains that are still owned, then close the handle."""
+        """Destroy the domains that are still owned, then close libxenctrl."""
         try:
             if not self.handle.closed:
                 for domain in list(self._owned):
@@ -93,15 +92,15 @@ class Xen:
         return self._version
 
     def physinfo(self) -> PhysInfo:
-        """Return processors, memory and capabilities, as of now."""
+        """Return the current processors, memory and capabilities."""
         return ask_physinfo(self.handle)
 
     def host(self, *, probe: bool = False) -> Host:
-        """Return what is known of APIC acceleration on this host, each fact with its source.
+        """Return what is known about APIC acceleration on this host, each fact with its source.
 
-        ``probe`` settles whether the per-domain interface exists where nothing else
-        tells, with one create that cannot succeed (`xenapic.live.ask.probe_interface`). After
-        `measure` the VMX controls are answered from what was measured.
+        ``probe`` finds out whether the per-domain interface exists, if nothing else says so, with one
+        create that cannot succeed (`xenapic.live.ask.probe_interface`). After `measure`, the measurement is
+        the source for the VMX controls.
         """
         self._host = ask_host(self.handle, probe, self._measurement)
         return self._host
@@ -109,11 +108,11 @@ class Xen:
     def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
 
-        A domain without memory is created, never run, and destroyed. Debug key 'v' is pressed a few
-        times; each makes Xen print about 3 KiB for each vCPU of every HVM-type domain of the host. From
-        then on `host` answers from the measurement, unless it was made for a policy. Raises
-        `MeasureFailed` when the console ring does not yield it, and `ConfigRefused`, `PolicyRefused`
-        or `CallFailed` when the domain cannot be created.
+        Creates a domain without memory, which never runs, and destroys it. Presses debug key 'v' a few
+        times; each press makes Xen print about 3 KiB per vCPU of every HVM-type domain. From then on `host`
+        uses the measurement, unless it was made for a policy. Raises `MeasureFailed` when the console ring
+        does not show the controls, and `ConfigRefused`, `PolicyRefused` or `CallFailed` when the domain
+        cannot be created.
         """
         from xenapic.live.measure import measure
 
@@ -128,7 +127,7 @@ class Xen:
         return ask_domains(self.handle)
 
     def domain(self, domid: int) -> Domain:
-        """Return a domain that exists, not owned; raise `DomainNotFound`."""
+        """Return an existing domain, not owned; raise `DomainNotFound`."""
         self.handle.domains.info(domid)
         return Domain(self.handle, domid)
 
@@ -161,7 +160,7 @@ class Xen:
 
         The policy's plan sets the assisted flags, and the domain remembers its policy (`Domain.policy`).
         Raises `PolicyRefused` or `ConfigRefused` with every reason, before Xen is called, and `CallFailed`
-        when Xen refuses all the same.
+        when Xen refuses nevertheless.
         """
         creation = self._prepare(config, policy)
         if creation.problems:
@@ -179,7 +178,7 @@ class Xen:
         return prepare(config, self._situation(config), policy)
 
     def debug_keys(self, keys: str) -> None:
-        """Press Xen's debug keys; what they print goes into the console ring."""
+        """Press Xen's debug keys; their output goes into the console ring."""
         if not keys or not keys.isascii() or not keys.isprintable():
             raise ConfigInvalid(f"debug keys are printable ASCII characters, not {keys!r}")
         self.handle.host.send_debug_keys(keys)
