@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from xenapic.errors import CallFailed
 from xenapic.live.create import send
@@ -21,7 +22,15 @@ from xenapic.parse.bootlog import parse
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
 
-__all__ = ["ask_domain", "ask_domains", "ask_host", "ask_physinfo", "ask_version", "probe_interface"]
+__all__ = [
+    "Asked",
+    "ask_domain",
+    "ask_domains",
+    "ask_host",
+    "ask_physinfo",
+    "ask_version",
+    "probe_interface",
+]
 
 
 def ask_version(handle: Handle) -> Version:
@@ -53,20 +62,50 @@ def ask_domains(handle: Handle) -> Rows[DomainInfo]:
     return Rows(DomainInfo, rows, count, DOMAIN_INFO)
 
 
-def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None = None) -> Host:
-    """Return what Xen, its command line and its log say; the log is read, never cleared.
+class Asked(NamedTuple):
+    """What is known about a host, and how far its log was read."""
 
-    With ``probe``, a create that cannot succeed finds out whether the per-domain interface exists, if
-    nothing else says so (`probe_interface`). ``measured`` takes precedence over every other source.
+    host: Host
+    log_end: int
+    """Position in the console ring after the last byte that was read."""
+
+
+def ask_host(
+    handle: Handle,
+    version: Version,
+    probe: bool = False,
+    measured: Measurement | None = None,
+    before: Asked | None = None,
+) -> Asked:
+    """Gather what Xen, its command line and its log say; the log is read, never cleared.
+
+    With ``probe``, and if nothing else says whether the per-domain interface exists, one create that cannot
+    succeed finds out (`probe_interface`). ``measured`` outweighs every other source. An answer from
+    ``before`` is used again if Xen has logged nothing since and its capabilities are the same.
     """
-    version, physinfo = ask_version(handle), ask_physinfo(handle)
+    physinfo = ask_physinfo(handle)
+    settled = before is not None and (before.host.interface.known or not probe)
+    if before is not None and settled and _nothing_new(handle, before, physinfo, measured):
+        return before._replace(host=replace(before.host, physinfo=physinfo))
     ring = handle.console.read()
     log = parse(ring.data, ring.start, version.commandline)
     host = describe(version, physinfo, log, measured=measured)
     if probe and not host.interface.known:
         number = probe_interface(handle, physinfo)
         host = describe(version, physinfo, log, probe=number, measured=measured)
-    return host
+    return Asked(host, ring.end)
+
+
+def _nothing_new(handle: Handle, before: Asked, now: PhysInfo, measured: Measurement | None) -> bool:
+    """Return True if no fact about the host can have changed; the amounts of memory may have."""
+    then = before.host.physinfo
+    return (
+        before.host.measured is measured
+        and now.capabilities == then.capabilities
+        and now.arch_capabilities == then.arch_capabilities
+        and now.hw_cap == then.hw_cap
+        and not handle.console.read(before.log_end).data
+    )
 
 
 def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:

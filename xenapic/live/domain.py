@@ -14,7 +14,7 @@ from uuid import UUID
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
 from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
-from xenapic.live.policy_store import forget, rename
+from xenapic.live.policy_store import forget
 from xenapic.model.info import DomainInfo
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Domain:
         self.handle = handle
         """The calls of libxenctrl, for what this class has no method for."""
         self.domid = domid
-        self.memory = GuestMemory(handle, domid)
         self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
+        self._remembered = False
         self._mark: UUID | None = None
         self._final_handle: UUID | None = None
 
@@ -52,6 +52,11 @@ class Domain:
         domain._mark = mark
         domain._final_handle = final_handle
         return domain
+
+    @property
+    def memory(self) -> GuestMemory:
+        """The memory of the guest."""
+        return GuestMemory(self.handle, self.domid)
 
     @property
     def owned(self) -> bool:
@@ -72,16 +77,19 @@ class Domain:
         """Store a policy for `policy` to return; return False if it could not be stored."""
         from xenapic.live.policy_store import remember
 
-        return remember(self.domid, self._mark or self.info().handle, policy)
+        ours = [handle for handle in (self._mark, self._final_handle) if handle is not None]
+        self._remembered = remember(self.domid, ours or [self.info().handle], policy)
+        return self._remembered
 
     def destroy(self) -> None:
         """Destroy the domain and free its resources; raise `DomainNotFound` when it is gone."""
         if self._guard is None or self._mark is None or not self._guard.alive:
-            forget(self.domid, self.info().handle)
             self.handle.domains.destroy(self.domid)
+            forget(self.domid)
             return
         destroy_marked(self.handle, self.domid, self._mark)
-        forget(self.domid, self._mark)
+        if self._remembered:
+            forget(self.domid)
         self._guard.detach()
 
     def release(self) -> None:
@@ -90,7 +98,6 @@ class Domain:
             return
         assert self._guard is not None and self._mark is not None and self._final_handle is not None
         self.handle.domains.set_handle(self.domid, self._final_handle.bytes)
-        rename(self.domid, self._mark, self._final_handle)
         self._guard.detach()
 
     def pause(self) -> None:
@@ -156,7 +163,7 @@ def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
 
     Raises `DomainNotFound` when it does not have the mark.
     """
-    if UUID(bytes=bytes(handle.domains.info(domid).handle)) != mark:
+    if bytes(handle.domains.info(domid).handle) != mark.bytes:
         raise DomainNotFound(
             "xc_domain_destroy",
             errno.ESRCH,

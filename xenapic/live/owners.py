@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 
 from xenapic.model.owner import MAX_PID, Owner
@@ -30,8 +31,16 @@ class OwnerState(Enum):
 
 def this_process() -> Owner:
     """Return the mark of the running process."""
-    pid = os.getpid()
+    return _mark_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _mark_of(pid: int) -> Owner:
     return Owner(pid=pid & MAX_PID, namespace=_namespace(), digest=_digest(pid) or 0)
+
+
+# A child may have its parent's PID, in another PID namespace.
+os.register_at_fork(after_in_child=_mark_of.cache_clear)
 
 
 def released_mark() -> Owner:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -19,14 +18,14 @@ from xenapic.errors import (
     DomainNotFound,
     Problem,
 )
-from xenapic.live.ask import ask_domains, ask_host, ask_physinfo, ask_version
+from xenapic.live.ask import Asked, ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
 from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import Creation, prepare_request
+from xenapic.model.create import Creation, prepare_request, still_fits
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 __all__ = ["Xen", "open"]
+
+KEPT_REQUESTS = 64
 
 
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
@@ -59,7 +60,9 @@ class Xen:
         self.handle = Handle(library if isinstance(library, Library) else load(library))
         """The calls of libxenctrl, for what this class has no method for."""
         self._version: Version | None = None
-        self._host: Host | None = None
+        self._asked: Asked | None = None
+        self._fitting: dict[tuple[DomainConfig, Policy | None], Creation] = {}
+        """Requests that broke no rule on this host; only the free memory is checked again."""
         self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
         self.console = Console(self.handle)
@@ -102,8 +105,14 @@ class Xen:
         create that cannot succeed (`xenapic.live.ask.probe_interface`). After `measure`, the measurement is
         the source for the VMX controls.
         """
-        self._host = ask_host(self.handle, probe, self._measurement)
-        return self._host
+        asked = ask_host(self.handle, self.version, probe, self._measurement, self._asked)
+        if self._asked is None or asked.host.features is not self._asked.host.features:
+            self._fitting.clear()
+        self._asked = asked
+        return asked.host
+
+    def _known_host(self) -> Host:
+        return self._asked.host if self._asked is not None else self.host()
 
     def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
@@ -119,7 +128,7 @@ class Xen:
         if policy is not None:
             return measure(self.handle, self.host(), lambda config: self.create_domain(config, policy))
         self._measurement = measure(self.handle, self.host(), self.create_domain)
-        self._host = None
+        self._asked = None
         return self._measurement
 
     def domains(self) -> Sequence[DomainInfo]:
@@ -153,7 +162,7 @@ class Xen:
         """
         from xenapic.policy.plan import plan
 
-        return plan(policy, self._host or self.host(), guest_type or GuestType.PVH)
+        return plan(policy, self._known_host(), guest_type or GuestType.PVH)
 
     def create_domain(self, config: DomainConfig, policy: Policy | None = None) -> Domain:
         """Create a domain; use it in a ``with`` block, or `Domain.release` it.
@@ -171,11 +180,22 @@ class Xen:
         return domain
 
     def _prepare(self, config: DomainConfig, policy: Policy | None) -> Creation:
+        names_others = config.domid != 0 or config.cpupool_id != 0
+        situation = self._situation(config)
+        kept = None if names_others else self._fitting.get((config, policy))
+        if kept is not None and still_fits(kept.request, situation):
+            return kept
         if policy is None:
-            return prepare_request(config, self._situation(config))
-        from xenapic.policy.creation import prepare
+            creation = prepare_request(config, situation)
+        else:
+            from xenapic.policy.creation import prepare
 
-        return prepare(config, self._situation(config), policy)
+            creation = prepare(config, situation, policy)
+        if not names_others and not creation.problems:
+            if len(self._fitting) >= KEPT_REQUESTS:
+                self._fitting.clear()
+            self._fitting[config, policy] = creation
+        return creation
 
     def debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys; their output goes into the console ring."""
@@ -203,15 +223,16 @@ class Xen:
             raise
 
     def _situation(self, config: DomainConfig) -> Situation:
-        host = self._host or self.host()
+        host = self._known_host()
         cpus: bool | None = True
         if config.cpupool_id and host.release.has_field("cpupool_id"):
             cpus = self.handle.host.pool_has_cpus(config.cpupool_id)
         return Situation(
-            host=replace(host, physinfo=ask_physinfo(self.handle)),
+            host=host,
             domid_in_use=bool(config.domid) and self._exists(config.domid),
             cpupool_exists=cpus is not None,
             cpupool_has_cpus=bool(cpus),
+            now=ask_physinfo(self.handle),
         )
 
     def _exists(self, domid: int) -> bool:

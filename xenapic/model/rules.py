@@ -436,6 +436,7 @@ RULES: tuple[Rule, ...] = (
         "domain_create, xen/common/domain.c",
         errno=None,
         late=True,
+        momentary=True,
     ),
     Rule(
         "cpupool-missing",
