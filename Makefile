@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify test-pure lint docs bench bench-xen dist stubs schemas prerequisites clean
+.PHONY: help demo test verify test-pure lint docs outputs bench bench-xen dist stubs schemas prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(VENV)/.installed ## check style, format, types and the layers between pa
 
 docs: $(VENV)/.installed ## build the documentation (docs/_build/html/index.html)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+outputs: $(VENV)/.installed ## rewrite the command output shown in README and docs
+	$(BIN)/python tools/write_outputs.py
 
 bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, not tested
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds

@@ -140,10 +140,8 @@ class _Job:
                 max_maptrack_frames=0,
                 grant_opts=1 if self.host.release.has_field("grant_opts") else 0,
             )
-            problems = check_request(request, Situation(replace(self.host, physinfo=self.xen.physinfo())))
-            if any(problem.late or problem.errno is None for problem in problems):
-                continue
-            if problems and not self.settings.refusals:
+            checked = check_request(request, Situation(replace(self.host, physinfo=self.xen.physinfo())))
+            if not checked.harmless or (checked.problems and not self.settings.refusals):
                 continue
             yield CreateRecord(
                 flags=flags, emulation_flags=emulation, misc_flags=misc, errno=self._answer(request)
