@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xenapic.errors import CallFailed
 from xenapic.live.create import send
@@ -17,13 +17,13 @@ from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
 from xenapic.model.rows import Rows
-from xenapic.parse.bootlog import parse
+from xenapic.parse.bootlog import BootLog, parse
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
 
 __all__ = [
-    "Asked",
+    "ask_boot_log",
     "ask_domain",
     "ask_domains",
     "ask_host",
@@ -62,49 +62,45 @@ def ask_domains(handle: Handle) -> Rows[DomainInfo]:
     return Rows(DomainInfo, rows, count, DOMAIN_INFO)
 
 
-class Asked(NamedTuple):
-    """What is known about a host, and how far its log was read."""
-
-    host: Host
-    log_end: int
-    """Position in the console ring after the last byte that was read."""
+def ask_boot_log(handle: Handle, commandline: str) -> BootLog:
+    """Read Xen's console ring, and parse what it says about Xen's start; the ring is not cleared."""
+    ring = handle.console.read()
+    return parse(ring.data, ring.start, commandline)
 
 
 def ask_host(
     handle: Handle,
     version: Version,
+    log: BootLog,
     probe: bool = False,
     measured: Measurement | None = None,
-    before: Asked | None = None,
-) -> Asked:
-    """Gather what Xen, its command line and its log say; the log is read, never cleared.
+    before: Host | None = None,
+) -> Host:
+    """Return the host as Xen, its command line and its boot log describe it.
 
     With ``probe``, and if nothing else says whether the per-domain interface exists, one create that cannot
-    succeed finds out (`probe_interface`). ``measured`` outweighs every other source. An answer from
-    ``before`` is used again if Xen has logged nothing since and its capabilities are the same.
+    succeed finds out (`probe_interface`). ``measured`` outweighs every other source. The facts of ``before``,
+    an earlier answer with the same log, are used again if Xen's capabilities are still the same.
     """
     physinfo = ask_physinfo(handle)
-    settled = before is not None and (before.host.interface.known or not probe)
-    if before is not None and settled and _nothing_new(handle, before, physinfo, measured):
-        return before._replace(host=replace(before.host, physinfo=physinfo))
-    ring = handle.console.read()
-    log = parse(ring.data, ring.start, version.commandline)
+    settled = before is not None and (before.interface.known or not probe)
+    if before is not None and settled and _same_facts(before, physinfo, measured):
+        return replace(before, physinfo=physinfo)
     host = describe(version, physinfo, log, measured=measured)
     if probe and not host.interface.known:
         number = probe_interface(handle, physinfo)
         host = describe(version, physinfo, log, probe=number, measured=measured)
-    return Asked(host, ring.end)
+    return host
 
 
-def _nothing_new(handle: Handle, before: Asked, now: PhysInfo, measured: Measurement | None) -> bool:
-    """Return True if no fact about the host can have changed; the amounts of memory may have."""
-    then = before.host.physinfo
+def _same_facts(before: Host, now: PhysInfo, measured: Measurement | None) -> bool:
+    """Return True if at most the amounts of memory have changed."""
+    then = before.physinfo
     return (
-        before.host.measured is measured
+        before.measured is measured
         and now.capabilities == then.capabilities
         and now.arch_capabilities == then.arch_capabilities
         and now.hw_cap == then.hw_cap
-        and not handle.console.read(before.log_end).data
     )
 
 

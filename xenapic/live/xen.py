@@ -18,7 +18,7 @@ from xenapic.errors import (
     DomainNotFound,
     Problem,
 )
-from xenapic.live.ask import Asked, ask_domains, ask_host, ask_physinfo, ask_version
+from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
@@ -32,6 +32,7 @@ from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 
 if TYPE_CHECKING:
+    from xenapic.parse.bootlog import BootLog
     from xenapic.policy.plan import Plan, Refusal
     from xenapic.policy.terms import Policy
 
@@ -60,7 +61,8 @@ class Xen:
         self.handle = Handle(library if isinstance(library, Library) else load(library))
         """The calls of libxenctrl, for what this class has no method for."""
         self._version: Version | None = None
-        self._asked: Asked | None = None
+        self._boot_log: BootLog | None = None
+        self._host: Host | None = None
         self._fitting: dict[tuple[DomainConfig, Policy | None], Creation] = {}
         """Requests that broke no rule on this host; only the free memory is checked again."""
         self._measurement: Measurement | None = None
@@ -105,14 +107,20 @@ class Xen:
         create that cannot succeed (`xenapic.live.ask.probe_interface`). After `measure`, the measurement is
         the source for the VMX controls.
         """
-        asked = ask_host(self.handle, self.version, probe, self._measurement, self._asked)
-        if self._asked is None or asked.host.features is not self._asked.host.features:
+        before = self._host
+        self._host = ask_host(self.handle, self.version, self.boot_log(), probe, self._measurement, before)
+        if before is None or self._host.features is not before.features:
             self._fitting.clear()
-        self._asked = asked
-        return asked.host
+        return self._host
 
     def _known_host(self) -> Host:
-        return self._asked.host if self._asked is not None else self.host()
+        return self._host or self.host()
+
+    def boot_log(self) -> BootLog:
+        """Return what Xen's console ring says about its start; read once, since that cannot change."""
+        if self._boot_log is None:
+            self._boot_log = ask_boot_log(self.handle, self.version.commandline)
+        return self._boot_log
 
     def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
@@ -128,7 +136,7 @@ class Xen:
         if policy is not None:
             return measure(self.handle, self.host(), lambda config: self.create_domain(config, policy))
         self._measurement = measure(self.handle, self.host(), self.create_domain)
-        self._asked = None
+        self._host = None
         return self._measurement
 
     def domains(self) -> Sequence[DomainInfo]:
