@@ -35,6 +35,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "plan": ("documents.plans:PoolReport",),
     "host-plan": ("documents.plans:HostPlan",),
     "refusal": ("documents.plans:RefusalReport",),
+    "find": ("documents.findings:Findings",),
     "access": ("documents.accesses:AccessTable", "documents.accesses:AccessDifferences"),
     "explain": ("documents.topics:Explanation",),
     "spec-check": ("documents.verifications:SpecCheck",),
