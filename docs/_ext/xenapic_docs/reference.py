@@ -8,6 +8,7 @@ from typing import Any, get_args
 import xenapic.lab.errors  # noqa: F401  (its errors are subclasses of XenApicError)
 from xenapic.abi.generations import RELEASES, soname
 from xenapic.apic.features import FEATURES
+from xenapic.cli.status import MEANINGS
 from xenapic.documents import DOCUMENTS, document_type
 from xenapic.errors import XenApicError, errno_name
 from xenapic.glossary.build import span
@@ -48,6 +49,13 @@ def features() -> str:
             (f"`{row.key}`", row.name, row.technology.value, row.field, row.bit, row.capability)
             for row in FEATURES
         ],
+    )
+
+
+def exit_statuses() -> str:
+    """Return every exit status of the command."""
+    return table(
+        ("status", "meaning"), [(int(status), sentence(meaning)) for status, meaning in MEANINGS.items()]
     )
 
 
