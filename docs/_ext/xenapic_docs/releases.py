@@ -8,7 +8,7 @@ from xenapic.apic.controls import Controls
 from xenapic.apic.processors import APICV, POSTED, TPR, X2APIC
 from xenapic.apic.state import ApicState
 from xenapic.glossary import TopicKind, topics
-from xenapic.glossary.build import spans
+from xenapic.glossary.controls import spans
 from xenapic.model.acceleration import (
     APIC_BITS,
     VcpuApic,
