@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xenapic.glossary import TopicKind
 from xenapic.model.typical import TYPICAL
-from xenapic_docs import finder, hardware, observed, policies, proposal, reference, releases, terms
+from xenapic_docs import finder, hardware, observed, policies, proposal, reference, releases, schemas, terms
 from xenapic_docs.comparison import comparison
 from xenapic_docs.decision import diagram
 from xenapic_docs.heatmap import heat_map
@@ -58,6 +58,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "features": reference.features,
     "documents": reference.documents,
     "exit_statuses": reference.exit_statuses,
+    "document_keys": schemas.document_keys,
     "libraries": reference.libraries,
     "fields": reference.fields,
     "choice": reference.choice_per_domain,
