@@ -47,6 +47,7 @@ _HOMES = {
         "Problem",
         "ReleaseMismatch",
         "ReleaseUnknown",
+        "ToolstackRefused",
         "TraceBusy",
         "Unavailable",
         "XenApicError",
@@ -80,6 +81,7 @@ _HOMES = {
     "xenapic.policy.reasons": ("Code", "Reason"),
     "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
     "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
+    "xenapic.toolstack.request": ("DerivedRequest", "derive_request"),
     "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
     "xenapic.live.xen": ("Xen", "open"),
 }
