@@ -139,10 +139,8 @@ class _Job:
                 max_maptrack_frames=0,
                 grant_opts=1 if self.host.release.has_field("grant_opts") else 0,
             )
-            problems = check_request(request, Situation(replace(self.host, physinfo=self.xen.physinfo())))
-            if any(one.late or one.errno is None for one in problems):
-                continue
-            if problems and not self.settings.refusals:
+            checked = check_request(request, Situation(replace(self.host, physinfo=self.xen.physinfo())))
+            if not checked.harmless or (checked.problems and not self.settings.refusals):
                 continue
             entry = {"flags": flags, "emulation_flags": emulation, "misc_flags": misc}
             yield {**entry, "errno": self._answer(request)}
