@@ -13,7 +13,7 @@ from xenapic.apic.state import ApicState
 from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.options import JSON, OUTPUT
-from xenapic.cli.reports import write, write_reports
+from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def command(
     from xenapic.verify.record import Settings, record
     from xenapic.verify.recording import check_recording
 
+    busy = on_stdout(as_json, record_file, junit_file, html_file)
     settings = Settings(
         processor=processor,
         emulator=emulator,
@@ -92,15 +93,16 @@ def command(
     with xenapic.open(library) as xen:
         data = record(xen, settings, _silent if quiet else _progress)
     report = check_recording(data, HERE)
-    if record_file:
-        write(record_file, json.dumps(data, indent=1) + "\n")
-    write_reports("xenapic verify", {HERE: (data, report)}, junit_file, html_file)
+    files = Files()
+    files.write(record_file, lambda: json.dumps(data, indent=1) + "\n")
+    files.write_reports("xenapic verify", {HERE: (data, report)}, junit_file, html_file)
     if as_json:
         from xenapic.documents.verifications import Verification
 
         output.emit(Verification.of(report, data["not_testable"]))
-    else:
+    elif not busy:
         _show(data, report)
+    files.finish()
     if not report.ok:
         raise SystemExit(Status.REFUSED)
 
