@@ -120,11 +120,11 @@ def app(ctx: click.Context, verbose: bool, library: str | None) -> None:
 
     \b
     In dom0, as root:
-      xenapic host                          what is accelerated here, and how that is known
-      xenapic create --type pvh --dry-run   check whether Xen would create this domain
-      xenapic list                          the domains
+      xenapic host                     what is accelerated here, with sources
+      xenapic create --dry-run         check whether Xen would create a domain
+      xenapic list                     the domains
     Without Xen, on any Debian:
-      xenapic lab run -- xenapic host       the same on a real Xen in an emulated machine
+      xenapic lab run -- xenapic host  the same, in an emulated machine
     """
     ctx.obj = library
     ctx.color = colour()

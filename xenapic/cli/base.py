@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["AS_JSON", "Command", "LazyGroup", "Name", "suggestion"]
+__all__ = ["AS_JSON", "Command", "LazyGroup", "Name", "OutputFile", "suggestion"]
 
 if TYPE_CHECKING:
     _TextType = click.ParamType[str]
@@ -72,6 +73,7 @@ class LazyGroup(click.Group):
         """Return the subcommand that the first argument names; suggest one for an unknown name."""
         name = args[0]
         if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
+            ctx.meta[AS_JSON] = "--json" in args
             hint = suggestion(name, self.table) or f"there are {', '.join(self.table)}"
             ctx.fail(f"no such command: {name}; {hint}")
         return super().resolve_command(ctx, args)
@@ -119,3 +121,35 @@ class Name(_TextType):
     ) -> list[CompletionItem]:
         """Return the names that begin with the text."""
         return [CompletionItem(name) for name in self.known() if name.startswith(incomplete)]
+
+
+class OutputFile(_TextType):
+    """A file to write to, tried out before the work that fills it; ``-`` is stdout."""
+
+    name = "filename"
+
+    def __init__(self, dash: bool = True) -> None:
+        self.dash = dash
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; make the directories above it; fail if the file cannot be written."""
+        if value == "-" and self.dash:
+            return value
+        path = Path(value)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = not path.exists()
+            path.open("ab").close()
+            if new:
+                path.unlink()
+        except OSError as error:
+            self.fail(f"{value!r} cannot be written: {error.strerror}", param, ctx)
+        except ValueError:  # a NUL
+            self.fail(f"{value!r} cannot be a file's name", param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Leave the completion to the shell, which knows the files."""
+        return [CompletionItem(incomplete, type="file")]

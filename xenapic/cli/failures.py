@@ -28,7 +28,7 @@ def report(error: Exception, as_json: bool) -> Status:
     status = status_of(error)
     if status is None:
         raise error
-    lost = isinstance(error, OSError) and error.filename is None
+    lost = isinstance(error, output.OutputLost) or (isinstance(error, OSError) and error.filename is None)
     if lost:
         output.give_up()
     with contextlib.suppress(OSError):  # stderr may be gone too

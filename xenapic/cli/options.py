@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from xenapic.cli.base import Name
+from xenapic.cli.base import Name, OutputFile
 from xenapic.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHOICE",
+    "DOMID",
     "FILE",
     "FLAG",
     "JSON",
@@ -41,7 +42,8 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; 'xenapi
 
 FILE = click.Path(exists=True, dir_okay=False)
 POLICY_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
-OUTPUT = click.Path(dir_okay=False, allow_dash=True)
+OUTPUT = OutputFile()
+DOMID = click.IntRange(0, 0x7FEF)  # as in xen/include/public/xen.h, DOMID_FIRST_RESERVED
 CHOICE = click.Choice(["yes", "no", "default"])
 FLAG = {"yes": True, "no": False, "default": None}
 

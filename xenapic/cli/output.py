@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 import click
 
 from xenapic.cli.status import Status
+from xenapic.errors import XenApicError
 
 __all__ = [
     "EMITTED",
+    "OutputLost",
     "colour",
     "emit",
     "flush",
@@ -28,6 +30,13 @@ __all__ = [
 
 EMITTED = "xenapic.emitted"
 """Key in the context's ``meta``: whether a JSON document was printed."""
+
+
+class OutputLost(XenApicError):
+    """The answer could not be printed."""
+
+    code = "output"
+
 
 GAP = "  "
 NARROWEST = 8

@@ -84,9 +84,10 @@ def command(
         if len(values) > 1:
             raise click.UsageError(f"{option} can be given only once here; 'xenapic plan' compares hosts")
     first = Situation(state, assisted_xapic, assisted_x2apic, HostChoice(reports, processors, **choice))
+    second = _changed(first, changes)
     left = _rows(first, library, everything)
     if changes:
-        _show_differences(left, _rows(_changed(first, changes), library, everything), as_json)
+        _show_differences(left, _rows(second, library, everything), as_json)
     elif as_json:
         from xenapic.documents.accesses import AccessTable
 

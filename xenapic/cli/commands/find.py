@@ -108,5 +108,6 @@ def _show_hosts(findings: list[tuple[str, Finding]]) -> None:
     )
     for name, finding in findings:
         if isinstance(finding.answer, Refusal):
-            click.echo(f"\nxenapic plan refuses {finding.setting.text} on {name}:")
+            click.echo()
+            output.text(f"xenapic plan refuses {finding.setting.text} on {name}:")
             show_reasons(finding.answer.reasons, "  ")

@@ -55,7 +55,7 @@ def command(
     means refused.
 
     \b
-      xenapic plan --processor broadwell_ult --xen 4.17 --require virtual_interrupt_delivery
+      xenapic plan --processor skylake-sp --require virtual_interrupt_delivery
       xenapic plan policy.toml --host first.json --host second.json
     """
     from xenapic.model.guest_types import GuestType
@@ -77,7 +77,7 @@ def command(
 
 def _show_single(pool: PoolPlan) -> None:
     for name, refusal in pool.refusals.items():
-        click.echo(f"refused on {name}:")
+        output.text(f"refused on {name}:")
         show_reasons(refusal.reasons, "  ")
     for name, plan in pool.plans.items():
         _show_plan(name, plan)
@@ -85,7 +85,8 @@ def _show_single(pool: PoolPlan) -> None:
 
 def _show_plan(name: str, plan: Plan) -> None:
     flags = "|".join(names(plan.misc_flags)) or "0"
-    click.echo(f"{plan.guest_type.value} guest on {name}: misc_flags {flags}\n")
+    output.text(f"{plan.guest_type.value} guest on {name}: misc_flags {flags}")
+    click.echo()
     output.noted_table(
         ("aspect", "in force"),
         [((aspect.title, fact.answer.value), fact.source) for aspect, fact in plan.in_force.items()],
@@ -112,7 +113,8 @@ def _show_states(plan: Plan) -> None:
     output.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
     leaf = hvm_leaf(plan)
     bits = "unknown" if leaf is None else "|".join(names(leaf)) or "neither"
-    click.echo(f"\nCPUID base+4 EAX tells the guest: {bits}")
+    click.echo()
+    output.text(f"CPUID base+4 EAX tells the guest: {bits}")
 
 
 def _controls(vcpu: VcpuApic) -> str:
@@ -128,7 +130,7 @@ def _controls(vcpu: VcpuApic) -> str:
 
 def _show_pool(pool: PoolPlan) -> None:
     for name, refusal in pool.refusals.items():
-        click.echo(f"{name} stands in the way:")
+        output.text(f"{name} stands in the way:")
         show_reasons(refusal.reasons, "  ")
     if pool.holds:
         click.echo(f"\nholds on {len(pool.plans)} of {len(pool.plans) + len(pool.refusals)} hosts:")

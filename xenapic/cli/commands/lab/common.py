@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable
-from types import FrameType
 from typing import Any, TypeVar
 
 import click
 
 from xenapic.cli.base import Name, suggestion
 
-__all__ = ["machine_options", "unwind_on_termination"]
+__all__ = ["MACHINE", "RELEASE", "machine_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,13 +64,3 @@ def machine_options(function: F) -> F:
     ):
         function = option(function)
     return function
-
-
-def unwind_on_termination() -> None:
-    """Let SIGTERM and SIGHUP unwind like Ctrl-C, so that everything is cleaned up."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)

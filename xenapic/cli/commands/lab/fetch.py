@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from xenapic.cli.base import Command
-from xenapic.cli.commands.lab.common import RELEASE, unwind_on_termination
+from xenapic.cli.commands.lab.common import RELEASE
 
 
 @click.command("fetch", cls=Command)
@@ -24,7 +24,6 @@ def command(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
     from xenapic.lab import bochs_package, xens
     from xenapic.lab.progress import Reporter
 
-    unwind_on_termination()
     with Reporter() as reporter:
         for name in releases or tuple(xens.RELEASES):
             release = xens.release(name)

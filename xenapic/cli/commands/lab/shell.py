@@ -7,7 +7,7 @@ import shlex
 import click
 
 from xenapic.cli.base import Command
-from xenapic.cli.commands.lab.common import machine_options, unwind_on_termination
+from xenapic.cli.commands.lab.common import machine_options
 
 
 @click.command("shell", cls=Command)
@@ -20,6 +20,5 @@ def command(machine: str, xen: str, xen_args: str) -> None:
     from xenapic.lab import shell
     from xenapic.lab.progress import Reporter
 
-    unwind_on_termination()
     with Reporter() as reporter:
         shell.shell(machine=machine, xen=xen, xen_args=shlex.split(xen_args), progress=reporter)
