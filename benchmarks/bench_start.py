@@ -39,7 +39,7 @@ def test_import(benchmark: Any) -> None:
 def test_check(benchmark: Any) -> None:
     from tests.hosts import situation
     from xenapic.model.config import DomainConfig
-    from xenapic.model.create import check
+    from xenapic.model.create import prepare_request
 
     there, config = situation(), DomainConfig.pvh(max_vcpus=2)
-    assert benchmark(check, config, there) == ()
+    assert benchmark(prepare_request, config, there).problems == ()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.counting import counted
 from tests.library.test_handle import FakeXen
 from xenapic.abi.library import Library, load
 from xenapic.cli.app import app
@@ -30,6 +31,7 @@ class Development(FakeXen):
     def __init__(self, real: Library) -> None:
         super().__init__(real)
         self.misc_flags: list[int] = []
+        self.physinfo_calls = 0
         self.ring = b"(XEN) Xen\n(XEN) VMX: Supported advanced features:\n" + b"".join(
             b"(XEN)  - %s\n" % line
             for line in (
@@ -44,6 +46,7 @@ class Development(FakeXen):
         super().xc_physinfo(_xch, info)
         info.hw_cap[3], info.hw_cap[1] = 0, 1 << 5
         info.arch_capabilities = 3
+        self.physinfo_calls += 1
         return 0
 
     def xc_domain_create(self, _xch: Any, pdomid: Any, config: Any) -> int:
@@ -86,6 +89,22 @@ def test_the_plans_flags_reach_xen(xen: Xen, fake: Development, policy: Policy, 
         assert fake.misc_flags == [flags]
         assert domain.policy() == policy
     assert not fake.domains and domain.domid not in fake.domains
+
+
+def test_one_pass_for_each_create(xen: Xen, fake: Development, monkeypatch: pytest.MonkeyPatch) -> None:
+    xen.host()
+    calls, physinfo = counted(monkeypatch), fake.physinfo_calls
+    with xen.create_domain(DomainConfig.pvh(), Policy()):
+        assert calls == ["plan", "check_request"]
+        assert fake.physinfo_calls == physinfo + 1
+    with xen.create_domain(DomainConfig.pvh()):
+        assert calls == ["plan", "check_request", "check_request"]
+
+
+def test_one_pass_for_the_command(xen: Xen, fake: Development, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = counted(monkeypatch)
+    assert run(xen, monkeypatch, "create", "--assisted-x2apic", "no").exit_code == 0
+    assert (calls, fake.misc_flags) == (["plan", "check_request"], [2])
 
 
 def test_a_refused_policy_never_reaches_xen(xen: Xen, fake: Development) -> None:

@@ -22,11 +22,10 @@ from xenapic.apic.processors import PROCESSORS
 from xenapic.apic.registers import SLOTS, Reg, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.glossary import topics
-from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.model.typical import TYPICAL
-from xenapic.policy.plan import Plan, plan
-from xenapic.policy.terms import Aspect, Policy
+from xenapic.policy.finder import SETTINGS, processor_classes
+from xenapic.policy.terms import Policy
 from xenapic_docs import comparison, decision, finder, heatmap, observed, svg
 from xenapic_docs.api import examples_as_code, readable_signature, skip_what_has_a_top_name
 from xenapic_docs.fragments import TABLES, files, pictures, write
@@ -44,49 +43,26 @@ def body(markdown: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
 
-@pytest.mark.parametrize("setting", [name for name, given in finder.SETTINGS if given])
-def test_a_matrix_has_a_row_for_each_release_and_a_column_for_each_kind(setting: str) -> None:
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_matrix_has_a_row_for_each_release_and_a_column_for_each_class(setting: str) -> None:
     rows = body(finder.matrix(setting))
     assert [re.sub(r"[\[\]]|\(.*", "", row[0]) for row in rows] == [release.name for release in XEN_RELEASES]
-    assert {len(row) for row in rows} == {1 + len(finder.kindreds())}
+    assert {len(row) for row in rows} == {1 + len(processor_classes())}
 
 
-def test_every_processor_is_in_one_column() -> None:
-    named = [row.name for kind in finder.kindreds() for row in kind.members]
-    assert sorted(named) == sorted(PROCESSORS)
+def test_every_processor_is_listed_in_its_column() -> None:
     shown = finder.which_processor()
     assert all(f"`{name}`" in shown for name in PROCESSORS)
 
 
-@pytest.mark.parametrize("release", XEN_RELEASES, ids=lambda release: release.name)
-def test_what_a_column_says_holds_for_each_of_its_processors(release: Any) -> None:
-    for kind, (setting, _given) in product(finder.kindreds(), finder.SETTINGS):
-        said = finder.finding(release, kind.example, setting)
-        for row in kind.members:
-            found = finder.finding(release, row, setting)
-            assert found.does == said.does
-            for state in (ApicState.XAPIC, ApicState.X2APIC):
-                assert found.stays(state) == said.stays(state), (row.name, setting)
-
-
 def test_one_section_stands_for_all_releases_that_link_to_it() -> None:
-    for kind, (setting, _given) in product(finder.kindreds(), finder.SETTINGS):
-        said: dict[str, set[str]] = {}
+    for kind, setting in product(processor_classes(), SETTINGS):
+        texts: dict[str, set[str]] = {}
         for release in XEN_RELEASES:
             found = finder.finding(release, kind.example, setting)
-            text = f"{found.does} {found.stays(ApicState.XAPIC)} {found.stays(ApicState.X2APIC)} {bool(found.answer)}"
-            said.setdefault(finder.detail_label(release, kind), set()).add(text)
-        assert all(len(texts) == 1 for texts in said.values())
-
-
-def test_the_finder_against_the_plan() -> None:
-    """What the finder reports as off is off in a plan, and what it reports as on is on."""
-    for release, kind in product(XEN_RELEASES, finder.kindreds()):
-        found = finder.finding(release, kind.example, "assisted_x2apic=0")
-        answer = plan(Policy(assisted_x2apic=False), named_host(kind.example, release))
-        assert bool(answer) is ("stays on" not in found.does)
-        if isinstance(answer, Plan):
-            assert not answer.in_force[Aspect.X2APIC_MODE]
+            text = f"{found.text} {found.stays(ApicState.XAPIC)} {found.stays(ApicState.X2APIC)} {bool(found.answer)}"
+            texts.setdefault(finder.detail_label(release, kind), set()).add(text)
+        assert all(len(section) == 1 for section in texts.values())
 
 
 def test_every_fragment_is_included_and_every_include_is_made() -> None:

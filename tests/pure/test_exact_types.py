@@ -76,12 +76,6 @@ def test_a_number_that_no_enumeration_has_is_left_to_the_rules() -> None:
     assert DomainConfig(iommu_opts=IOMMU(1)).iommu_opts is IOMMU.no_sharept
 
 
-@pytest.mark.parametrize("value", [1, 0, "yes", Index(1)])
-def test_a_choice_is_true_false_or_none(value: Any) -> None:
-    with pytest.raises(ConfigInvalid, match="assisted_xapic must be True, False or None"):
-        DomainConfig(assisted_xapic=value)
-
-
 @pytest.mark.parametrize(
     "make", [DomainConfig.pvh, DomainConfig.hvm, DomainConfig.pv, DomainConfig().replace]
 )

@@ -19,7 +19,7 @@ from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.errors import XenApicError, errno_name
-from xenapic.glossary import TopicKind, find, near, topics
+from xenapic.glossary import TopicKind, find, near, prose, topics
 from xenapic.glossary.build import every_topic, remedies_of, saved_by
 from xenapic.glossary.topic import Topic
 from xenapic.model import create, rules
@@ -70,13 +70,16 @@ def test_every_aspect_and_every_code_can_be_explained() -> None:
 
 
 def test_every_code_that_check_gives_in_addition_to_the_rules() -> None:
-    tree = ast.parse(Path(create.__file__).read_text())
+    calls = [
+        node for node in ast.walk(ast.parse(Path(create.__file__).read_text())) if isinstance(node, ast.Call)
+    ]
     codes = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("apic-")
+        str(keyword.value.value)
+        for call in calls
+        for keyword in call.keywords
+        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
     }
-    assert codes and codes | {"field-missing"} <= set(topics())
+    assert codes == set(prose.OWN_CODES) <= set(topics())
 
 
 def test_every_error_class() -> None:

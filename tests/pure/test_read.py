@@ -113,10 +113,10 @@ def test_what_is_no_xl_cfg(text: str, message: str) -> None:
 
 
 def test_xl_cfg_syntax() -> None:
-    assert parse_xl_cfg("a = 'x'\na += 'y'\nb = [1]\nb += ['2', [3]]\nc='\\x41\\101\\n\\''") == {
+    assert parse_xl_cfg("a = 'x'\na += 'y'\nb = [1]\nb += ['2', [3]]\nc='A\\101\\n\\''") == {
         "a": "xy",
         "b": ["1", "2", ["3"]],
-        "c": "AA\n'",
+        "c": "A\n'",
     }
 
 

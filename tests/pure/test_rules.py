@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,22 @@ from hypothesis import strategies as st
 
 from tests.hosts import SVM, development, host, situation
 from xenapic.apic.features import Technology
-from xenapic.errors import ConfigInvalid
+from xenapic.errors import ConfigInvalid, Problem
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import check, check_request, predicted_errno, to_request
-from xenapic.model.flags import ALTP2M, CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
+from xenapic.model.create import check_request, prepare_request
+from xenapic.model.flags import ALTP2M, CDF, EMU, MISC, PHYSCAP_X86
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.model.rules import RULES
 
 OBSERVED = sorted((Path(__file__).parent.parent / "data" / "observed").glob("*.json"))
 
 
+def check(config: DomainConfig, *args: Any, **kw: Any) -> tuple[Problem, ...]:
+    return prepare_request(config, situation(*args, **kw)).problems
+
+
 def codes(config: DomainConfig, *args: Any, **kw: Any) -> list[str]:
-    return [problem.code for problem in check(config, situation(*args, **kw))]
+    return [problem.code for problem in check(config, *args, **kw)]
 
 
 @pytest.mark.parametrize("path", OBSERVED, ids=lambda path: path.stem)
@@ -39,7 +42,7 @@ def test_every_recorded_create_is_predicted(path: Path) -> None:
             max_grant_frames=4,
             max_maptrack_frames=0,
         )
-        predicted = predicted_errno(check_request(request, there))
+        predicted = check_request(request, there).errno
         if predicted != row["errno"]:
             wrong.append((row, predicted))
     assert recording["create"] and wrong == []
@@ -75,8 +78,6 @@ def test_presets_are_taken_by_every_release(row: Any, make: Any) -> None:
         (DomainConfig.pvh(misc_flags=MISC.ASSISTED_XAPIC), "misc-flags-unknown"),
         (DomainConfig.pvh(vmtrace_size=4096), "vmtrace-missing"),
         (DomainConfig.pvh(altp2m=ALTP2M.mixed), "field-missing"),
-        (DomainConfig.pvh(assisted_xapic=True), "apic-choice-missing"),
-        (DomainConfig.pvh(assisted_x2apic=False), "apic-choice-missing"),
         (DomainConfig.pvh(flags=CDF.hvm | CDF.hap | CDF.iommu), "iommu-missing"),
         (DomainConfig.pvh(flags=CDF.hvm | CDF.nested_virt), "nested-virt-without-hap"),
     ],
@@ -86,12 +87,12 @@ def test_rule_is_told(config: DomainConfig, code: str) -> None:
 
 
 def test_all_reasons_come_at_once() -> None:
-    found = codes(DomainConfig.pvh(max_vcpus=0, grant_opts=16, max_grant_frames=0, assisted_xapic=True))
-    assert {"vcpus-none", "grant-opts-unknown", "grant-frames-none", "apic-choice-missing"} <= set(found)
+    found = codes(DomainConfig.pvh(max_vcpus=0, grant_opts=16, max_grant_frames=0, misc_flags=MISC(8)))
+    assert {"vcpus-none", "grant-opts-unknown", "grant-frames-none", "misc-flags-unknown"} <= set(found)
 
 
 def test_missing_field_names_the_first_release_that_has_it() -> None:
-    (problem,) = check(DomainConfig.pvh(cpupool_id=1), situation(host("4.16")))
+    (problem,) = check(DomainConfig.pvh(cpupool_id=1), host("4.16"))
     assert problem.code == "field-missing" and "4.17" in problem.rule
 
 
@@ -142,40 +143,6 @@ def test_nested_virt_on_svm_needs_what_the_log_names() -> None:
     assert codes(config, host("4.17", log=log, hw_cap=SVM)) == []
 
 
-class TestAssistance:
-    rc = staticmethod(lambda word=3: development(int(PHYSCAP(0x31B)), word))
-
-    def test_default_is_what_the_host_offers(self) -> None:
-        assert to_request(DomainConfig.pvh(), self.rc()).misc_flags == 6
-        assert to_request(DomainConfig.pvh(), self.rc(1)).misc_flags == 2
-        assert to_request(DomainConfig.pv(), self.rc()).misc_flags == 0
-
-    def test_true_is_sent(self) -> None:
-        config = DomainConfig.pvh(assisted_xapic=True, assisted_x2apic=False)
-        assert codes(config, self.rc()) == []
-        assert to_request(config, self.rc()).misc_flags == 2
-
-    def test_false_for_xapic_is_the_defect(self) -> None:
-        assert codes(DomainConfig.pvh(assisted_xapic=False), self.rc()) == ["apic-defect-memory"]
-        assert codes(DomainConfig.pvh(assisted_xapic=False), self.rc(2)) == []
-
-    def test_hardware_without_it(self) -> None:
-        (own, xen) = check(DomainConfig.pvh(assisted_x2apic=True), situation(self.rc(1)))
-        assert own.code == "apic-choice-hardware"
-        assert xen.errno == errno.ENODEV
-
-    def test_pv_has_no_apic(self) -> None:
-        assert "apic-choice-pv" in codes(DomainConfig.pv(assisted_xapic=True), self.rc())
-
-    def test_unknown_interface_refuses_and_says_how_to_find_out(self) -> None:
-        (problem,) = check(DomainConfig.pvh(assisted_xapic=True), situation(host(extra="-rc")))
-        assert problem.code == "apic-choice-unknown" and "--probe" in problem.remedy
-
-    def test_released_xen_says_what_is_in_force(self) -> None:
-        (problem,) = check(DomainConfig.pvh(assisted_xapic=True), situation(host("4.20")))
-        assert "'virtualize APIC accesses' is yes" in problem.rule
-
-
 @given(
     st.builds(
         CreateRequest,
@@ -193,7 +160,7 @@ class TestAssistance:
 )
 def test_check_is_total_and_its_problems_speak(request: CreateRequest, row: Any) -> None:
     there = host(row.number_text, arch_capabilities=PHYSCAP_X86(3 if row.per_domain_apic else 0))
-    for problem in check_request(request, situation(there)):
+    for problem in check_request(request, situation(there)).problems:
         assert problem.rule and problem.remedy and problem.source
         assert str(problem).startswith(problem.field)
 
@@ -208,7 +175,6 @@ def test_check_is_total_and_its_problems_speak(request: CreateRequest, row: Any)
         {"max_grant_frames": 1 << 31},
         {"domid": 0x7FF0},
         {"handle": "x"},
-        {"assisted_xapic": "yes"},
     ],
 )
 def test_values_that_fit_nowhere(bad: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ import sys
 
 from xenapic import DomainConfig
 from xenapic.live.xen import Xen
-from xenapic.model.create import to_request
+from xenapic.model.conditions import Situation
+from xenapic.model.create import prepare_request
 
 LATE = (
     DomainConfig.pvh(max_grant_frames=0),
@@ -22,7 +23,7 @@ with Xen() as xen:
         problems = xen.check(config)
         assert problems and all(problem.late for problem in problems), config
         print("stopped", problems[0].code, flush=True)
-    request = to_request(LATE[0], xen.host())
+    request = prepare_request(LATE[0], Situation(xen.host())).request
     xen.create_unchecked(request)
 print("survived")
 sys.exit(9)

@@ -57,7 +57,7 @@ def main(seed, count):
             request = draw(rng, host.release)
             pool = None if request.cpupool_id else True
             there = Situation(replace(host, physinfo=xen.physinfo()), cpupool_exists=pool is not None)
-            problems = check_request(request, there)
+            problems = check_request(request, there).problems
             first = next((p for p in problems if p.errno is not None), None)
             if any(p.errno is None for p in problems) or (first and first.late and not amd):
                 tally["kept back"] = tally.get("kept back", 0) + 1

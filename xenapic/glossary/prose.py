@@ -496,19 +496,9 @@ OWN_CODES: dict[str, Prose] = {
     "field-missing": Prose(
         "The release's createdomain does not have the field, and it is not at its default."
     ),
-    "apic-choice-unknown": Prose(
-        "assisted_xapic or assisted_x2apic is set, and it is not known whether this Xen lets a domain choose.",
-        see=("safe probe",),
-    ),
-    "apic-choice-missing": Prose(
-        "assisted_xapic or assisted_x2apic is set, and this Xen decides host-wide.",
-        see=("decided host-wide",),
-    ),
-    "apic-choice-pv": Prose(
-        "assisted_xapic or assisted_x2apic is set for a PV domain, which has no local APIC."
-    ),
-    "apic-choice-hardware": Prose(
-        "assisted_xapic or assisted_x2apic is asked for, and the host does not offer it.", see=("ENODEV",)
+    "assisted-flags-conflict": Prose(
+        "misc_flags sets an assisted flag that the policy's plan leaves out. The policy chooses these flags.",
+        see=("MISC.ASSISTED_XAPIC", "MISC.ASSISTED_X2APIC"),
     ),
 }
-"""Codes that `xenapic.model.rules.check` gives beside the table of rules; refused here, before Xen is called."""
+"""Codes that `xenapic.model.create.prepare_request` adds to those of the rules; xenapic refuses, not Xen."""

@@ -16,24 +16,23 @@ from xenapic.errors import (
     ConfigInvalid,
     ConfigRefused,
     DomainNotFound,
-    PolicyRefused,
     Problem,
 )
-from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.ask import ask_boot_log, ask_host, ask_physinfo, ask_version, to_domain_info
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
 from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import check, to_request
-from xenapic.model.flags import MISC
+from xenapic.model.create import Creation, prepare_request
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 
 if TYPE_CHECKING:
+    from xenapic.parse.bootlog import BootLog
     from xenapic.policy.plan import Plan, Refusal
     from xenapic.policy.terms import Policy
 
@@ -61,6 +60,7 @@ class Xen:
         self.handle = Handle(library if isinstance(library, Library) else load(library))
         """The calls of libxenctrl, for what this class has no method for."""
         self._version: Version | None = None
+        self._boot_log: BootLog | None = None
         self._host: Host | None = None
         self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
@@ -104,8 +104,14 @@ class Xen:
         tells, with one create that cannot succeed (`xenapic.live.ask.probe_interface`). After
         `measure` the VMX controls are answered from what was measured.
         """
-        self._host = ask_host(self.handle, probe, self._measurement)
+        self._host = ask_host(self.handle, self.boot_log(), probe, self._measurement)
         return self._host
+
+    def boot_log(self) -> BootLog:
+        """Return what Xen's console ring says about its start; read once, since that cannot change."""
+        if self._boot_log is None:
+            self._boot_log = ask_boot_log(self.handle, self.version.commandline)
+        return self._boot_log
 
     def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
@@ -145,14 +151,9 @@ class Xen:
     def check(self, config: DomainConfig, policy: Policy | None = None) -> tuple[Problem, ...]:
         """Return every reason why this Xen would not create the domain; nothing is created.
 
-        With a policy, the config is checked with the flags of its plan; raises
-        `PolicyRefused` when there is none.
+        Raises `PolicyRefused` when the policy has no plan on this host.
         """
-        if policy is None:
-            return check(config, self._situation(config))
-        config = self._planned(config, policy)
-        found = check(config, self._situation(config))
-        return tuple(one for one in found if one.code not in policy.accept)
+        return self._prepare(config, policy).problems
 
     def plan(self, policy: Policy, guest_type: GuestType | None = None) -> Plan | Refusal:
         """Return a plan for the policy on this host, or every reason against it; nothing is created.
@@ -166,33 +167,24 @@ class Xen:
     def create_domain(self, config: DomainConfig, policy: Policy | None = None) -> Domain:
         """Create a domain; use it in a ``with`` block, or `Domain.release` it.
 
-        With a policy, its plan sets the assisted flags, and the domain remembers it
-        (`Domain.policy`). Raises `PolicyRefused` or `ConfigRefused` with every reason,
-        before Xen is called, and `CallFailed` when Xen refuses all the same.
+        The policy's plan sets the assisted flags, and the domain remembers its policy (`Domain.policy`).
+        Raises `PolicyRefused` or `ConfigRefused` with every reason, before Xen is called, and `CallFailed`
+        when Xen refuses all the same.
         """
-        problems = self.check(config, policy)
-        if problems:
-            raise ConfigRefused(problems)
-        if policy is not None:
-            config = self._planned(config, policy)
-        domain = self.create_unchecked(to_request(config, self._host or self.host()), config.handle)
+        creation = self._prepare(config, policy)
+        if creation.problems:
+            raise ConfigRefused(creation.problems)
+        domain = self.create_unchecked(creation.request, config.handle)
         if policy is not None:
             domain.remember(policy)
         return domain
 
-    def _planned(self, config: DomainConfig, policy: Policy) -> DomainConfig:
-        """Return the config with the flags that the policy's plan chose, where there is a choice."""
-        from xenapic.policy.plan import Refusal
+    def _prepare(self, config: DomainConfig, policy: Policy | None) -> Creation:
+        if policy is None:
+            return prepare_request(config, self._situation(config))
+        from xenapic.policy.creation import prepare
 
-        found = self.plan(policy, config.guest_type)
-        if isinstance(found, Refusal):
-            raise PolicyRefused(found.reasons)
-        if not found.host.interface or not config.is_hvm:
-            return config
-        return config.replace(
-            assisted_xapic=MISC.ASSISTED_XAPIC in found.misc_flags,
-            assisted_x2apic=MISC.ASSISTED_X2APIC in found.misc_flags,
-        )
+        return prepare(config, self._situation(config), policy)
 
     def debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys; what they print goes into the console ring."""

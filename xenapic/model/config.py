@@ -45,8 +45,6 @@ class ConfigFields(TypedDict, total=False):
     ssidref: int
     handle: UUID | None
     domid: int
-    assisted_xapic: bool | None
-    assisted_x2apic: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,39 +68,32 @@ class DomainConfig:
     max_maptrack_frames: int = -1
     """Size limit of the grant mapping table in frames of 4 KiB; -1 for the host's default."""
     grant_opts: int | None = None
-    """The highest grant table version, in the low four bits. None means version 1. Since 4.16."""
+    """The highest grant table version, in the low four bits. None means version 1."""
     iommu_opts: IOMMU = IOMMU(0)
     vmtrace_size: int = 0
     """The size of the processor trace buffer per vCPU: 0, or a power of two from 4096 bytes to 64 MiB."""
     cpupool_id: int = 0
-    """The number of a CPU pool. Since 4.17."""
+    """The number of a CPU pool."""
     altp2m: ALTP2M | int = ALTP2M.disabled
-    """The mode of alternate p2m tables. Since 4.19."""
+    """The mode of alternate p2m tables."""
     altp2m_nr: int = 0
-    """The number of alternate p2m tables; must be 0 while altp2m is disabled. Since 4.21."""
+    """The number of alternate p2m tables; must be 0 while altp2m is disabled."""
     emulation_flags: EMU = EMU(0)
     misc_flags: MISC = MISC(0)
-    """Sent as given, plus the bits that the two ``assisted`` fields add."""
+    """Bits to set. On 4.17-rc the policy's plan, or without a policy the host's default, adds the assisted
+    flags. Choose those with a `Policy`; an assisted flag here that the policy leaves out is refused."""
     ssidref: int = 0
     """The XSM security label."""
     handle: UUID | None = None
     """The UUID that the domain gets once it is handed over (`Domain.release`); None for xenapic's mark."""
     domid: int = 0
     """The number of the new domain; 0 for any free number."""
-    assisted_xapic: bool | None = None
-    """Virtualize APIC accesses: True, False, or None for the host's default. Only 4.17-rc has the choice."""
-    assisted_x2apic: bool | None = None
-    """Virtualize x2APIC mode: True, False, or None for the host's default. Only 4.17-rc has the choice."""
 
     def __post_init__(self) -> None:
         for name, (room, kind) in FIELDS.items():
             value = getattr(self, name)
             if not (name == "grant_opts" and value is None):
                 object.__setattr__(self, name, _exact(name, value, room, kind))
-        for name in ("assisted_xapic", "assisted_x2apic"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, bool):
-                raise ConfigInvalid(f"{name} must be True, False or None, not {value!r}")
         if self.handle is not None and not isinstance(self.handle, UUID):
             raise ConfigInvalid(f"handle must be a uuid.UUID, not {self.handle!r}")
 

@@ -1,40 +1,53 @@
-"""Check what Xen would answer to a create, and turn a config into Xen's request."""
+"""What Xen would answer to a create: build the request from a config, and check it against every rule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from xenapic.apic.features import feature as apic_feature
 from xenapic.errors import Problem
-from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_CODE, PLAIN_MEMORY_SOURCE
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, names
 from xenapic.model.host import Host
 from xenapic.model.releases import FIELD_SINCE
-from xenapic.model.rules import ARCH, RULES
+from xenapic.model.rules import RULES
 
-__all__ = ["check", "check_request", "predicted_errno", "to_request"]
-
-
-# -- a request as Xen gets it -------------------------------------------------------------------------
+__all__ = ["ASSISTED_FLAGS", "Creation", "assistance_by_default", "check_request", "prepare_request"]
 
 
-def check_request(request: CreateRequest, situation: Situation) -> tuple[Problem, ...]:
-    """Return every rule that the request breaks, in Xen's order."""
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A request, and every reason why it cannot be sent or why Xen would refuse it."""
+
+    request: CreateRequest
+    problems: tuple[Problem, ...]
+
+    @property
+    def errno(self) -> int:
+        """The errno that Xen would answer, 0 if it would create the domain."""
+        return next((problem.errno for problem in self.problems if problem.errno is not None), 0)
+
+    @property
+    def harmless(self) -> bool:
+        """Whether sending the request does no harm: Xen creates the domain, or refuses it early."""
+        return not any(problem.late or problem.errno is None for problem in self.problems)
+
+
+# -- a request: the numbers that Xen gets ---------------------------------------------------------------
+
+
+def check_request(request: CreateRequest, situation: Situation) -> Creation:
+    """Return the request with every rule that it breaks, in Xen's order."""
     release = situation.host.release
-    return tuple(
+    problems = (
         _problem(row, request)
         for row in RULES
         if row.since <= release.number < row.until
         and (release.per_domain_apic or not row.needs_interface)
         and row.broken(request, situation)
     )
-
-
-def predicted_errno(problems: tuple[Problem, ...]) -> int:
-    """Return the errno that Xen would answer; 0 if it would create the domain."""
-    return next((problem.errno for problem in problems if problem.errno is not None), 0)
+    return Creation(request, tuple(problems))
 
 
 def _problem(row: Rule, request: CreateRequest) -> Problem:
@@ -58,17 +71,40 @@ def _shown(field: str, value: int) -> object:
     return ("|".join(names(kind(value))) or "0") if kind else value
 
 
-# -- a config as people write it ----------------------------------------------------------------------
+# -- a config: what people write ------------------------------------------------------------------------
+
+ASSISTED_FLAGS = MISC.ASSISTED_XAPIC | MISC.ASSISTED_X2APIC
 
 
-def check(config: DomainConfig, situation: Situation) -> tuple[Problem, ...]:
-    """Return every reason why this host cannot create the config."""
-    own = (*_missing_fields(config, situation.host), *_assistance(config, situation.host))
-    return (*own, *check_request(to_request(config, situation.host), situation))
+def prepare_request(config: DomainConfig, situation: Situation, planned: MISC | None = None) -> Creation:
+    """Build the request for a config and check it.
+
+    ``planned`` are the assisted flags that a policy's plan chose; None means that there is no policy, so
+    the domain gets the host's default. `xenapic.policy.creation.prepare` makes the plan.
+    """
+    host = situation.host
+    assisted = assistance_by_default(host, config.is_hvm) if planned is None else planned
+    checked = check_request(_request(config, host, assisted), situation)
+    own = (*_missing_fields(config, host), *_conflicting_flags(config, planned))
+    return Creation(checked.request, (*own, *checked.problems))
 
 
-def to_request(config: DomainConfig, host: Host) -> CreateRequest:
-    """Return the numbers for Xen, with defaults filled in and fields that the release lacks left at 0."""
+def assistance_by_default(host: Host, hvm: bool) -> MISC:
+    """Return the assisted flags of a domain for which nothing is asked.
+
+    As libxl of 4.17-rc set them: everything that the host offers. Other releases have no such flags.
+    """
+    flags = MISC(0)
+    if hvm and host.interface:
+        if host.assisted_xapic:
+            flags |= MISC.ASSISTED_XAPIC
+        if host.assisted_x2apic:
+            flags |= MISC.ASSISTED_X2APIC
+    return flags
+
+
+def _request(config: DomainConfig, host: Host, assisted: MISC) -> CreateRequest:
+    """Return the numbers for Xen: defaults filled in, 0 in fields that the release lacks."""
     has = host.release.has_field
     grant_opts = 1 if config.grant_opts is None else config.grant_opts
     return CreateRequest(
@@ -85,29 +121,9 @@ def to_request(config: DomainConfig, host: Host) -> CreateRequest:
         vmtrace_size=config.vmtrace_size,
         cpupool_id=config.cpupool_id if has("cpupool_id") else 0,
         emulation_flags=int(config.emulation_flags),
-        misc_flags=int(config.misc_flags | _assisted_flags(config, host)),
+        misc_flags=int(config.misc_flags | assisted),
         domid=config.domid,
     )
-
-
-ASSISTED = (
-    ("assisted_xapic", MISC.ASSISTED_XAPIC, "virtualize_apic_accesses"),
-    ("assisted_x2apic", MISC.ASSISTED_X2APIC, "virtualize_x2apic_mode"),
-)
-"""Field, its flag, and the feature it controls."""
-
-
-def _assisted_flags(config: DomainConfig, host: Host) -> MISC:
-    """Return the flags for the two fields on 4.17-rc; None means what the host offers, as in libxl there."""
-    word = MISC(0)
-    if not host.interface:
-        return word
-    for field, flag, _feature in ASSISTED:
-        wanted = getattr(config, field)
-        default = config.is_hvm and bool(getattr(host, field))
-        if default if wanted is None else wanted:
-            word |= flag
-    return word
 
 
 def _missing_fields(config: DomainConfig, host: Host) -> Iterator[Problem]:
@@ -120,9 +136,8 @@ def _missing_fields(config: DomainConfig, host: Host) -> Iterator[Problem]:
             code="field-missing",
             field=field,
             value=value,
-            rule=f"Xen {host.release.number_text} does not have this field, which came with {{}}.{{}}".format(
-                *since
-            ),
+            rule=f"Xen {host.release.number_text} does not have this field; the first that has it is "
+            "{}.{}".format(*since),
             remedy="Leave it at its default.",
             errno=None,
             late=False,
@@ -130,58 +145,19 @@ def _missing_fields(config: DomainConfig, host: Host) -> Iterator[Problem]:
         )
 
 
-def _assistance(config: DomainConfig, host: Host) -> Iterator[Problem]:
-    for field, _flag, feature in ASSISTED:
-        wanted = getattr(config, field)
-        if wanted is None:
-            continue
-        problem = _assistance_problem(field, wanted, feature, config, host)
-        if problem is not None:
-            code, rule, remedy, source = problem
-            yield Problem(code, field, wanted, rule, remedy, None, False, source)
-
-
-def _assistance_problem(
-    field: str, wanted: bool, feature: str, config: DomainConfig, host: Host
-) -> tuple[str, str, str, str] | None:
-    """Return code, rule, remedy and source if something stands against an explicit choice, else None."""
-    inherit = f"Leave {field} at None (the host's default)"
-    if not host.interface.known:
-        return (
-            "apic-choice-unknown",
-            f"it is unknown whether this Xen has a choice per domain: {host.interface.source}",
-            f"{inherit}, or {host.interface.how}.",
-            host.interface.source,
+def _conflicting_flags(config: DomainConfig, planned: MISC | None) -> Iterator[Problem]:
+    """Yield a problem if ``misc_flags`` sets an assisted flag that the policy's plan leaves out."""
+    if planned is None:
+        return
+    conflicting = config.misc_flags & ASSISTED_FLAGS & ~planned
+    if conflicting:
+        yield Problem(
+            code="assisted-flags-conflict",
+            field="misc_flags",
+            value=_shown("misc_flags", int(config.misc_flags)),
+            rule=f"the policy's plan leaves out {' and '.join(names(MISC(conflicting)))}",
+            remedy="Leave the assisted flags out of misc_flags: the policy chooses them.",
+            errno=None,
+            late=False,
+            source="the policy",
         )
-    if not host.interface:
-        fact = host.features[feature]
-        return (
-            "apic-choice-missing",
-            f"this Xen has no choice per domain; '{apic_feature(feature).name}' is "
-            f"{fact.answer.value} for every HVM-type domain of this host ({fact.source})",
-            f"{inherit}.",
-            host.interface.source,
-        )
-    if not config.is_hvm:
-        return (
-            "apic-choice-pv",
-            "a PV domain has no local APIC to assist",
-            f"{inherit}, or create a PVH or HVM domain.",
-            ARCH,
-        )
-    offered = getattr(host, field)
-    if wanted and not offered:
-        return (
-            "apic-choice-hardware",
-            f"the host does not offer it ({offered.source})",
-            f"{inherit}, or use a host that offers it.",
-            offered.source,
-        )
-    if not wanted and offered and field == "assisted_xapic":
-        return (
-            PLAIN_MEMORY_CODE,
-            PLAIN_MEMORY,
-            f"{inherit}, or boot Xen on a host without the feature.",
-            PLAIN_MEMORY_SOURCE,
-        )
-    return None

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
+from xenapic.model.create import assistance_by_default
 from xenapic.model.facts import Fact, no, yes
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
@@ -129,7 +130,6 @@ def _reasons(policy: Policy, host: Host, in_force: Mapping[Aspect, Fact], memory
 # -- flags -----------------------------------------------------------------------------------------
 
 FLAG = {Aspect.APIC_ACCESSES: MISC.ASSISTED_XAPIC, Aspect.X2APIC_MODE: MISC.ASSISTED_X2APIC}
-NO_FLAGS = MISC(0)
 
 
 def _offered(host: Host, aspect: Aspect) -> Fact:
@@ -138,14 +138,13 @@ def _offered(host: Host, aspect: Aspect) -> Fact:
 
 
 def _flags(policy: Policy, host: Host, guest_type: GuestType) -> MISC | None:
-    """Choose the flags; None where a domain has no choice. The default is libxl's: everything offered."""
+    """Choose the flags; None where a domain has no choice. What is not forbidden keeps its default."""
     if not host.interface or guest_type is GuestType.PV:
         return None
-    word = NO_FLAGS
-    forbidden = {demand.aspect for demand in policy.asked if demand.want is Want.FORBID}
-    for aspect, flag in FLAG.items():
-        if aspect not in forbidden and _offered(host, aspect):
-            word |= flag
+    word = assistance_by_default(host, hvm=True)
+    for demand in policy.asked:
+        if demand.want is Want.FORBID and demand.aspect in FLAG:
+            word &= ~FLAG[demand.aspect]
     return word
 
 

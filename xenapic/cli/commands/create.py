@@ -10,7 +10,7 @@ import xenapic
 from xenapic.cli import output, values
 from xenapic.cli.options import FILE, JSON, guest_type_option, policy_of, policy_options
 from xenapic.cli.status import Status
-from xenapic.errors import ConfigRefused
+from xenapic.errors import ConfigRefused, Problem
 
 if TYPE_CHECKING:
     from xenapic.model.config import DomainConfig
@@ -62,8 +62,7 @@ def command(
     preset = guest_type or (file_type.value if file_type else "pvh")
     config = values.set_fields(preset, {"max_vcpus": vcpus, **fields})
     with xenapic.open(library) as xen:
-        problems = xen.check(config, policy)
-        domid = None if problems or dry_run else _create(xen, config, policy, memory)
+        problems, domid = _check_or_create(xen, config, policy, memory, dry_run)
     if as_json:
         from xenapic.documents.domains import CreateReport
 
@@ -74,6 +73,18 @@ def command(
         raise ConfigRefused(problems)
     else:
         click.echo("no rule forbids this domain" if dry_run else domid)
+
+
+def _check_or_create(
+    xen: xenapic.Xen, config: DomainConfig, policy: Policy | None, memory: int | None, dry_run: bool
+) -> tuple[tuple[Problem, ...], int | None]:
+    """Return every problem, and the new domain's number if there is one. The config is checked once."""
+    if dry_run:
+        return xen.check(config, policy), None
+    try:
+        return (), _create(xen, config, policy, memory)
+    except ConfigRefused as error:
+        return error.problems, None
 
 
 def _create(xen: xenapic.Xen, config: DomainConfig, policy: Policy | None, memory: int | None) -> int:
