@@ -31,6 +31,7 @@ from tests.hosts import INTEL_LOG, host
 from xenapic.apic.processors import PROCESSORS
 from xenapic.documents import from_json, to_json
 from xenapic.errors import XenApicError
+from xenapic.model.logged import host_from_log
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.parse.jsontext import load
@@ -123,8 +124,8 @@ def recording_seeds() -> Iterator[bytes]:
 
 
 def read_log(data: bytes) -> object:
-    """Read a boot log, and describe its host."""
-    return to_json(host(log=data))
+    """Read a boot log as a console ring and as a saved log, and describe its host."""
+    return to_json(host(log=data)), to_json(host_from_log(data).host)
 
 
 def read_report(data: bytes) -> object:
