@@ -85,7 +85,8 @@ HOMES = {
     "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
     "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
     "xenapic.toolstack.request": ("DerivedRequest", "derive_request"),
-    "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
+    "xenapic.exits.counter": ("ExitCounter", "count_exits"),
+    "xenapic.exits.report": ("ExitReport",),
     "xenapic.live.xen": ("Xen", "open"),
 }
 """Every public name, under the module it is imported from on first use.

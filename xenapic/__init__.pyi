@@ -32,8 +32,8 @@ from xenapic.errors import TraceBusy as TraceBusy
 from xenapic.errors import Unavailable as Unavailable
 from xenapic.errors import XenApicError as XenApicError
 from xenapic.exits.counter import ExitCounter as ExitCounter
-from xenapic.exits.counter import ExitReport as ExitReport
 from xenapic.exits.counter import count_exits as count_exits
+from xenapic.exits.report import ExitReport as ExitReport
 from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
 from xenapic.live.xen import Xen as Xen

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from xenapic.errors import PolicyInvalid
 from xenapic.model.gnttab import strtoul
 from xenapic.model.guest_types import GuestType
+from xenapic.parse.files import file_name, read_file
 from xenapic.parse.xlcfg import XlValue, parse_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want
 
@@ -33,14 +34,23 @@ OTHER_KEYS = ("effects", "assisted_xapic", "assisted_x2apic", "guest_x2apic", "a
 def from_file(path: Path) -> tuple[Policy, GuestType | None]:
     """Read a policy from a file: TOML by its ending ``.toml``, else an xl.cfg.
 
-    Returns the guest type too, None where the file names none. Raises `PolicyInvalid`, and
-    OSError when the file cannot be read.
+    Returns the guest type too, None where the file names none. Raises `PolicyInvalid` and `FileUnreadable`.
     """
-    text = path.read_text()
+    content = read_file(path)
     try:
-        return from_toml(text) if path.suffix == ".toml" else from_xl_cfg(text)
+        if path.suffix == ".toml":
+            return from_toml(_utf8(content))
+        return from_xl_cfg(content.decode("latin-1"))  # xl passes the bytes on as they are
     except PolicyInvalid as error:
-        raise PolicyInvalid(f"{path}: {error}") from None
+        raise PolicyInvalid(f"{file_name(path)}: {error}") from None
+
+
+def _utf8(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PolicyInvalid(f"not TOML: line {line} is not UTF-8") from None
 
 
 def from_toml(text: str) -> tuple[Policy, GuestType | None]:
@@ -53,6 +63,10 @@ def from_toml(text: str) -> tuple[Policy, GuestType | None]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyInvalid(f"not TOML: {error}") from None
+    except RecursionError:
+        raise PolicyInvalid("not TOML that can be read: it is nested too deeply") from None
+    except ValueError:  # a date that does not exist, or the interpreter's limit of digits
+        raise PolicyInvalid("not TOML that can be read: a number or a date is out of range") from None
     if set(document) != {"apic"} or not isinstance(document["apic"], dict):
         raise PolicyInvalid("a policy has one table, [apic], and nothing beside it")
     return from_mapping(document["apic"])
