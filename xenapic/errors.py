@@ -158,9 +158,31 @@ class ConfigInvalid(XenApicError, ValueError):
 
 
 class PolicyInvalid(XenApicError, ValueError):
-    """A policy with an unknown aspect, effect or value, or a policy file in an unknown format."""
+    """A policy with an unknown aspect, effect or value, or a policy file that cannot be understood.
+
+    ``problems`` has every error as text, with its line where the policy is a file; ``file`` is the file's
+    name, empty when there is none.
+    """
 
     code = "policy-invalid"
+
+    def __init__(self, message: str, problems: Sequence[str] = (), file: str = "") -> None:
+        self.problems = tuple(problems) or (message,)
+        self.file = file
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, problems: Sequence[str], file: str = "") -> PolicyInvalid:
+        """Return an error that shows one problem in a line, several in a list."""
+        place = f"{file}: " if file else ""
+        if len(problems) == 1:
+            return cls(f"{place}{problems[0]}", problems, file)
+        lines = [f"{place}{len(problems)} errors:", *(f"  {problem}" for problem in problems)]
+        return cls("\n".join(lines), problems, file)
+
+    def in_file(self, file: str) -> PolicyInvalid:
+        """Return the same error with the name of the file that holds the policy."""
+        return type(self).of(self.problems, file)
 
 
 class NameUnknown(XenApicError, KeyError):

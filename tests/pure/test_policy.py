@@ -48,6 +48,7 @@ policies = st.builds(
     assisted_x2apic=choices,
     guest_x2apic=st.booleans(),
     accept=st.sampled_from([frozenset(), frozenset({"apic-defect-memory"})]),
+    also=st.lists(st.tuples(st.sampled_from(Aspect), wants), max_size=2).map(tuple),
 )
 guest_types = st.sampled_from(GuestType)
 

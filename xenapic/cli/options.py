@@ -14,6 +14,7 @@ from xenapic.errors import DocumentInvalid
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
     from xenapic.model.host import Host
+    from xenapic.policy.mapping import ReadPolicy
     from xenapic.policy.terms import Aspect, Policy
 
 __all__ = [
@@ -187,22 +188,31 @@ def policy_options(function: F) -> F:
     return function
 
 
+def _read_policy(file: str) -> ReadPolicy:
+    """Read a policy file; ``-`` is standard input."""
+    from xenapic.parse.files import LIMIT_BYTES
+    from xenapic.policy.read import from_file, read_policy
+
+    if file != "-":
+        return from_file(file)
+    return read_policy(click.get_binary_stream("stdin").read(LIMIT_BYTES), "standard input")
+
+
 def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestType | None]:
     """Return the policy of a file and of the options, which override the file; and the file's guest type."""
     from xenapic.policy.terms import Policy, Want
 
     policy, guest_type = Policy(), None
     if file is not None:
-        from xenapic.policy.read import from_file
-
-        policy, guest_type = from_file(Path(file))
-    aspects = {**policy.aspects}
-    for verb, want in (("prefer", Want.PREFER), ("forbid", Want.FORBID), ("require", Want.REQUIRE)):
-        aspects.update(dict.fromkeys(options[verb], want))
+        read = _read_policy(file)
+        policy, guest_type = read.policy, read.guest_type
+        for note in read.notes:
+            click.echo(f"{file}: {note}", err=True)
+    verbs = (("prefer", Want.PREFER), ("forbid", Want.FORBID), ("require", Want.REQUIRE))
+    policy = policy.override((aspect, want) for verb, want in verbs for aspect in options[verb])
     xapic, x2apic = FLAG[options["assisted_xapic"]], FLAG[options["assisted_x2apic"]]
     changed = replace(
         policy,
-        aspects=aspects,
         effects=(*policy.effects, *options["effects"]),
         guest_x2apic=policy.guest_x2apic and not options["hide_x2apic"],
         accept=policy.accept | set(options["accept"]),

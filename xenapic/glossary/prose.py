@@ -491,6 +491,7 @@ CAUTIONS: dict[str, str] = {
     "preferred-unknown": "It is unknown whether a preferred aspect will be in force.",
     "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
     "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
+    "asked-twice": "An aspect is preferred and also required or forbidden; the preference has no effect.",
     "no-apic": "A PV guest has no local APIC: APIC acceleration does not concern it.",
 }
 
