@@ -81,6 +81,26 @@ def test_output_is_separate_whole_and_exact(xen_lab: XenLab, tmp_path: Path) -> 
     assert "(XEN) " in result.serial
 
 
+FORKED_OR_COLD = r"""
+for arguments in "info" "host --json" "plan --forbid tpr_shadow" "plan --require tpr_shadow" "destroy" "no-such" "-v info"; do
+    for command in "xenapic" "python3 -m xenapic"; do
+        $command $arguments >/tmp/out 2>/tmp/err
+        echo "$arguments: $? $(md5sum </tmp/out) $(tail -n 1 /tmp/err | sed s/[0-9.]*.ms//)"
+    done
+done
+ls -l /proc/*/exe 2>/dev/null | grep -c python
+"""
+
+
+def test_a_forked_command_does_what_a_fresh_process_does(xen_lab: XenLab) -> None:
+    result = xen_lab.run(["sh", "-c", FORKED_OR_COLD])
+    assert result.status == 0, result.stderr.decode()
+    *lines, pythons = result.stdout.decode().splitlines()
+    assert lines[::2] == lines[1::2]
+    assert [line.split(": ")[1][0] for line in lines[::2]] == list("0001220")
+    assert int(pythons) == 2, "the relay and the server that forks commands"
+
+
 def test_a_command_that_takes_too_long(xen_lab: XenLab) -> None:
     with pytest.raises(StageTimeout, match="stage command took more than 1 s") as caught:
         xen_lab.run(["sh", "-c", "echo begun; sleep 60"], timeout=1)

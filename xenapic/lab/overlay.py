@@ -57,7 +57,8 @@ def write_overlay(
     for path, source in checkout_files():
         root.copy(f"{CHECKOUT}/{path}", source)
     _add_compiled(root, python)
-    root.file("/usr/local/bin/xenapic", b'#!/bin/sh\nexec python3 -m xenapic "$@"\n', True)
+    root.file("/usr/local/bin/xenapic", (HERE / "guest/ask.py").read_bytes(), True)
+    root.copy("/usr/lib/xenapic-lab/forked.py", HERE / "guest/forked.py")
     root.copy("/usr/lib/xenapic-lab/xenapic/lab/frames.py", HERE / "frames.py")
     root.copy("/usr/lib/xenapic-lab/relay.py", HERE / "guest/relay.py")
     _write_job(root, command, {**ENV, **env})

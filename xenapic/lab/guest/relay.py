@@ -1,10 +1,12 @@
 """Runs in dom0: starts the command and sends what it prints, and its status, to the channel.
 
+It also starts the server that forks processes for ``xenapic …`` (`forked.py`) when the first one asks for it.
 Imports as little as it can, because every module costs time in an emulated machine.
 """
 
 from __future__ import annotations
 
+import _socket
 import mmap
 import os
 import select
@@ -27,6 +29,8 @@ READ_SIZE = 64 * 1024
 # Room kept for the last frames when the command has filled the channel, in bytes.
 RESERVE = 16 * SECTOR
 IDLE_MS = 50
+SERVER = "/run/xenapic-lab"
+FORKED = b"/usr/lib/xenapic-lab/forked.py"
 
 
 class Channel:
@@ -80,19 +84,45 @@ def start(argv: list[bytes], env: dict[bytes, bytes], outputs: tuple[int, int]) 
     os._exit(status)
 
 
-def relay(channel: Channel, streams: dict[int, int], pid: int) -> int | None:
+def listen() -> _socket.socket:
+    """Return the socket on which commands ask for a process."""
+    listening = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    listening.bind(SERVER)
+    listening.listen(64)
+    return listening
+
+
+def start_server(listening: _socket.socket, env: dict[bytes, bytes]) -> None:
+    """Give the socket to a server, in a session of its own; without one, commands start cold."""
+    if os.fork() == 0:
+        try:
+            os.setsid()
+            os.set_inheritable(listening.fileno(), True)
+            os.execvpe(b"python3", [b"python3", FORKED, b"%d" % listening.fileno()], env)
+        finally:
+            os._exit(127)
+    listening.close()
+
+
+def relay(
+    channel: Channel, streams: dict[int, int], pid: int, listening: _socket.socket, env: dict[bytes, bytes]
+) -> int | None:
     """Send until the command has ended and all it wrote before is sent; return its status.
 
     None means that the channel is full; the command is then killed.
     """
     poll = select.poll()
-    for fd in streams:
+    for fd in (*streams, listening.fileno()):
         poll.register(fd, select.POLLIN)
     status: int | None = None
     while True:
         # A process it left behind may hold the pipes open: their end is not waited for.
         ready = poll.poll(IDLE_MS if status is None else 0) if streams else []
         for fd, _ in ready:
+            if fd not in streams:
+                poll.unregister(fd)
+                start_server(listening, env)
+                continue
             data = os.read(fd, READ_SIZE)
             if not data:
                 poll.unregister(fd)
@@ -119,11 +149,12 @@ def main() -> None:
         name, _, value = item.partition(b"=")
         env[name] = value
     out, err = os.pipe(), os.pipe()
+    listening = listen()
     channel.send(START, b"")
     pid = start(argv, env, (out[1], err[1]))
     os.close(out[1])
     os.close(err[1])
-    status = relay(channel, {out[0]: STDOUT, err[0]: STDERR}, pid)
+    status = relay(channel, {out[0]: STDOUT, err[0]: STDERR}, pid, listening, env)
     if status is None:
         channel.send(TROUBLE, b"the command's output exceeds the channel's room", 0)
     else:
