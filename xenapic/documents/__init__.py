@@ -48,6 +48,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),
     "machines": ("documents.lab_machines:MachineList",),
+    "error": ("documents.failures:ErrorReport",),
 }
 """Every document by name, with its class; ``access`` has one class for a table and one for a comparison."""
 

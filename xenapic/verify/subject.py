@@ -58,10 +58,10 @@ class Subject:
         hosts = dict.fromkeys(host_controls(release, one, apicv=apicv) for one in offers)
         found = [cls(release, technology, host, report, source) for host in hosts]
         word = data["physinfo"].get("arch_capabilities")
-        fits = [one for one in found if one.arch_capabilities == word and one._uses_x2apic(data.get("used"))]
+        fits = [one for one in found if one.arch_capabilities == word and one.uses_x2apic(data.get("used"))]
         return tuple(fits or found)
 
-    def _uses_x2apic(self, used: Sequence[str] | None) -> bool:
+    def uses_x2apic(self, used: Sequence[str] | None) -> bool:
         """Tell whether what a recording found in use fits; where nothing was looked at, all does."""
         if not used or self.technology is not Technology.VMX:
             return True

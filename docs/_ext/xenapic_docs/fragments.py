@@ -57,6 +57,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rules": reference.create_rules,
     "features": reference.features,
     "documents": reference.documents,
+    "exit_statuses": reference.exit_statuses,
     "libraries": reference.libraries,
     "fields": reference.fields,
     "choice": reference.choice_per_domain,

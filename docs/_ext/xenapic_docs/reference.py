@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from xenapic.abi.generations import RELEASES, soname
 from xenapic.apic.features import FEATURES
+from xenapic.cli.status import MEANINGS
 from xenapic.documents import DOCUMENTS, document_type
 from xenapic.errors import errno_name
 from xenapic.glossary import topics
@@ -49,6 +50,13 @@ def features() -> str:
             (f"`{row.key}`", row.name, row.technology.value, row.field, row.bit, row.capability)
             for row in FEATURES
         ],
+    )
+
+
+def exit_statuses() -> str:
+    """Return every exit status of the command."""
+    return table(
+        ("status", "meaning"), [(int(status), sentence(meaning)) for status, meaning in MEANINGS.items()]
     )
 
 

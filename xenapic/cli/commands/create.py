@@ -8,7 +8,8 @@ import click
 
 import xenapic
 from xenapic.cli import output, values
-from xenapic.cli.options import FILE, JSON, guest_type_option, policy_of, policy_options
+from xenapic.cli.base import Command
+from xenapic.cli.options import JSON, POLICY_FILE, guest_type_option, policy_of, policy_options
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused, Problem
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 
-@click.command("create")
+@click.command("create", cls=Command)
 @guest_type_option("the policy file's, else pvh")
 @click.option(
-    "--policy", "policy_file", type=FILE, help="A policy file: TOML, or an xl.cfg. See 'xenapic plan'."
+    "--policy", "policy_file", type=POLICY_FILE, help="A policy file: TOML, or an xl.cfg. See 'xenapic plan'."
 )
 @policy_options
 @click.option(

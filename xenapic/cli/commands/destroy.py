@@ -6,12 +6,13 @@ import click
 
 import xenapic
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 from xenapic.cli.status import Status
 from xenapic.errors import DomainNotFound
 
 
-@click.command("destroy")
+@click.command("destroy", cls=Command)
 @click.argument("domids", type=int, nargs=-1, metavar="[DOMID]...")
 @click.option("--orphans", is_flag=True, help="Every domain whose creator ended without destroying it.")
 @JSON

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     return [name for name in names() if name.startswith(incomplete)]
 
 
-@click.command("explain")
+@click.command("explain", cls=Command)
 @click.argument("topic", nargs=-1, metavar="[TOPIC]", shell_complete=_complete)
 @JSON
 def command(topic: tuple[str, ...], as_json: bool) -> None:

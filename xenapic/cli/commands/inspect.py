@@ -10,6 +10,7 @@ import click
 import xenapic
 from xenapic.cli import output
 from xenapic.cli.accesses import show_accesses
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 from xenapic.cli.status import Status
 
@@ -23,7 +24,7 @@ PLAIN_MEMORY = (
 )
 
 
-@click.command("inspect")
+@click.command("inspect", cls=Command)
 @click.argument("domid", type=int)
 @click.option("--accesses", is_flag=True, help="Show what happens to each access too.")
 @click.option("--watch", type=float, metavar="SECONDS", help="Inspect again at this interval; print changes.")

@@ -11,6 +11,7 @@ import click
 import xenapic
 from xenapic.apic.state import ApicState
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON, OUTPUT
 from xenapic.cli.reports import write, write_reports
 from xenapic.cli.status import Status
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 HERE = "this Xen"
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.option(
     "--processor",
     default="",

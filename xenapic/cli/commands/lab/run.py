@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
-from xenapic.cli.commands.lab.common import lab_errors, machine_options, unwind_on_termination
+from xenapic.cli.base import Command
+from xenapic.cli.commands.lab.common import machine_options, unwind_on_termination
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.command("run", cls=Command, context_settings={"ignore_unknown_options": True})
 @machine_options
 @click.option("--dom0-args", default="", metavar="TEXT", help="More options for dom0's kernel.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable in dom0.")
@@ -48,7 +49,7 @@ def command(
     from xenapic.lab.progress import Reporter
 
     unwind_on_termination()
-    with lab_errors(), Reporter(quiet=quiet) as reporter:
+    with Reporter(quiet=quiet) as reporter:
         result = runner.run(
             arguments,
             machine=machine,

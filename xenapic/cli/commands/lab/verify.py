@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from xenapic.cli import output
-from xenapic.cli.commands.lab.common import lab_errors, unwind_on_termination
+from xenapic.cli.base import Command
+from xenapic.cli.commands.lab.common import unwind_on_termination
 from xenapic.cli.options import JSON, OUTPUT
 from xenapic.cli.reports import write, write_reports
 from xenapic.cli.status import Status
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from xenapic.verify.matrix import Cell, Result
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.option("--machines", default="", metavar="NAME,…", help="Machines to verify.  [default: all]")
 @click.option("--xen", "xens", default="", metavar="RELEASE,…", help="Releases to verify.  [default: all]")
 @click.option(
@@ -55,9 +56,8 @@ def command(
 
     unwind_on_termination()
     options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
-    with lab_errors():
-        cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
-        results = _run(cells, jobs or matrix.default_jobs())
+    cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
+    results = _run(cells, jobs or matrix.default_jobs())
     _keep(results, record_dir, junit_file, html_file)
     if as_json:
         from xenapic.documents.verifications import LabVerification
