@@ -18,6 +18,7 @@ The tree::
     ├── NameUnknown            no processor, release or feature has this name
     ├── DocumentInvalid        not the JSON document that was expected
     ├── LogInvalid             a saved log without anything about VMX or SVM
+    ├── HostUnknown            the known facts about a host do not answer the question
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
@@ -48,6 +49,7 @@ __all__ = [
     "DomainNotFound",
     "FileUnreadable",
     "HandleClosed",
+    "HostUnknown",
     "LibraryNotFound",
     "LogInvalid",
     "MeasureFailed",
@@ -267,6 +269,12 @@ class FileUnreadable(XenApicError):
         self.file = file
         self.why = why
         super().__init__(f"{file}: {why}")
+
+
+class HostUnknown(XenApicError):
+    """A question about a host that the known facts about it cannot answer."""
+
+    code = "host-unknown"
 
 
 class ProbeFailed(XenApicError):

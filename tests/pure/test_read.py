@@ -365,3 +365,29 @@ def test_the_command_refuses_what_is_no_policy(tmp_path: Path) -> None:
     path.touch()
     done = CliRunner().invoke(app, ["plan", str(path), *ON])
     assert done.exit_code == 2 and "sets no name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--require", "tpr_shadow", "--forbid", "tpr_shadow"),
+        ("--forbid", "tpr_shadow", "--require", "tpr_shadow"),
+        ("--forbid", "tpr_shadow", "--prefer", "tpr_shadow", "--require", "tpr_shadow"),
+        ("--effect", "nothing-accelerated", "--require", "tpr_shadow"),
+        ("--assisted-x2apic", "yes", "--forbid", "virtualize_x2apic_mode"),
+        ("--require", "virtualize_x2apic_mode", "--assisted-x2apic", "no"),
+    ],
+)
+def test_options_that_contradict_each_other_are_a_conflict(asked: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["plan", *ON, *asked])
+    assert done.exit_code == 1 and "policy-conflict" in done.output
+
+
+def test_options_override_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text("[apic]\nvirtualize_x2apic_mode = 'forbid'\n")
+    assert CliRunner().invoke(app, ["plan", str(path), *ON]).exit_code == 1
+    done = CliRunner().invoke(app, ["plan", str(path), *ON, "--prefer", "virtualize_x2apic_mode"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["plan", *ON, "--require", "tpr_shadow", "--prefer", "tpr_shadow"])
+    assert done.exit_code == 0 and "asked-twice" in done.output

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -107,14 +107,13 @@ def host_options(function: F) -> F:
     """Add the options that choose a host."""
     for option in (
         click.option("--measure", is_flag=True, help="Measure this host first (see 'xenapic host')."),
-        click.option(
-            "--xen-options", metavar="TEXT", help="Boot options of Xen on that processor, e.g. apicv=0."
-        ),
+        click.option("--xen-options", metavar="TEXT", help="Other boot options of Xen, e.g. apicv=0."),
         click.option(
             "--xen",
             type=RELEASE,
             metavar="RELEASE",
-            help=f"Release of Xen on that processor, e.g. 4.17-rc.  [default: {DEFAULT_XEN}]",
+            help="Another release of Xen, e.g. 4.17-rc.  "
+            f"[default: the host's own; with --processor {DEFAULT_XEN}]",
         ),
         click.option(
             "--processor",
@@ -141,13 +140,28 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     """Return the chosen hosts by name; raise click's usage errors and `DocumentInvalid`."""
     if sum(map(bool, (choice.reports, choice.processors, choice.measure))) > 1:
         raise click.UsageError("--host, --processor and --measure exclude each other")
-    if not choice.processors and (choice.xen or choice.xen_options is not None):
-        option = "--xen" if choice.xen else "--xen-options"
-        raise click.UsageError(f"{option} needs --processor: the Xen of a host that exists cannot be chosen")
-    if choice.reports:
-        return {path: _report(path) for path in choice.reports}
     if choice.processors:
         return dict(_named(name, choice) for name in choice.processors)
+    hosts = {path: _report(path) for path in choice.reports} or _this_host(choice, library)
+    if choice.xen is None and choice.xen_options is None:
+        return hosts
+    return {_title(name, choice): _under(host, choice) for name, host in hosts.items()}
+
+
+def _title(name: str, choice: HostChoice, default: str | None = None) -> str:
+    release = choice.xen or default
+    return " ".join(filter(None, [name, f"Xen {release}" if release else "", choice.xen_options]))
+
+
+def _under(host: Host, choice: HostChoice) -> Host:
+    """Return the host as it would be under the Xen that the options choose."""
+    from xenapic.model.rehost import host_under
+    from xenapic.model.releases import xen_release
+
+    return host_under(host, xen_release(choice.xen) if choice.xen else None, choice.xen_options)
+
+
+def _this_host(choice: HostChoice, library: str | None) -> dict[str, Host]:
     import xenapic
 
     try:
@@ -178,9 +192,8 @@ def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.model.named import named_host
     from xenapic.model.releases import xen_release
 
-    release, options = choice.xen or DEFAULT_XEN, choice.xen_options or ""
-    title = " ".join(filter(None, [name, f"Xen {release}", options]))
-    return title, named_host(processor(name), xen_release(release), options)
+    host = named_host(processor(name), xen_release(choice.xen or DEFAULT_XEN), choice.xen_options or "")
+    return _title(name, choice, DEFAULT_XEN), host
 
 
 # -- a policy --------------------------------------------------------------------------------------
@@ -250,7 +263,7 @@ def _read_policy(file: str) -> ReadPolicy:
 
     if file != "-":
         return from_file(file)
-    return read_policy(click.get_binary_stream("stdin").read(LIMIT_BYTES), STDIN)
+    return read_policy(sys.stdin.buffer.read(LIMIT_BYTES), STDIN)
 
 
 def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestType | None]:

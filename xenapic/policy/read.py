@@ -51,9 +51,10 @@ class Syntax(Enum):
         return "TOML" if self is Syntax.TOML else "xl.cfg"
 
 
-TABLE = re.compile(rb"^[ \t]*\[[ \t]*[A-Za-z][\w.-]*[ \t]*\][ \t]*(?:#.*)?\r?$", re.MULTILINE)
+BOM = rb"(?:\xef\xbb\xbf)?"
+TABLE = re.compile(rb"^" + BOM + rb"[ \t]*\[[ \t]*[A-Za-z][\w.-]*[ \t]*\][ \t]*(?:#.*)?\r?$", re.MULTILINE)
 """A line that begins a table of TOML; no xl.cfg can have it, because its lists hold no bare words."""
-INLINE = re.compile(rb"^[ \t]*apic[ \t]*(?:=[ \t]*\{|\.[ \t]*[\w\"'])", re.MULTILINE)
+INLINE = re.compile(rb"^" + BOM + rb"[ \t]*apic[ \t]*(?:=[ \t]*\{|\.[ \t]*[\w\"'])", re.MULTILINE)
 """The same table of TOML in its other forms: ``apic = { … }`` and ``apic.tpr_shadow = …``."""
 
 

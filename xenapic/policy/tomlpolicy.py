@@ -75,8 +75,9 @@ def _with_line(text: str, trouble: Trouble) -> str:
 def _line(text: str, trouble: Trouble) -> int | None:
     """Return the line of a key, or of an item of its list; None where it cannot be found."""
     name = re.escape(trouble.key)
-    key = re.search(rf"^[ \t]*(?:apic[ \t]*\.[ \t]*|\[)?[\"']?{name}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    start = r"^[ \t]*(?:apic[ \t]*\.[ \t]*|\[[ \t]*)?"
+    key = re.search(rf"{start}[\"']?{name}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
     if key is None:
         return None
-    at = text.find(trouble.item, key.end()) if trouble.item else key.start()
-    return text.count("\n", 0, at if at >= 0 else key.start()) + 1
+    item = re.compile(rf"""(["']){re.escape(trouble.item)}\1""").search(text, key.end())
+    return text.count("\n", 0, item.start() if item and trouble.item else key.start()) + 1
