@@ -1,7 +1,7 @@
 """The same machine under another Xen: what is known about a host, carried over to another release or options.
 
-What Xen uses of the processor shows what the processor offers. `host_under` tries every processor that fits the
-known facts, lets the other Xen choose, and keeps what all of them agree on; the rest is unknown.
+What Xen uses of the processor shows what the processor offers. `host_under` tries every processor that fits
+the known facts, lets the other Xen choose, and keeps what all of them agree on; the rest is unknown.
 """
 
 from __future__ import annotations
