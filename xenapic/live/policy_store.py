@@ -55,7 +55,7 @@ def recall(domid: int, handle: UUID) -> Policy | None:
 
     try:
         document = json.loads(_path(domid, handle).read_text())
-        return from_mapping(document["apic"])[0]
+        return from_mapping(document["apic"]).policy
     except (OSError, ValueError, KeyError, TypeError, PolicyInvalid):
         return None
 
