@@ -491,6 +491,7 @@ CAUTIONS: dict[str, str] = {
     "preferred-unknown": "It is unknown whether a preferred aspect will be in force.",
     "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
     "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
+    "asked-twice": "An aspect is preferred and also required or forbidden; the preference has no effect.",
     "no-apic": "A PV guest has no local APIC: APIC acceleration does not concern it.",
 }
 
@@ -594,6 +595,8 @@ ERRORS: dict[str, str] = {
     "policy-invalid": "A policy with an unknown aspect, effect or value, or a policy file in an unknown format.",
     "name-unknown": "A table has no row of this name: no such processor, release or feature.",
     "document-invalid": "Not the JSON document expected: not JSON, another schema, a missing key or a wrong type.",
+    "host-unknown": "A question about a host that the known facts about it cannot answer.",
+    "log-invalid": "A text is not a boot log of Xen that says anything about VMX or SVM.",
     "file-unreadable": "A file cannot be read; the message says why.",
     "probe-failed": "The probe guest failed or timed out, or its timing cannot tell a VM exit from none.",
     "trace-busy": "Xen's only set of trace buffers is in use; the message says how.",
