@@ -229,6 +229,15 @@ def test_options_that_xen_was_built_with_are_read() -> None:
     assert saved.boot.built_in.startswith("ept=exec-sp apicv=0")
 
 
+def test_an_option_that_may_be_built_in_is_not_absent() -> None:
+    assert host("4.22", ".0", log=b"(XEN) x\n", start=9).altp2m.answer is UNKNOWN
+    assert host("4.22", ".0", log=b"(XEN) Xen version 4.22.0 (x)\n").altp2m.answer is NO
+    assert host_from_log((LOGS / "CFL6.log").read_bytes()).host.altp2m.answer is UNKNOWN
+    assert host_from_log((LOGS / "8250U.log").read_bytes()).host.altp2m.answer is NO
+    assert named_host(PROCESSORS["skylake-sp"], xen_release("4.22")).altp2m.answer is NO
+    assert named_host(PROCESSORS["skylake-sp"], xen_release("4.22"), "altp2m=1").altp2m.answer is YES
+
+
 def test_built_in_options_come_from_before_the_version_only() -> None:
     """Later in the ring a guest may have written any text."""
     log = parse(INTEL_LOG + b"(XEN) Built-in command line: apicv=0\n", 0, "")
