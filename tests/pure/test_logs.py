@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,7 +18,7 @@ from tests.hosts import INTEL_LOG, SVM, host
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.processors import PROCESSORS, Processor
-from xenapic.errors import LogInvalid, NameUnknown
+from xenapic.errors import FileUnreadable, LogInvalid, NameUnknown
 from xenapic.model.acceleration import host_controls
 from xenapic.model.consequences import IMPLIED, OFFERED, uses
 from xenapic.model.evidence import IN_LOG
@@ -28,6 +29,7 @@ from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary, xen_release
 from xenapic.parse.bootlog import parse
 from xenapic.parse.featurelist import ITEMS
+from xenapic.parse.files import file_name, read_file
 from xenapic.parse.logtext import parse_log
 from xenapic.policy.plan import Refusal, plan
 from xenapic.policy.terms import Aspect, Policy, Want
@@ -176,6 +178,9 @@ HARMLESS: dict[str, Callable[[str], str]] = {
     "dash": lambda line: line.replace(" - ", " – "),
     "no prefix": lambda line: line.replace("(XEN) ", ""),
     "no-break spaces as Latin-1": lambda line: line.replace("  ", " \u00a0"),
+    "numbered": lambda line: f"  12: {line}",
+    "on a web page": lambda line: "&gt; " + line.replace("  ", "&nbsp; "),
+    "in colour": lambda line: f"\x1b[37m{line}\x1b[0m",
     "a blank line between": lambda line: line + "\n",
 }
 
@@ -186,6 +191,18 @@ def test_what_mail_programs_do_changes_nothing(how: str) -> None:
     made = host_from_log(text.encode("latin-1" if "Latin-1" in how else "utf-8"))
     assert answers(made.host) == answers(host_from_log(INTEL_LOG).host)
     assert made.log.version == (4, 17, ".7")
+
+
+def test_a_mails_own_encoding_is_undone() -> None:
+    lines = [line.replace("  ", " =C2=A0") + "=20" for line in LINES]
+    lines[0] = (
+        "(XEN) Xen version 4.17.7 (Debian) debug=3Dn=20\n(XEN) Command line: apicv=3D0 dom0_mem=3D2048M=20"
+    )
+    made = host_from_log("\n".join(lines))
+    assert made.log.options == "apicv=0 dom0_mem=2048M" and not made.log.boot.gap
+    assert len(made.log.boot.features) == 5
+    plain = host_from_log(f"(XEN) Command line: dom0_max_vcpus=20\n{INTEL_LOG.decode()}")
+    assert plain.log.options == "dom0_max_vcpus=20"
 
 
 def test_items_that_were_wrapped_are_put_together() -> None:
@@ -432,3 +449,23 @@ def test_any_bytes_are_read(data: bytes) -> None:
         with suppress(LogInvalid):
             host_from_log(text)
         parse(text, 0, "")
+
+
+# -- files ---------------------------------------------------------------------------------------------
+
+
+def test_a_log_in_a_file_is_read_or_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "xen.log"
+    for wrong in ("missing.log", "", "huge.log"):
+        if wrong == "huge.log":
+            with (tmp_path / wrong).open("wb") as file:
+                file.truncate(100 << 20)
+        with pytest.raises(FileUnreadable, match=re.escape(str(tmp_path / wrong))):
+            read_file(tmp_path / wrong)
+    path.write_bytes(b"\xef\xbb\xbf" + INTEL_LOG.replace(b"(XEN) HVM", b"\0\0(XEN)\0 HVM\0"))
+    made = host_from_log(read_file(path), name=file_name(path))
+    assert made.host.features["tpr_shadow"].source == f"{path}, line 4: 'APIC TPR shadow'"
+    assert not made.log.boot.gap
+    path.write_bytes(b"")
+    with pytest.raises(LogInvalid, match=re.escape(f"{path}: it has no line")):
+        host_from_log(read_file(path), name=file_name(path))
