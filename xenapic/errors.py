@@ -325,9 +325,12 @@ class Problem:
     """Whether Xen would notice only after it has changed its own state, which can take the host down."""
     source: str
     """Where Xen's source has the rule, or where the fact comes from."""
+    or_errno: int | None = None
+    """What Xen would answer instead if a fact that is unknown turns out differently."""
 
     def __str__(self) -> str:
-        answer = f", Xen says {errno_name(self.errno)}" if self.errno is not None else ""
+        numbers = [number for number in (self.errno, self.or_errno) if number is not None]
+        answer = f", Xen says {' or '.join(map(errno_name, numbers))}" if numbers else ""
         return f"{self.field}={self.value}: {self.rule}. {self.remedy} [{self.code}{answer}]"
 
 
