@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import struct
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xenapic.lab import bootdisk, overlay, watch, xens
+from xenapic.lab import bootdisk, job, overlay, watch, xens
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import (
     FetchFailed,
@@ -141,22 +140,31 @@ def test_paths_are_merged_into_usr_and_never_leave_the_root() -> None:
     assert not xens.is_dropped("usr/lib/python3.13/json/x.py")
 
 
-def test_the_checkout_goes_in_whole_and_without_leftovers() -> None:
-    names = [name for name, _ in overlay.checkout_files()]
+def test_the_checkout_goes_in_complete_and_without_leftovers() -> None:
+    names = [name for name, _ in overlay.package_files()]
     assert "xenapic/__init__.py" in names
     assert "xenapic/lab/guest/init" in names
+    assert "tests/lab/test_parts.py" in [name for name, _ in overlay.test_files()]
     assert not [n for n in names if "__pycache__" in n]
 
 
 def test_a_command_with_a_nul_is_refused() -> None:
     with pytest.raises(LabUsageError, match="NUL"):
-        overlay.write_overlay(io.BytesIO(), ["a\0b"], python="", env={}, files={})
+        job.command(["a\0b"], {}, [])
 
 
 def test_files_must_exist_and_have_absolute_places(tmp_path: Path) -> None:
     for files in ({"relative": __file__}, {"/a/../b": __file__}, {"/a": tmp_path / "no"}):
         with pytest.raises(LabUsageError):
-            overlay.write_overlay(io.BytesIO(), ["true"], python="", env={}, files=files)
+            list(job.given_files(files))
+
+
+def test_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "JOB_ROOM", 4 * SECTOR)
+    (tmp_path / "channel").touch()
+    given = job.command(["true"], {}, [job.File("/f", 0o644, bytes(3 * SECTOR))])
+    with pytest.raises(LabUsageError, match="too large"):
+        given.post(tmp_path / "channel", 1)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 
 from xenapic.lab.errors import StageTimeout, XenPanicked
 from xenapic.lab.pytest_plugin import XenLab
+from xenapic.lab.runner import COLD, SNAPSHOT
 
 pytestmark = pytest.mark.xen
 
@@ -77,7 +78,7 @@ def test_output_is_separate_whole_and_exact(xen_lab: XenLab, tmp_path: Path) -> 
     assert result.stdout[size:] == b"a b text\n/checkout/xenapic/__init__.py\n"
     assert result.stderr == b"".join(b"error %d\n" % at for at in range(0, size, 65536))
     assert result.status == 128 + signal.SIGTERM
-    assert list(result.timings) == ["image", "load", "Xen", "dom0", "command"]
+    assert (result.start, list(result.timings)) == (SNAPSHOT, ["image", "snapshot", "restore", "command"])
     assert "(XEN) " in result.serial
 
 
@@ -149,6 +150,7 @@ def test_bochs_and_the_other_release() -> None:
     noise = random.Random(1).randbytes(1 << 20)
     code = "import random,sys; sys.stdout.buffer.write(random.Random(1).randbytes(1 << 20))"
     result = XenLab("broadwell_ult", "4.20").run(["python3", "-c", code])
+    assert (result.start, list(result.timings)) == (COLD, ["image", "load", "Xen", "dom0", "command"])
     assert (result.status, result.stderr) == (0, b"")
     assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(noise).digest()
     assert "Xen version 4.20" in result.serial

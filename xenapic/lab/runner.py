@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xenapic.lab import emulators, xens
-from xenapic.lab.cache import cache_root
+from xenapic.lab import emulators, job, snapshot, xens
 from xenapic.lab.child import Child
-from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, StageTimeout, XenPanicked
+from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, SnapshotUnusable, StageTimeout
+from xenapic.lab.follow import Progress, follow
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
-from xenapic.lab.overlay import write_overlay
-from xenapic.lab.pace import Stopwatch
+from xenapic.lab.overlay import CHECKOUT, ENV, test_files, write_overlay
 from xenapic.lab.rundir import run_directory
-from xenapic.lab.watch import Sink, Watch
+from xenapic.lab.watch import RESTORE, Sink, Watch
 
-Progress = Callable[[str, str], None]
-
-POLL = 0.01
-KEPT_LOGS = 20
 COMMAND_LIMIT = 600.0
-# How long a dying Xen may take to print what killed it, in seconds.
-LAST_WORDS = 3.0
-SILENCE = 0.4
+COLD, SNAPSHOT = "cold boot", "snapshot"
 
 
 @dataclass
 class RunResult:
-    """What became of a command in dom0. Times are in seconds, per stage."""
+    """The outcome of a command in dom0.
+
+    `timings` has the seconds of each stage; `start` is how the machine started: ``cold boot``, ``snapshot``.
+    """
 
     status: int
     stdout: bytes
@@ -40,6 +36,7 @@ class RunResult:
     timings: dict[str, float]
     machine: str
     xen: str
+    start: str = COLD
     retries: int = 0
 
     @property
@@ -54,12 +51,11 @@ class _Order:
 
     machine: Machine
     release: xens.Release
-    command: tuple[str, ...]
+    job: job.Job
     xen_args: tuple[str, ...]
     dom0_args: tuple[str, ...]
-    env: Mapping[str, str]
-    files: Mapping[str, Path | str]
     timeout: float
+    cold: bool
     sinks: tuple[Sink, Sink]
     progress: Progress
 
@@ -80,17 +76,22 @@ def run(
     env: Mapping[str, str] | None = None,
     files: Mapping[str, Path | str] | None = None,
     timeout: float = COMMAND_LIMIT,
+    cold: bool = False,
     on_stdout: Sink | None = None,
     on_stderr: Sink | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Boot Xen `xen` on `machine`, run `command` in dom0 and return what became of it.
+    """Start Xen `xen` on `machine`, run `command` in dom0 and return its outcome.
 
-    The present checkout of xenapic is at /checkout there, importable, and the working directory.
+    In dom0, /checkout is the running checkout of xenapic: importable, and the working directory.
     `files` maps absolute paths in dom0 to files or directories here. `timeout` is for the command
     alone, in seconds of the emulator's own time: waiting for a processor of this machine does not
     count. `on_stdout` and `on_stderr` get the output as it arrives; the result holds all of it.
     `progress` is told of stages: (stage, text).
+
+    In QEMU and without `xen_args` or `dom0_args`, the machine is restored from a snapshot that the first
+    such run makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
+    ("retry").
 
     Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
     `LabPrerequisite` if a program is missing. A boot that fails before the command began is
@@ -100,12 +101,11 @@ def run(
     order = _Order(
         machine=find_machine(machine),
         release=xens.release(xen),
-        command=tuple(command),
+        job=_job(command, env or {}, files or {}),
         xen_args=tuple(xen_args),
         dom0_args=tuple(dom0_args),
-        env=env or {},
-        files=files or {},
         timeout=timeout,
+        cold=cold,
         sinks=(_tee(collected.stdout, on_stdout), _tee(collected.stderr, on_stderr)),
         progress=progress or (lambda stage, text: None),
     )
@@ -139,32 +139,67 @@ def _with_retry(order: _Order) -> RunResult:
     return result
 
 
+def _job(command: Sequence[str], env: Mapping[str, str], files: Mapping[str, Path | str]) -> job.Job:
+    tests = [job.read_file(f"{CHECKOUT}/{path}", source) for path, source in test_files()]
+    return job.command(command, {**ENV, **env}, [*tests, *job.given_files(files)])
+
+
 def _once(order: _Order) -> RunResult:
     began = time.monotonic()
     order.progress("image", f"Xen {order.release.version}")
     emulators.check(order.machine, lambda text: order.progress("image", text))
     xen = xens.ensure(order.release, lambda text: order.progress("image", text))
     with run_directory() as place:
-        guest = put_together(
-            place,
-            xen,
-            order.command,
-            env=order.env,
-            files=order.files,
-            xen_args=order.xen_args,
-            dom0_args=order.dom0_args,
-        )
-        serial = place / "serial.log"
-        start = emulators.start(order.machine, guest, place, serial)
-        image = time.monotonic() - began
-        child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
+        overlay = place / "overlay.cpio"
+        with overlay.open("wb") as out:
+            write_overlay(out, python=xen.python)
+        channel = place / "channel"
+        emulators.make_channel(channel)
+        guest = emulators.Guest(xen, overlay, channel, order.xen_args, order.dom0_args)
+        timings = {"image": time.monotonic() - began}
+        if not order.cold and snapshot.possible(guest, order.machine):
+            try:
+                return _restored(order, guest, place, timings)
+            except SnapshotUnusable as error:
+                order.progress("retry", f"{error}; booting cold")
+                emulators.make_channel(channel)
+        return _booted(order, guest, place, timings)
+
+
+def _restored(order: _Order, guest: emulators.Guest, place: Path, timings: dict[str, float]) -> RunResult:
+    """Run the job in a machine restored from a snapshot; raise `SnapshotUnusable` before it has begun."""
+    began = time.monotonic()
+    kept = snapshot.ensure(guest, order.machine, order.release.version, order.progress)
+    timings = {**timings, "snapshot": time.monotonic() - began}
+    try:
+        with snapshot.restored(kept, guest, place, order.sinks) as machine:
+            watch = machine.watch
+            order.job.post(guest.channel, snapshot.FIRST_JOB)
+            limits = {**machine.limits, "command": order.timeout}
+            follow(watch, machine.child, limits, order.progress, lambda: watch.status is not None)
+            return _result(order, watch, timings, SNAPSHOT)
+    except SnapshotUnusable:
+        kept.discard()
+        raise
+    except (StageTimeout, EmulatorDied, Dom0Failed) as error:
+        if error.stage != RESTORE:
+            raise
+        kept.discard()
+        raise SnapshotUnusable(f"the restored machine did not start ({error.code})") from error
+
+
+def _booted(order: _Order, guest: emulators.Guest, place: Path, timings: dict[str, float]) -> RunResult:
+    order.job.post(guest.channel, 1)
+    serial = place / "serial.log"
+    start = emulators.start(order.machine, guest, place, serial)
+    child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
+    with child, closing(Watch(serial, guest.channel, *order.sinks, child.pid)) as watch:
         limits = {**start.limits, "command": order.timeout}
-        with child, _watching(serial, guest.channel, order, child.pid) as watch:
-            _follow(watch, child, limits, order.progress)
-        return _result(order, watch, image)
+        follow(watch, child, limits, order.progress, lambda: watch.status is not None)
+        return _result(order, watch, timings, COLD)
 
 
-def _result(order: _Order, watch: Watch, image: float) -> RunResult:
+def _result(order: _Order, watch: Watch, timings: Mapping[str, float], start: str) -> RunResult:
     if watch.status is None:
         raise LabError("the command's status was lost")
     return RunResult(
@@ -172,93 +207,8 @@ def _result(order: _Order, watch: Watch, image: float) -> RunResult:
         stdout=b"",
         stderr=b"",
         serial=watch.serial(),
-        timings={"image": image, **watch.split()},
+        timings={**timings, **watch.split()},
         machine=order.machine.name,
         xen=order.release.version,
+        start=start,
     )
-
-
-def put_together(
-    place: Path,
-    xen: xens.XenFiles,
-    command: Sequence[str] | None,
-    *,
-    env: Mapping[str, str],
-    files: Mapping[str, Path | str],
-    xen_args: tuple[str, ...] = (),
-    dom0_args: tuple[str, ...] = (),
-) -> emulators.Guest:
-    """Make a run's own files in `place`; `command` None asks for a shell."""
-    overlay, channel = place / "overlay.cpio", place / "channel"
-    with overlay.open("wb") as out:
-        write_overlay(out, command, python=xen.python, env=env, files=files)
-    emulators.make_channel(channel)
-    return emulators.Guest(xen, overlay, channel, xen_args, dom0_args)
-
-
-@contextlib.contextmanager
-def _watching(serial: Path, channel: Path, order: _Order, pid: int) -> Iterator[Watch]:
-    watch = Watch(serial, channel, *order.sinks, pid)
-    try:
-        yield watch
-    finally:
-        watch.close()
-
-
-def _follow(watch: Watch, child: Child, limits: Mapping[str, float], progress: Progress) -> None:
-    told = ""
-    while watch.status is None:
-        grown = watch.poll()
-        if watch.stage != told:
-            told = watch.stage
-            progress(told, "")
-        if watch.status is None and not grown:
-            check_boot(watch, child, limits)
-            time.sleep(POLL)
-
-
-def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
-    """Raise if the machine died or its stage takes longer than it may."""
-    if watch.xen_died():
-        _hear_out(watch)
-        raise _failed(XenPanicked, watch, f"Xen died in stage {watch.stage}")
-    if reason := watch.dom0_died():
-        _hear_out(watch)
-        raise _failed(Dom0Failed, watch, f"dom0 failed in stage {watch.stage}: {reason}")
-    if (status := child.status()) is not None and not watch.poll():
-        said = child.said()[-1000:]
-        what = f"the emulator ended (status {status}) in stage {watch.stage}: {said}"
-        raise _failed(EmulatorDied, watch, what)
-    limit = limits[watch.stage]
-    if watch.in_stage.exceeds(limit):
-        own, wall = watch.in_stage.own(), watch.in_stage.wall()
-        what = (
-            f"stage {watch.stage} took more than {limit:g} s: {own:.0f} s of the emulator's own time, "
-            f"{wall:.0f} s by the clock"
-        )
-        raise _failed(StageTimeout, watch, what)
-
-
-def _hear_out(watch: Watch) -> None:
-    heard = Stopwatch(watch.pace)
-    while not heard.exceeds(LAST_WORDS) and not watch.quiet.exceeds(SILENCE):
-        watch.poll()
-        time.sleep(POLL)
-
-
-def _failed(kind: type[BootError], watch: Watch, what: str) -> BootError:
-    serial = watch.serial()
-    return kind(what, stage=watch.stage, serial=serial, serial_path=_keep(serial))
-
-
-def _keep(serial: str) -> Path | None:
-    """Write a failed run's log where it outlives the run; the oldest ones go."""
-    logs = cache_root() / "lab" / "logs"
-    with contextlib.suppress(OSError):
-        logs.mkdir(parents=True, exist_ok=True)
-        for old in sorted(logs.glob("*.log"))[: -KEPT_LOGS + 1]:
-            old.unlink(missing_ok=True)
-        path = logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06}.log"
-        path.write_text(serial)
-        return path
-    return None

@@ -24,6 +24,7 @@ from xenapic.cli.commands.lab.common import lab_errors, machine_options, unwind_
     show_default=True,
     help="Limit for the command, in seconds of the emulator's own processor time.",
 )
+@click.option("--cold", is_flag=True, help="Boot, even if a snapshot is there.")
 @click.option("--keep-log", type=click.Path(dir_okay=False), help="Save the serial log here.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no times.")
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -35,6 +36,7 @@ def command(
     env: tuple[str, ...],
     files: tuple[str, ...],
     timeout: float,
+    cold: bool,
     keep_log: str | None,
     quiet: bool,
     arguments: tuple[str, ...],
@@ -58,13 +60,14 @@ def command(
             env=_pairs(env, "--env"),
             files=_pairs(files, "--file"),
             timeout=timeout,
+            cold=cold,
             on_stdout=_writer(sys.stdout.fileno()),
             on_stderr=_writer(sys.stderr.fileno()),
             progress=reporter,
         )
         if keep_log:
             Path(keep_log).write_text(result.serial)
-        reporter.split(result.timings)
+        reporter.split(result.start, result.timings)
     sys.exit(result.status)
 
 
