@@ -19,7 +19,7 @@ from xenapic.lab.errors import (
     LabUsageError,
     StageTimeout,
 )
-from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, SECTOR, START, STDOUT, encode
+from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, READY, SECTOR, START, STDOUT, encode
 from xenapic.lab.kernel import module_info, plain_kernel, with_short_p2m
 from xenapic.lab.machines import MACHINES, machine
 from xenapic.lab.programs import need
@@ -172,7 +172,9 @@ def watched(tmp_path: Path) -> tuple[watch.Watch, Path, Path, list[bytes]]:
     serial, channel = tmp_path / "serial", tmp_path / "channel"
     said: list[bytes] = []
     channel.write_bytes(b"\0" * SECTOR)
-    return watch.Watch(serial, channel, said.append, said.append, os.getpid()), serial, channel, said
+    seen = watch.Watch(serial, channel, os.getpid())
+    seen.expect(said.append, said.append)
+    return seen, serial, channel, said
 
 
 def test_stages_are_told_from_log_and_channel(
@@ -186,12 +188,12 @@ def test_stages_are_told_from_log_and_channel(
     serial.write_bytes(serial.read_bytes() + b"(XEN) *** Serial input to DOM0 (type\n")
     seen.poll()
     assert seen.stage == "dom0"
-    frames = [(START, b""), (STDOUT, b"hi"), (EXIT, b"7")]
+    frames = [(READY, b""), (START, b""), (STDOUT, b"hi"), (EXIT, b"7")]
     with channel.open("ab") as out:
         for number, (stream, data) in enumerate(frames):
             out.write(encode(number, stream, data))
     seen.poll()
-    assert (seen.stage, seen.status, said) == ("command", 7, [b"hi"])
+    assert (seen.answers, seen.stage, seen.status, said) == (1, "command", 7, [b"hi"])
     assert list(seen.split()) == ["load", "Xen", "dom0", "command"]
     seen.close()
 

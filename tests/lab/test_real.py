@@ -155,3 +155,17 @@ def test_bochs_and_the_other_release() -> None:
     assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(noise).digest()
     assert "Xen version 4.20" in result.serial
     assert "VMX: Supported advanced features" in result.serial
+
+
+def test_commands_in_one_machine(xen_lab: XenLab, tmp_path: Path) -> None:
+    """Each has its own output, files and environment; what dom0 was told before is still there."""
+    given = tmp_path / "given"
+    with xen_lab.start() as machine:
+        for number in range(3):
+            given.write_text(f"{number}\n" * 100_000)
+            script = "cat /given; echo $N >>/tmp/n; cat /tmp/n >&2; exit $N"
+            result = machine.run(["sh", "-c", script], files={"/given": given}, env={"N": str(number)})
+            assert (result.status, result.stdout) == (number, given.read_bytes())
+            assert result.stderr.split() == [b"%d" % n for n in range(number + 1)]
+        with pytest.raises(StageTimeout, match="more than 1 s"):
+            machine.run(["sleep", "60"], timeout=1)

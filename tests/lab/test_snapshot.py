@@ -156,7 +156,7 @@ def test_a_damaged_or_foreign_snapshot_means_a_cold_boot(
     good = tmp_path / "good"
     shutil.copytree(state.parent, good)
     garble(state)
-    assert run() == COLD and dict(said)["retry"] == "the snapshot is damaged; booting cold"
+    assert run() == COLD and re.search("damaged|stopped reading|ended", dict(said)["retry"])
     assert not state.exists()
     # Its checksum is right, but no QEMU wrote it.
     shutil.copytree(good, state.parent)
@@ -170,12 +170,12 @@ def test_a_damaged_or_foreign_snapshot_means_a_cold_boot(
 
 
 def garble(state: Path) -> None:
-    """Change a page in the middle; the size stays."""
+    """Change one bit in the middle, probably in a page of memory."""
     with state.open("r+b") as file:
         file.seek(state.stat().st_size // 2)
-        page = file.read(4096)
-        file.seek(-4096, os.SEEK_CUR)
-        file.write(bytes(byte ^ 1 for byte in page))
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
 
 
 def describe(state: Path) -> None:

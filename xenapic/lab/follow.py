@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from xenapic.lab.cache import cache_root
@@ -21,6 +22,18 @@ LAST_WORDS = 3.0
 """How long a dying Xen may take to print what killed it, in seconds."""
 SILENCE = 0.4
 """A dying Xen that has printed nothing for so long has printed everything, in seconds."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A machine whose dom0 waits for jobs."""
+
+    child: Child
+    watch: Watch
+    limits: Mapping[str, float]
+    """For each stage, in seconds."""
+    next_job: int
+    """The number of the first job it will do."""
 
 
 def follow(

@@ -47,6 +47,11 @@ def warm_up(commands: Sequence[Sequence[str]], env: Mapping[str, str]) -> Job:
     return Job(body, ())
 
 
+def answer() -> Job:
+    """Return the job of saying that dom0 is ready."""
+    return Job({}, ())
+
+
 @dataclass(frozen=True)
 class Job:
     """A description and the files it brings."""

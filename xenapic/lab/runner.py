@@ -1,28 +1,32 @@
-"""Run a command in dom0 of a real Xen: ``run()``."""
+"""Run commands in dom0 of a real Xen: ``run()`` for one, ``start()`` for several in one machine."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xenapic.lab import emulators, job, snapshot, xens
 from xenapic.lab.child import Child
+from xenapic.lab.emulators import Guest
 from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, SnapshotUnusable, StageTimeout
-from xenapic.lab.follow import Progress, follow
+from xenapic.lab.follow import Progress, Running, follow
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
 from xenapic.lab.overlay import CHECKOUT, ENV, test_files, write_overlay
 from xenapic.lab.rundir import run_directory
-from xenapic.lab.watch import RESTORE, Sink, Watch
+from xenapic.lab.watch import Sink, Watch
 
 COMMAND_LIMIT = 600.0
 COLD, SNAPSHOT = "cold boot", "snapshot"
+FIRST_JOB = 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunResult:
     """The outcome of a command in dom0.
 
@@ -47,23 +51,101 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _Order:
-    """One request, checked."""
+    """What is to be started, checked."""
 
     machine: Machine
     release: xens.Release
-    job: job.Job
     xen_args: tuple[str, ...]
     dom0_args: tuple[str, ...]
-    timeout: float
     cold: bool
-    sinks: tuple[Sink, Sink]
     progress: Progress
 
 
-@dataclass
-class _Collected:
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
+class Session:
+    """A running machine; commands run in its dom0 one after another.
+
+    `timings` has the seconds of each stage of its start.
+    """
+
+    def __init__(
+        self, order: _Order, guest: Guest, running: Running, start: str, timings: Mapping[str, float]
+    ) -> None:
+        self.start = start
+        self.timings = {**timings, **running.watch.split()}
+        self.retries = 0
+        self._order = order
+        self._channel = guest.channel
+        self._running = running
+        self._next_job = running.next_job
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        files: Mapping[str, Path | str] | None = None,
+        timeout: float = COMMAND_LIMIT,
+        on_stdout: Sink | None = None,
+        on_stderr: Sink | None = None,
+    ) -> RunResult:
+        """Run `command` in dom0 and return its outcome; parameters and errors are those of `run`."""
+        given = _job(command, env or {}, files or {})
+        stdout, stderr = bytearray(), bytearray()
+        watch, began = self._running.watch, time.monotonic()
+        watch.expect(_tee(stdout, on_stdout), _tee(stderr, on_stderr))
+        given.post(self._channel, self._next_job)
+        self._next_job += 1
+        limits = {**self._running.limits, "command": timeout}
+        try:
+            follow(watch, self._running.child, limits, self._order.progress, lambda: watch.status is not None)
+        except BootError as error:
+            error.stdout, error.stderr = bytes(stdout), bytes(stderr)
+            raise
+        if watch.status is None:
+            raise LabError("the command's status was lost")
+        return RunResult(
+            status=watch.status,
+            stdout=bytes(stdout),
+            stderr=bytes(stderr),
+            serial=watch.serial(),
+            timings={"command": time.monotonic() - began},
+            machine=self._order.machine.name,
+            xen=self._order.release.version,
+            start=self.start,
+            retries=self.retries,
+        )
+
+
+@contextlib.contextmanager
+def start(
+    *,
+    machine: str = DEFAULT_MACHINE,
+    xen: str = xens.DEFAULT_RELEASE,
+    xen_args: Sequence[str] = (),
+    dom0_args: Sequence[str] = (),
+    cold: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Session]:
+    """Start Xen `xen` on `machine` and provide it for commands; the machine ends with the context.
+
+    In QEMU and without `xen_args` or `dom0_args`, it is restored from a snapshot that the first such
+    start makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
+    ("retry"). `progress` is told of stages: (stage, text).
+
+    Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
+    `LabPrerequisite` if a program is missing. A boot that fails is tried once more, and `progress` is
+    told ("retry").
+    """
+    order = _Order(
+        machine=find_machine(machine),
+        release=xens.release(xen),
+        xen_args=tuple(xen_args),
+        dom0_args=tuple(dom0_args),
+        cold=cold,
+        progress=progress or (lambda stage, text: None),
+    )
+    with ExitStack() as stack:
+        yield _with_retry(order, stack)
 
 
 def run(
@@ -81,41 +163,28 @@ def run(
     on_stderr: Sink | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Start Xen `xen` on `machine`, run `command` in dom0 and return its outcome.
+    """Start a machine as `start` does, run `command` in dom0 and return its outcome.
 
     In dom0, /checkout is the running checkout of xenapic: importable, and the working directory.
     `files` maps absolute paths in dom0 to files or directories here. `timeout` is for the command
     alone, in seconds of the emulator's own time: waiting for a processor of this machine does not
     count. `on_stdout` and `on_stderr` get the output as it arrives; the result holds all of it.
-    `progress` is told of stages: (stage, text).
 
-    In QEMU and without `xen_args` or `dom0_args`, the machine is restored from a snapshot that the first
-    such run makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
-    ("retry").
-
-    Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
-    `LabPrerequisite` if a program is missing. A boot that fails before the command began is
-    tried once more, and `progress` is told ("retry").
+    Raises `LabError`, as `start` does; it has what the command had printed.
     """
-    collected = _Collected()
-    order = _Order(
-        machine=find_machine(machine),
-        release=xens.release(xen),
-        job=_job(command, env or {}, files or {}),
-        xen_args=tuple(xen_args),
-        dom0_args=tuple(dom0_args),
-        timeout=timeout,
-        cold=cold,
-        sinks=(_tee(collected.stdout, on_stdout), _tee(collected.stderr, on_stderr)),
-        progress=progress or (lambda stage, text: None),
-    )
-    try:
-        result = _with_retry(order)
-    except BootError as error:
-        error.stdout, error.stderr = bytes(collected.stdout), bytes(collected.stderr)
-        raise
-    result.stdout, result.stderr = bytes(collected.stdout), bytes(collected.stderr)
-    return result
+    _job(command, env or {}, files or {})  # a wrong request must not cost a boot
+    with start(
+        machine=machine, xen=xen, xen_args=xen_args, dom0_args=dom0_args, cold=cold, progress=progress
+    ) as session:
+        result = session.run(
+            command, env=env, files=files, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr
+        )
+        return replace(result, timings={**session.timings, **result.timings})
+
+
+def _job(command: Sequence[str], env: Mapping[str, str], files: Mapping[str, Path | str]) -> job.Job:
+    tests = [job.read_file(f"{CHECKOUT}/{path}", source) for path, source in test_files()]
+    return job.command(command, {**ENV, **env}, [*tests, *job.given_files(files)])
 
 
 def _tee(into: bytearray, sink: Sink | None) -> Sink:
@@ -127,88 +196,74 @@ def _tee(into: bytearray, sink: Sink | None) -> Sink:
     return take
 
 
-def _with_retry(order: _Order) -> RunResult:
+def _with_retry(order: _Order, stack: ExitStack) -> Session:
     try:
-        return _once(order)
+        return _start_once(order, stack)
     except (StageTimeout, EmulatorDied, Dom0Failed) as error:
-        if error.stage == "command":
-            raise
         order.progress("retry", f"the boot failed in stage {error.stage} ({error.code}); trying once more")
-    result = _once(order)
-    result.retries = 1
-    return result
+    session = _start_once(order, stack)
+    session.retries = 1
+    return session
 
 
-def _job(command: Sequence[str], env: Mapping[str, str], files: Mapping[str, Path | str]) -> job.Job:
-    tests = [job.read_file(f"{CHECKOUT}/{path}", source) for path, source in test_files()]
-    return job.command(command, {**ENV, **env}, [*tests, *job.given_files(files)])
-
-
-def _once(order: _Order) -> RunResult:
+def _start_once(order: _Order, stack: ExitStack) -> Session:
+    """Return a started machine that lives as long as the context `stack`; nothing is left if that fails."""
     began = time.monotonic()
     order.progress("image", f"Xen {order.release.version}")
-    emulators.check(order.machine, lambda text: order.progress("image", text))
-    xen = xens.ensure(order.release, lambda text: order.progress("image", text))
-    with run_directory() as place:
-        overlay = place / "overlay.cpio"
+    xen = _fetched(order)
+    with ExitStack() as attempt:
+        place = attempt.enter_context(run_directory())
+        overlay, channel = place / "overlay.cpio", place / "channel"
         with overlay.open("wb") as out:
             write_overlay(out, python=xen.python)
-        channel = place / "channel"
         emulators.make_channel(channel)
-        guest = emulators.Guest(xen, overlay, channel, order.xen_args, order.dom0_args)
+        guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args)
         timings = {"image": time.monotonic() - began}
+        session = None
         if not order.cold and snapshot.possible(guest, order.machine):
-            try:
-                return _restored(order, guest, place, timings)
-            except SnapshotUnusable as error:
-                order.progress("retry", f"{error}; booting cold")
-                emulators.make_channel(channel)
-        return _booted(order, guest, place, timings)
+            session = _restored(order, guest, place, timings, attempt)
+        session = session or _booted(order, guest, place, timings, attempt)
+        stack.push(attempt.pop_all())
+        return session
 
 
-def _restored(order: _Order, guest: emulators.Guest, place: Path, timings: dict[str, float]) -> RunResult:
-    """Run the job in a machine restored from a snapshot; raise `SnapshotUnusable` before it has begun."""
-    began = time.monotonic()
-    kept = snapshot.ensure(guest, order.machine, order.release.version, order.progress)
-    timings = {**timings, "snapshot": time.monotonic() - began}
+def _fetched(order: _Order) -> xens.XenFiles:
+    """Return the release's files; see to the emulator and to them at the same time."""
+
+    def tell(text: str) -> None:
+        order.progress("image", text)
+
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(emulators.check, order.machine, tell)
+        files = xens.ensure(order.release, tell)
+        checked.result()
+    return files
+
+
+def _restored(
+    order: _Order, guest: Guest, place: Path, timings: Mapping[str, float], stack: ExitStack
+) -> Session | None:
+    """Return the machine restored from a snapshot, or None if that failed, which is said."""
+    kept, began = None, time.monotonic()
     try:
-        with snapshot.restored(kept, guest, place, order.sinks) as machine:
-            watch = machine.watch
-            order.job.post(guest.channel, snapshot.FIRST_JOB)
-            limits = {**machine.limits, "command": order.timeout}
-            follow(watch, machine.child, limits, order.progress, lambda: watch.status is not None)
-            return _result(order, watch, timings, SNAPSHOT)
-    except SnapshotUnusable:
+        kept = snapshot.ensure(guest, order.machine, order.release.version, order.progress)
+        timings = {**timings, "snapshot": time.monotonic() - began}
+        running = stack.enter_context(snapshot.restored(kept, guest, place, order.progress))
+        return Session(order, guest, running, SNAPSHOT, timings)
+    except SnapshotUnusable as error:
+        order.progress("retry", f"{error}; booting cold")
+    if kept is not None:
         kept.discard()
-        raise
-    except (StageTimeout, EmulatorDied, Dom0Failed) as error:
-        if error.stage != RESTORE:
-            raise
-        kept.discard()
-        raise SnapshotUnusable(f"the restored machine did not start ({error.code})") from error
+    emulators.make_channel(guest.channel)
+    return None
 
 
-def _booted(order: _Order, guest: emulators.Guest, place: Path, timings: dict[str, float]) -> RunResult:
-    order.job.post(guest.channel, 1)
-    serial = place / "serial.log"
-    start = emulators.start(order.machine, guest, place, serial)
-    child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
-    with child, closing(Watch(serial, guest.channel, *order.sinks, child.pid)) as watch:
-        limits = {**start.limits, "command": order.timeout}
-        follow(watch, child, limits, order.progress, lambda: watch.status is not None)
-        return _result(order, watch, timings, COLD)
-
-
-def _result(order: _Order, watch: Watch, timings: Mapping[str, float], start: str) -> RunResult:
-    if watch.status is None:
-        raise LabError("the command's status was lost")
-    return RunResult(
-        status=watch.status,
-        stdout=b"",
-        stderr=b"",
-        serial=watch.serial(),
-        timings={**timings, **watch.split()},
-        machine=order.machine.name,
-        xen=order.release.version,
-        start=start,
-    )
+def _booted(
+    order: _Order, guest: Guest, place: Path, timings: Mapping[str, float], stack: ExitStack
+) -> Session:
+    serial = place / "boot.log"
+    how = emulators.start(order.machine, guest, place, serial)
+    child = stack.enter_context(Child(how.argv, place / "emulator.log", env=how.env, cwd=place))
+    watch = stack.enter_context(contextlib.closing(Watch(serial, guest.channel, child.pid)))
+    follow(watch, child, how.limits, order.progress, lambda: watch.answers > 0)
+    return Session(order, guest, Running(child, watch, how.limits, FIRST_JOB), COLD, timings)

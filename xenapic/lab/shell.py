@@ -52,17 +52,13 @@ def shell(
         log = place / "serial.log"
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
         with child, log.open("wb", buffering=0) as record:
-            watch = Watch(log, guest.channel, _ignore, _ignore, child.pid)
+            watch = Watch(log, guest.channel, child.pid)
             try:
                 rest = _boot(watch, child, start.limits, master, record.fileno(), tell)
             finally:
                 watch.close()
             tell("command", "")
             _converse(child, master, rest)
-
-
-def _ignore(data: bytes) -> None:
-    pass
 
 
 @contextlib.contextmanager

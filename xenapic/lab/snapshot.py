@@ -15,7 +15,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.child import Child
 from xenapic.lab.emulators import Guest
 from xenapic.lab.errors import BootError, LabError, SnapshotUnusable
-from xenapic.lab.follow import POLL, Progress, check_boot, follow
+from xenapic.lab.follow import POLL, Progress, Running, check_boot, follow
 from xenapic.lab.machines import Machine
 from xenapic.lab.overlay import ENV
 from xenapic.lab.pace import Stopwatch
 from xenapic.lab.rundir import run_directory
-from xenapic.lab.watch import Sink, Watch
+from xenapic.lab.watch import SENT_BEFORE_SNAPSHOT, Watch
 
 # Raise when this module makes something else of the same inputs.
 FORMAT = 1
@@ -46,22 +45,13 @@ WARM_UP = (
 """Commands that run before the snapshot is taken; what they import, later ones have. None changes Xen."""
 WARM_UP_LIMIT = 120.0
 SAVE_LIMIT = 60.0
-WARM_UP_JOB, FIRST_JOB = 1, 2
+WARM_UP_JOB = 1
 
 STATE, SERIAL = emulators.SAVED_STATE, "serial.log"
 PIECE = 1 << 20
 WAIT = 0.2
 SET_PIPE_SIZE = 1031
 """F_SETPIPE_SZ, which Python's fcntl has from 3.10 on some systems only."""
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A restored machine that waits for the job `FIRST_JOB`, and the limits of its stages in seconds."""
-
-    child: Child
-    watch: Watch
-    limits: Mapping[str, float]
 
 
 def possible(guest: Guest, machine: Machine) -> bool:
@@ -123,8 +113,9 @@ def _make(into: Path, guest: Guest, progress: Progress) -> dict[str, Any]:
         start = emulators.qemu_to_save(Guest(guest.xen, guest.overlay, channel), place, serial)
         limits = {**start.limits, "dom0": start.limits["dom0"] + WARM_UP_LIMIT}
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=into, stdin=commands.fileno())
-        with child, closing(Watch(serial, channel, _ignore, _ignore, child.pid)) as watch:
-            follow(watch, child, limits, lambda stage, text: progress("snapshot", stage), lambda: watch.ready)
+        with child, closing(Watch(serial, channel, child.pid)) as watch:
+            tell = _telling(progress)
+            follow(watch, child, limits, tell, lambda: watch.answers == SENT_BEFORE_SNAPSHOT)
             progress("snapshot", "saving")
             monitor.write(emulators.SAVE)
             since = Stopwatch(watch.pace)
@@ -137,10 +128,10 @@ def _make(into: Path, guest: Guest, progress: Progress) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def restored(kept: Entry, guest: Guest, place: Path, sinks: tuple[Sink, Sink]) -> Iterator[Restored]:
-    """Restore a snapshot; raise `SnapshotUnusable` if that fails.
+def restored(kept: Entry, guest: Guest, place: Path, progress: Progress) -> Iterator[Running]:
+    """Restore a snapshot as a machine that has answered; raise `SnapshotUnusable` if that fails.
 
-    Every byte is checked on its way into the emulator, before the machine gets its job.
+    Every byte is checked on its way into the emulator, before the machine gets a job.
     """
     serial = place / SERIAL
     try:
@@ -154,7 +145,7 @@ def restored(kept: Entry, guest: Guest, place: Path, sinks: tuple[Sink, Sink]) -
         child = Child(
             start.argv, place / "emulator.log", env=start.env, cwd=place, pass_fds=[into_qemu.fileno()]
         )
-        with child, closing(Watch(serial, guest.channel, *sinks, child.pid, restored=True)) as watch:
+        with child, closing(Watch(serial, guest.channel, child.pid, restored=True)) as watch:
             into_qemu.close()
             try:
                 digest = _feed(state, feed, watch, child, start.limits)
@@ -163,7 +154,12 @@ def restored(kept: Entry, guest: Guest, place: Path, sinks: tuple[Sink, Sink]) -
             if digest != wanted:
                 raise SnapshotUnusable("the snapshot is damaged")
             feed.close()
-            yield Restored(child, watch, start.limits)
+            job.answer().post(guest.channel, WARM_UP_JOB + 1)
+            try:
+                follow(watch, child, start.limits, progress, lambda: watch.answers > 0)
+            except BootError as error:
+                raise SnapshotUnusable(str(error).splitlines()[0]) from error
+            yield Running(child, watch, start.limits, WARM_UP_JOB + 2)
 
 
 def _feed(state: FileIO, feed: FileIO, watch: Watch, child: Child, limits: Mapping[str, float]) -> str:
@@ -196,5 +192,5 @@ def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
         yield source, sink
 
 
-def _ignore(data: bytes) -> None:
-    pass
+def _telling(progress: Progress) -> Progress:
+    return lambda stage, text: progress("snapshot", stage)

@@ -35,6 +35,10 @@ XEN_DEAD = re.compile(
 DOM0_DEAD = re.compile(rb"^(?!\(d\d+\) ).*(?:Kernel panic - not syncing|xenapic-lab: .*)", re.M)
 
 
+SENT_BEFORE_SNAPSHOT = 2
+"""Frames, of one sector each: READY when dom0 had started, and READY after the warm-up."""
+
+
 class Tail:
     """The end of a growing file."""
 
@@ -58,29 +62,26 @@ class Tail:
 class Watch:
     """What is known about a running machine so far."""
 
-    def __init__(
-        self,
-        serial: Path,
-        channel: Path,
-        on_stdout: Sink,
-        on_stderr: Sink,
-        pid: int,
-        *,
-        restored: bool = False,
-    ) -> None:
+    def __init__(self, serial: Path, channel: Path, pid: int, *, restored: bool = False) -> None:
         self.pace = Pace(pid)
         self._serial = Tail(serial)
-        # A restored machine has sent its first frame, READY, before the snapshot was taken.
-        self._channel = Tail(channel, 2 * SECTOR if restored else SECTOR)
-        self._decoder = Decoder(1 if restored else 0)
-        self.ready = restored
-        self._sinks = {STDOUT: on_stdout, STDERR: on_stderr}
+        sent = SENT_BEFORE_SNAPSHOT if restored else 0
+        self._channel = Tail(channel, (1 + sent) * SECTOR)
+        self._decoder = Decoder(sent)
+        self.answers = 0
+        self._sinks: dict[int, Sink] = {}
         self.log = bytearray()
         self.status: int | None = None
         self.stage = RESTORE if restored else "load"
         self.began = {self.stage: time.monotonic()}
         self._in_stage = Stopwatch(self.pace)
         self.quiet = Stopwatch(self.pace)
+
+    def expect(self, on_stdout: Sink, on_stderr: Sink) -> None:
+        """Get ready for a command: its output goes to these."""
+        self._sinks = {STDOUT: on_stdout, STDERR: on_stderr}
+        self.status = None
+        self._in_stage = Stopwatch(self.pace)
 
     def close(self) -> None:
         """Close the files."""
@@ -118,7 +119,7 @@ class Watch:
         if stream == START:
             self._enter("command")
         elif stream == READY:
-            self.ready = True
+            self.answers += 1
         elif stream == EXIT:
             self.status = int(data)
         elif stream == TROUBLE:

@@ -246,7 +246,7 @@ def run(job: dict, channel: Channel, forking: Forking) -> None:
         channel.send(EXIT, b"%d" % status, 0)
 
 
-def warm_up(job: dict, channel: Channel, forking: Forking) -> None:
+def warm_up(job: dict, forking: Forking) -> None:
     """Start the server and run commands once, so that it has imported what they need."""
     env = environment(job)
     forking.start(env)
@@ -254,20 +254,22 @@ def warm_up(job: dict, channel: Channel, forking: Forking) -> None:
     for argv in job["warm"]:
         os.waitpid(start([CLIENT, *argv], env, (null, null)), 0)
     os.close(null)
-    channel.send(READY, b"")
 
 
 def main() -> None:
     """Do the jobs on the channel disk named by the first argument, until the host ends this machine."""
     disk = Disk(sys.argv[1])
     channel, jobs, forking = Channel(disk), Jobs(disk), Forking()
+    channel.send(READY, b"")
     while True:
         job = jobs.wait()
         renew(job)
-        if "warm" in job:
-            warm_up(job, channel, forking)
-        else:
+        if "argv" in job:
             run(job, channel, forking)
+            continue
+        if "warm" in job:
+            warm_up(job, forking)
+        channel.send(READY, b"")
 
 
 if __name__ == "__main__":
