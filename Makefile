@@ -21,9 +21,6 @@ verify: $(VENV)/.installed ## compare the model with a real Xen on every machine
 test-pure: $(VENV)/.installed ## run the tests that need no emulated machine
 	$(BIN)/python -m pytest -m "not xen" -n auto
 
-mutations: $(VENV)/.installed ## give each reader 100,000 damaged inputs (the tests give it 300)
-	XENAPIC_MUTATIONS=100000 $(BIN)/python -m pytest tests/pure/test_mutated.py -n auto
-
 lint: $(VENV)/.installed ## check style, format, types and the layers between packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

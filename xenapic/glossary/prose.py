@@ -601,7 +601,6 @@ ERRORS: dict[str, str] = {
     "probe-failed": "The probe guest failed or timed out, or its timing cannot tell a VM exit from none.",
     "trace-busy": "Xen's only set of trace buffers is in use; the message says how.",
     "toolstack-refused": "A toolstack would refuse the configuration before it sends anything to Xen.",
-    "log-invalid": "A saved log shows nothing about a host. The error says why.",
     "config-refused": "A domain was refused before Xen was called, with every reason.",
     "policy-refused": "This host cannot satisfy the policy. The error has every reason.",
     "call-failed": "A call of libxenctrl failed. The error has Xen's error number and what was asked.",
