@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,15 +20,18 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.documents import schema_text
+from xenapic.documents import from_file, schema_text
 from xenapic.errors import CallFailed, DomainNotFound, MeasureFailed
-from xenapic.live import vmcs
+from xenapic.live import ask, vmcs
 from xenapic.live.vmcs import Patience
 from xenapic.live.xen import Xen
 from xenapic.model.config import LAST_DOMID
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, DOMINF
+from xenapic.parse.bootlog import BootLog, parse
 from xenapic.parse.hvm_context import hvm_records
+from xenapic.verify.checks import check_file
+from xenapic.verify.recording import Recording
 
 pytestmark = pytest.mark.library
 
@@ -518,3 +522,36 @@ def test_a_failed_measurement_is_status_1(command: Any, fake: MeasuredXen) -> No
     fake.dump = lambda press: b""
     result = command("host", "--measure")
     assert result.exit_code == 1 and "[measure-failed]" in result.stderr
+
+
+# -- a verification -----------------------------------------------------------------------------------
+
+
+def test_the_boot_log_is_read_once_for_a_verification(
+    command: Any, fake: MeasuredXen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parsed: list[bytes] = []
+
+    def counted(ring: bytes, start: int, commandline: str) -> BootLog:
+        parsed.append(ring)
+        return parse(ring, start, commandline)
+
+    monkeypatch.setattr(ask, "parse", counted)
+    kept = tmp_path / "recording.json"
+    done = command("verify", "--no-probe", "--json", "--record", str(kept))
+    assert len(parsed) == 1
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, json.loads(schema_text("verify")))
+    recording = from_file(kept, Recording)
+    assert [words.apic_mode for words in recording.vmcs] == list(ApicState)
+    assert recording.vmcs[1].secondary == XAPIC[2]
+    assert recording.create and not recording.guest
+    assert document["report"]["compared"] == check_file(kept).compared > 20
+
+
+def test_every_host_of_one_handle_rests_on_one_reading(xen: Xen, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = xen.host()
+    monkeypatch.setattr(ask, "parse", None)
+    assert xen.host() == first
+    xen.measure()
+    assert xen.host().version == first.version

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from xenapic.verify.check import Report
     from xenapic.verify.matrix import Result
+    from xenapic.verify.recording import Recording
 
 __all__ = ["write", "write_reports"]
 
@@ -27,7 +28,7 @@ def write(path: str | Path, text: str) -> None:
 
 def write_reports(
     title: str,
-    reports: Mapping[str, tuple[Mapping[str, Any], Report]],
+    reports: Mapping[str, tuple[Recording, Report]],
     junit_file: str | None,
     html_file: str | None,
     results: Mapping[str, Result] | None = None,
@@ -36,7 +37,7 @@ def write_reports(
     if junit_file:
         from xenapic.verify.reports import junit
 
-        write(junit_file, junit([report for _data, report in reports.values()]))
+        write(junit_file, junit([report for _recording, report in reports.values()]))
     if html_file:
         from xenapic.verify.page import html_page
 

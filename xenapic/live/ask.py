@@ -25,13 +25,13 @@ from xenapic.model.host import Host, describe
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
-from xenapic.parse.bootlog import parse
+from xenapic.parse.bootlog import BootLog, parse
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import DomainInfoStruct
     from xenapic.abi.handle import Handle
 
-__all__ = ["ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]
+__all__ = ["ask_boot_log", "ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]
 
 
 def ask_version(handle: Handle) -> Version:
@@ -70,15 +70,19 @@ def ask_physinfo(handle: Handle) -> PhysInfo:
     )
 
 
-def ask_host(handle: Handle, probe: bool = False, measured: Measurement | None = None) -> Host:
-    """Gather what Xen, its command line and its log say; the log is read, never cleared.
+def ask_boot_log(handle: Handle, commandline: str) -> BootLog:
+    """Read Xen's console ring, and parse what it says about Xen's start; the ring is not cleared."""
+    ring = handle.console.read()
+    return parse(ring.data, ring.start, commandline)
+
+
+def ask_host(handle: Handle, log: BootLog, probe: bool = False, measured: Measurement | None = None) -> Host:
+    """Return the host as Xen, its command line and its boot log describe it.
 
     With ``probe`` the per-domain interface is asked for by a create that cannot
     succeed, if nothing else tells (`probe_interface`). ``measured`` outweighs every other source.
     """
     version, physinfo = ask_version(handle), ask_physinfo(handle)
-    ring = handle.console.read()
-    log = parse(ring.data, ring.start, version.commandline)
     host = describe(version, physinfo, log, measured=measured)
     if probe and not host.interface.known:
         number = probe_interface(handle, physinfo)

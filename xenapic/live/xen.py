@@ -18,7 +18,7 @@ from xenapic.errors import (
     DomainNotFound,
     Problem,
 )
-from xenapic.live.ask import ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.ask import ask_boot_log, ask_host, ask_physinfo, ask_version, to_domain_info
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
@@ -32,6 +32,7 @@ from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 
 if TYPE_CHECKING:
+    from xenapic.parse.bootlog import BootLog
     from xenapic.policy.plan import Plan, Refusal
     from xenapic.policy.terms import Policy
 
@@ -59,6 +60,7 @@ class Xen:
         self.handle = Handle(library if isinstance(library, Library) else load(library))
         """The calls of libxenctrl, for what this class has no method for."""
         self._version: Version | None = None
+        self._boot_log: BootLog | None = None
         self._host: Host | None = None
         self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
@@ -102,8 +104,14 @@ class Xen:
         tells, with one create that cannot succeed (`xenapic.live.ask.probe_interface`). After
         `measure` the VMX controls are answered from what was measured.
         """
-        self._host = ask_host(self.handle, probe, self._measurement)
+        self._host = ask_host(self.handle, self.boot_log(), probe, self._measurement)
         return self._host
+
+    def boot_log(self) -> BootLog:
+        """Return what Xen's console ring says about its start; read once, since that cannot change."""
+        if self._boot_log is None:
+            self._boot_log = ask_boot_log(self.handle, self.version.commandline)
+        return self._boot_log
 
     def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.

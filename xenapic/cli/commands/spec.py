@@ -29,7 +29,7 @@ def check(files: tuple[str, ...], verbose: bool, as_json: bool) -> None:
 
     Exit status 1 means that something disagrees, or that nothing could be compared.
     """
-    from xenapic.verify.recording import check_file
+    from xenapic.verify.checks import check_file
 
     reports = [check_file(Path(file)) for file in files]
     if as_json:

@@ -93,13 +93,18 @@ def _keep(
 ) -> None:
     """Write recordings and reports; a cell that failed has none."""
     complete = {
-        name: (result.data, result.report)
+        name: (result.recording, result.report)
         for name, result in results.items()
-        if result.data is not None and result.report is not None
+        if result.recording is not None and result.report is not None
     }
     if record_dir:
-        for name, (data, _report) in complete.items():
-            write(Path(record_dir) / f"{name.replace(' ', '-')}.json", json.dumps(data, indent=1) + "\n")
+        from xenapic.documents import to_json
+
+        for name, (recording, _report) in complete.items():
+            write(
+                Path(record_dir) / f"{name.replace(' ', '-')}.json",
+                json.dumps(to_json(recording), indent=1) + "\n",
+            )
     write_reports("xenapic lab verify", complete, junit_file, html_file, results)
 
 
