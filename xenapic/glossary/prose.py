@@ -606,6 +606,7 @@ ERRORS: dict[str, str] = {
     "call-failed": "A call of libxenctrl failed. The error has Xen's error number and what was asked.",
     "domain-not-found": "No domain has this number (ESRCH).",
     "lab": "The lab itself failed, not the command that it ran.",
+    "lab-snapshot": "A snapshot of a started machine is damaged or does not fit; the machine boots instead.",
     "lab-usage": "There is no such machine, release of Xen or file.",
     "lab-prerequisite": "Programs or package sources that the lab needs are missing; the message says what to install.",
     "lab-fetch": "The packages of a Xen release could not be fetched or unpacked.",
