@@ -198,7 +198,9 @@ READERS = {
         ),
     ),
     "xl.cfg": Reader(
-        lambda data: from_xl_cfg(data.decode("latin-1")),
+        lambda data: from_xl_cfg(
+            'name = "guest"\n' + data.decode("latin-1")
+        ),  # without a name xl refuses all
         xl_cfg_seeds,
         (".cfg", ".xl"),
         (
