@@ -30,7 +30,8 @@ __all__ = ["CHECKED", "Block", "Command", "Session", "blocks", "pages", "updated
 ROOT = Path(__file__).parents[3]
 FENCE = re.compile(r"^```(\w[^`]*)$")
 CHECKED = ("console", "python", "toml", "sh")
-WIDTH = "110"
+WIDTH = "88"
+"""Columns of the terminal: what a page of the documentation shows without scrolling."""
 
 
 @dataclass(frozen=True)
