@@ -17,8 +17,8 @@ from xenapic.apic.features import FEATURES
 from xenapic.apic.processors import PROCESSORS
 from xenapic.apic.registers import Reg
 from xenapic.documents import DOCUMENTS, document_type
-from xenapic.exits.counter import ExitReport
 from xenapic.exits.judgement import ExitKind
+from xenapic.exits.report import ExitReport
 from xenapic.model.facts import Fact
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host

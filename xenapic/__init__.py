@@ -50,6 +50,7 @@ HOMES = {
         "Problem",
         "ReleaseMismatch",
         "ReleaseUnknown",
+        "ToolstackRefused",
         "TraceBusy",
         "Unavailable",
         "XenApicError",
@@ -92,7 +93,9 @@ HOMES = {
     "xenapic.policy.reasons": ("Code", "Reason"),
     "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
     "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
-    "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
+    "xenapic.toolstack.request": ("DerivedRequest", "derive_request"),
+    "xenapic.exits.counter": ("ExitCounter", "count_exits"),
+    "xenapic.exits.report": ("ExitReport",),
     "xenapic.live.xen": ("Xen", "open"),
 }
 """Every public name, under the module it is imported from on first use.

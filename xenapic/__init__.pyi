@@ -28,12 +28,13 @@ from xenapic.errors import ProbeFailed as ProbeFailed
 from xenapic.errors import Problem as Problem
 from xenapic.errors import ReleaseMismatch as ReleaseMismatch
 from xenapic.errors import ReleaseUnknown as ReleaseUnknown
+from xenapic.errors import ToolstackRefused as ToolstackRefused
 from xenapic.errors import TraceBusy as TraceBusy
 from xenapic.errors import Unavailable as Unavailable
 from xenapic.errors import XenApicError as XenApicError
 from xenapic.exits.counter import ExitCounter as ExitCounter
-from xenapic.exits.counter import ExitReport as ExitReport
 from xenapic.exits.counter import count_exits as count_exits
+from xenapic.exits.report import ExitReport as ExitReport
 from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
 from xenapic.live.xen import Xen as Xen
@@ -91,6 +92,8 @@ from xenapic.policy.terms import EFFECTS as EFFECTS
 from xenapic.policy.terms import Effect as Effect
 from xenapic.policy.terms import Policy as Policy
 from xenapic.policy.terms import Want as Want
+from xenapic.toolstack.request import DerivedRequest as DerivedRequest
+from xenapic.toolstack.request import derive_request as derive_request
 
 __version__: str
 __all__ = [
@@ -109,6 +112,7 @@ __all__ = [
     "ControlWords",
     "Controls",
     "DOMINF",
+    "DerivedRequest",
     "DocumentInvalid",
     "Domain",
     "DomainConfig",
@@ -161,6 +165,7 @@ __all__ = [
     "Shutdown",
     "Syntax",
     "Technology",
+    "ToolstackRefused",
     "TraceBusy",
     "Unavailable",
     "VcpuControls",
@@ -171,6 +176,7 @@ __all__ = [
     "XenApicError",
     "XenRelease",
     "count_exits",
+    "derive_request",
     "from_json",
     "from_mapping",
     "from_toml",
