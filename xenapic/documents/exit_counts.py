@@ -11,11 +11,11 @@ from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.reasons import reason_name
 from xenapic.exits.report import ExitCount, ExitReport
 
-__all__ = ["ApicExits", "ExitCounts", "ExitEntry", "ShareBounds"]
+__all__ = ["ApicExits", "ExitCounts", "ExitEntry", "ShareRange"]
 
 
 @dataclass(frozen=True, slots=True)
-class ShareBounds:
+class ShareRange:
     """Bounds of a share of all exits, 0 to 1."""
 
     least: float
@@ -36,7 +36,7 @@ class ApicExits:
     """Exits that acceleration would remove."""
     removable_unknown: int
     """Exits that acceleration may remove."""
-    removable_share: ShareBounds
+    removable_share: ShareRange
 
     @classmethod
     def of(cls, report: ExitReport) -> ApicExits:
@@ -47,7 +47,7 @@ class ApicExits:
             unknown=report.count(cause=Cause.UNKNOWN),
             removable=report.count(removable=Removable.YES),
             removable_unknown=report.count(removable=Removable.UNKNOWN),
-            removable_share=ShareBounds(*report.removable_share),
+            removable_share=ShareRange(*report.removable_share),
         )
 
 

@@ -7,13 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xenapic.model.config import CreateRequest
-from xenapic.model.flags import CDF, EMU, PHYSCAP, PHYSCAP_X86
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
+from xenapic.model.info import PhysInfo
 
-__all__ = ["FIRST", "NEVER", "Rule", "Situation"]
+__all__ = ["FIRST", "LEAKED_NUMBER", "LEAKS_NUMBERS", "NEVER", "Rule", "Situation"]
 
 FIRST, NEVER = (4, 15), (9, 9)
+LEAKS_NUMBERS = (4, 21)
+"""The first release that keeps the number of a create that it refuses early (``domid_alloc``); no fix yet."""
+LEAKED_NUMBER = (
+    "an earlier create with this number was refused early: Xen 4.21 and 4.22 keep the number of such a "
+    "create until the host reboots"
+)
 HVM_MAX_VCPUS = 128
 PV_MAX_VCPUS = 8192
 PAGE_BYTES = 4096
@@ -41,10 +48,17 @@ class Situation:
     domid_in_use: bool = False
     cpupool_exists: bool = True
     cpupool_has_cpus: bool = True
+    now: PhysInfo | None = None
+    """What physinfo says now, where ``host`` was described some time ago."""
+
+    @property
+    def physinfo(self) -> PhysInfo:
+        """The latest physinfo."""
+        return self.now or self.host.physinfo
 
     def has(self, capability: PHYSCAP) -> bool:
         """Return True if physinfo reports a capability."""
-        return capability in self.host.physinfo.capabilities
+        return capability in self.physinfo.capabilities
 
 
 Test = Callable[[CreateRequest, Situation], bool]
@@ -61,12 +75,16 @@ class Rule:
     remedy: str
     source: str
     errno: int | None = errno.EINVAL
+    or_errno: int | None = None
+    """The other errno that Xen can answer while a fact about it is unknown."""
     late: bool = False
     since: tuple[int, int] = FIRST
     until: tuple[int, int] = NEVER
     """The first release that no longer has the rule."""
     needs_interface: bool = False
     """Whether the rule exists only together with the per-domain interface (4.17-rc)."""
+    momentary: bool = False
+    """Whether the rule looks at what changes from one moment to the next: the free memory."""
 
 
 def is_hvm(r: CreateRequest) -> bool:
@@ -123,7 +141,19 @@ def pages_needed(r: CreateRequest, s: Situation) -> int:
 
 
 def free_pages(s: Situation) -> int:
-    return s.host.physinfo.free_pages - s.host.physinfo.outstanding_pages
+    return s.physinfo.free_pages - s.physinfo.outstanding_pages
+
+
+def undecided(r: CreateRequest, s: Situation) -> bool:
+    """Return True if the answer depends on the per-domain interface and it is unknown whether Xen has it."""
+    assisted = int(MISC.ASSISTED_XAPIC | MISC.ASSISTED_X2APIC)
+    known = int(MISC.MSR_RELAXED) | assisted
+    return (
+        not s.host.interface.known
+        and is_hvm(r)
+        and bool(r.misc_flags & assisted)
+        and not r.misc_flags & ~known
+    )
 
 
 def unknown_flags(r: CreateRequest, s: Situation) -> bool:
@@ -131,6 +161,6 @@ def unknown_flags(r: CreateRequest, s: Situation) -> bool:
 
 
 def lacks_assistance(r: CreateRequest, s: Situation) -> bool:
-    word = s.host.physinfo.arch_capabilities or PHYSCAP_X86(0)
+    word = s.physinfo.arch_capabilities or PHYSCAP_X86(0)
     wanted = r.misc_flags >> 1 & 3
     return bool(wanted & ~int(word))

@@ -122,4 +122,9 @@ def altp2m(evidence: Evidence) -> Fact:
         return yes("option altp2m on Xen's command line")
     if evidence.options.cut:
         return unknown("Xen reports only part of its command line", "look at the boot loader's configuration")
+    if not evidence.log.options_complete:
+        return unknown(
+            "Xen's command line lacks altp2m, but Xen may be built with the option, which only its log shows",
+            REBOOT_FOR_LOG,
+        )
     return no("Xen's command line lacks altp2m")

@@ -44,6 +44,8 @@ def named_host(processor: Processor, release: XenRelease, options: str = "") -> 
         technology_from=f"processor {processor.name}",
     )
     host = describe_from(evidence, probe=ENODEV if release.per_domain_apic else EINVAL)
+    if host.technology is Technology.VMX and not host.altp2m.known:  # its options are given in full
+        host = replace(host, altp2m=no(f"the options given for {source} lack altp2m"))
     if processor.technology is not Technology.VMX:
         return host
     facts = {key: _fact(key, low, high, source) for key in CONTROLS}
