@@ -126,6 +126,7 @@ POLICIES = st.builds(
     assisted_x2apic=st.none() | st.booleans(),
     guest_x2apic=st.booleans(),
     accept=st.frozensets(st.sampled_from(ACCEPTABLE)),
+    also=st.lists(st.tuples(st.sampled_from(Aspect), st.sampled_from(Want)), max_size=3).map(tuple),
 )
 PLANS = st.builds(plan, POLICIES, NAMED_HOSTS, st.sampled_from(GuestType))
 POOLS = st.builds(

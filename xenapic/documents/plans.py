@@ -37,7 +37,16 @@ __all__ = [
     "RefusedEntry",
     "RemedyEntry",
     "StateEntry",
+    "WantEntry",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class WantEntry:
+    """A want for an aspect."""
+
+    aspect: Aspect
+    want: Want
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class PolicyEntry:
     """Whether the guest may enter x2APIC mode."""
     accept: tuple[str, ...]
     """Codes of known defects that the plan may hit."""
+    also: tuple[WantEntry, ...] = ()
+    """Further wants, for aspects that are already in `aspects`."""
 
     @classmethod
     def of(cls, policy: Policy) -> PolicyEntry:
@@ -63,6 +74,7 @@ class PolicyEntry:
             policy.assisted_x2apic,
             policy.guest_x2apic,
             tuple(sorted(policy.accept)),
+            tuple(WantEntry(aspect, want) for aspect, want in policy.also),
         )
 
     def value(self) -> Policy:
@@ -75,6 +87,7 @@ class PolicyEntry:
                 assisted_x2apic=self.assisted_x2apic,
                 guest_x2apic=self.guest_x2apic,
                 accept=frozenset(self.accept),
+                also=tuple((entry.aspect, entry.want) for entry in self.also),
             )
         except PolicyInvalid as error:
             raise DocumentInvalid(str(error), "policy") from None
