@@ -31,6 +31,7 @@ HOMES = {
     "xenapic.parse.hvm_context": ("HvmRecord", "hvm_records"),
     "xenapic.errors": (
         "CallFailed",
+        "CloseFailed",
         "ConfigInvalid",
         "ConfigRefused",
         "DocumentInvalid",

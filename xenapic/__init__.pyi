@@ -9,6 +9,7 @@ from xenapic.apic.state import ApicState as ApicState
 from xenapic.documents import from_json as from_json
 from xenapic.documents import to_json as to_json
 from xenapic.errors import CallFailed as CallFailed
+from xenapic.errors import CloseFailed as CloseFailed
 from xenapic.errors import ConfigInvalid as ConfigInvalid
 from xenapic.errors import ConfigRefused as ConfigRefused
 from xenapic.errors import DocumentInvalid as DocumentInvalid
@@ -105,6 +106,7 @@ __all__ = [
     "CallFailed",
     "Caution",
     "CautionCode",
+    "CloseFailed",
     "Code",
     "ConfigInvalid",
     "ConfigRefused",

@@ -11,6 +11,7 @@ The tree::
     │   └── NoXen
     ├── CallFailed             libxenctrl or Xen answered with an errno
     │   └── DomainNotFound
+    ├── CloseFailed            several domains could not be destroyed when a handle was closed
     ├── ConfigRefused          refused here, before Xen was called
     ├── PolicyRefused          no plan for the policy; refused here, before Xen was called
     ├── ConfigInvalid          a value that no release accepts
@@ -44,6 +45,7 @@ MAX_NEAR = 5
 
 __all__ = [
     "CallFailed",
+    "CloseFailed",
     "ConfigInvalid",
     "ConfigRefused",
     "DocumentInvalid",
@@ -403,6 +405,16 @@ class CallFailed(XenApicError):
         self.text = text
         said = f"; libxenctrl says: {text}" if text else ""
         super().__init__(f"{asked}: {errno_name(number)} ({os.strerror(number)}) from {call}{said}")
+
+
+class CloseFailed(XenApicError):
+    """Several domains could not be destroyed when `Xen.close` tried; ``errors`` has one error for each."""
+
+    code = "close-failed"
+
+    def __init__(self, errors: tuple[XenApicError, ...]) -> None:
+        self.errors = errors
+        super().__init__("\n".join(f"- {error}" for error in errors))
 
 
 class DomainNotFound(CallFailed):

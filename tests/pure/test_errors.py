@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, Any] = {
     "Path | None": Path("/tmp/serial.log"),
     "Sequence[str]": ["first", "second"],
     "Sequence[Problem]": [PROBLEM, PROBLEM],
+    "tuple[XenApicError, ...]": (XenApicError("first"), XenApicError("second")),
     "Sequence[Any]": REFUSAL.reasons,
     "TraceUse": TraceUse.UNREAD,
 }

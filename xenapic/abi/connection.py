@@ -6,26 +6,49 @@ release Python's GIL, so calls on several handles run in parallel.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xenapic.abi.failures import call_failure, open_failure
 from xenapic.abi.library import Library
 from xenapic.abi.toollog import ToolLog
-from xenapic.errors import HandleClosed, errno_name
+from xenapic.errors import CallFailed, HandleClosed, errno_name
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import XcInterface, XenToolLogger
 
-__all__ = ["Calls", "Connection"]
+__all__ = ["Calls", "Connection", "bounded", "postpone", "run_postponed"]
 
 T = TypeVar("T")
 
 LOG = logging.getLogger("xenapic.calls")
 logging.getLogger("xenapic").addHandler(logging.NullHandler())
+
+
+_postponed: deque[Callable[[], object]] = deque()
+
+
+def postpone(work: Callable[[], object]) -> None:
+    """Have work done before the next call of any handle; for what the garbage collector runs.
+
+    It may run in the middle of a call, where another call would wait for itself.
+    """
+    _postponed.append(work)
+
+
+def run_postponed() -> None:
+    """Do the work that was postponed."""
+    while _postponed:
+        try:
+            work = _postponed.popleft()
+        except IndexError:  # another thread was first
+            return
+        work()
 
 
 class Connection:
@@ -61,6 +84,7 @@ class Connection:
         if not self._is_ours():
             self._xch = None
             return
+        run_postponed()
         with self._lock:
             xch, self._xch = self._xch, None
             while self._closers:
@@ -99,6 +123,8 @@ class Connection:
         """
         if self._pid != os.getpid():
             raise HandleClosed("the handle belongs to the parent process; open one after fork()")
+        if _postponed:
+            run_postponed()
         with self._lock:
             xch = self._xch
             if xch is None:
@@ -164,6 +190,13 @@ class Connection:
     def drain_log(self) -> str:
         """Return the errors that libxenctrl has logged; for `exclusively`."""
         return self._log.drain()
+
+
+def bounded(count: int, room: int, what: str) -> int:
+    """Return a count that libxenctrl reports; raise `CallFailed` if a buffer of ``room`` cannot hold it."""
+    if 0 <= count <= room:
+        return count
+    raise CallFailed(what, errno.EPROTO, f"a count of {count} was answered for a buffer of {room}")
 
 
 def text_of(ffi: Any, chars: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from xenapic.abi.generations import Release
@@ -17,6 +18,9 @@ from xenapic.errors import (
 )
 
 __all__ = ["call_failure", "open_failure"]
+
+ABSENT = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+"""What opening answers if there is no control device, or no hypervisor behind it."""
 
 ABOUT_A_DOMAIN = ("xc_domain_", "xc_vcpu_", "xenforeignmemory_map")
 """How the functions start to which ESRCH means that there is no such domain."""
@@ -50,6 +54,11 @@ def open_failure(number: int, said: str) -> Unavailable:
     if number in (errno.EACCES, errno.EPERM):
         return NoPrivilege(
             f"this user may not open Xen's control device ({errno_name(number)}): run as root{tail}",
+            errno=number,
+        )
+    if number not in ABSENT:
+        return Unavailable(
+            f"Xen's control device cannot be opened: {errno_name(number)} ({os.strerror(number)}){tail}",
             errno=number,
         )
     if _kernel_runs_under_xen():

@@ -18,6 +18,7 @@ import mmap
 import select
 from typing import TYPE_CHECKING, Any
 
+from xenapic.abi.connection import bounded
 from xenapic.abi.library import Library
 from xenapic.errors import CallFailed, NoPrivilege, TraceBusy, TraceUse, errno_name
 
@@ -30,6 +31,8 @@ VIRQ_TBUF = 4
 DOMID_XEN = 0x7FF2
 """The pseudo-domain that owns what Xen shares (``xen/include/public/xen.h``)."""
 PAGE_BYTES = 4096
+MOST_PAGES = (1 << 16) - 1
+DIRECTORY = "the directory of Xen's trace buffers"
 HEADER_BYTES = 8
 """``sizeof(struct t_buf)``."""
 
@@ -151,12 +154,14 @@ class TraceBuffers:
         address = self._map(frames, mmap.PROT_READ, "map the directory of Xen's trace buffers")
         info: TraceInfoStruct = self._ffi.cast("struct t_info *", address)
         words = self._ffi.cast("uint32_t *", address)
-        self.pages = info.tbuf_size
+        self.pages = bounded(info.tbuf_size, MOST_PAGES, DIRECTORY)
+        bounded(max_cpu, (size - self._ffi.offsetof("struct t_info", "mfn_offset")) // 2 - 1, DIRECTORY)
         self.ring_bytes = self.pages * PAGE_BYTES - HEADER_BYTES
         for cpu in range(max_cpu + 1):
             offset = info.mfn_offset[cpu]
             if offset == 0:  # it was offline when the buffers were allocated
                 continue
+            bounded(offset + self.pages, size // 4, DIRECTORY)
             ring = self._map(
                 [words[offset + page] for page in range(self.pages)],
                 mmap.PROT_READ | mmap.PROT_WRITE,

@@ -605,6 +605,7 @@ ERRORS: dict[str, str] = {
     "config-refused": "A domain was refused before Xen was called, with every reason.",
     "policy-refused": "This host cannot satisfy the policy. The error has every reason.",
     "call-failed": "A call of libxenctrl failed. The error has Xen's error number and what was asked.",
+    "close-failed": "Several domains could not be destroyed when the handle was closed. The error has each reason.",
     "domain-not-found": "No domain has this number (ESRCH).",
     "lab": "The lab itself failed, not the command that it ran.",
     "lab-snapshot": "A snapshot of a started machine is damaged or does not fit; the machine boots instead.",

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
-import os
-import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
+from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound
 from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
+from xenapic.live.owned import Ownership, destroy_marked
 from xenapic.live.policy_store import forget
 from xenapic.model.info import DomainInfo
 
@@ -22,9 +19,7 @@ if TYPE_CHECKING:
     from xenapic.model.measured import VcpuControls
     from xenapic.policy.terms import Policy
 
-__all__ = ["Domain", "destroy_marked"]
-
-LOG = logging.getLogger("xenapic")
+__all__ = ["Domain"]
 
 
 class Domain:
@@ -39,17 +34,15 @@ class Domain:
         self.handle = handle
         """The calls of libxenctrl, for what this class has no method for."""
         self.domid = domid
-        self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
+        self._ownership: Ownership | None = None
         self._remembered = False
-        self._mark: UUID | None = None
         self._final_handle: UUID | None = None
 
     @classmethod
     def own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID) -> Domain:
         """Return an owned domain: one whose handle is ``mark``, and becomes ``final_handle`` on `release`."""
         domain = cls(handle, domid)
-        domain._guard = weakref.finalize(domain, _destroy_dropped, handle, domid, mark, os.getpid())
-        domain._mark = mark
+        domain._ownership = Ownership(domain, handle, domid, mark)
         domain._final_handle = final_handle
         return domain
 
@@ -61,7 +54,7 @@ class Domain:
     @property
     def owned(self) -> bool:
         """Whether leaving the ``with`` block destroys the domain."""
-        return self._guard is not None and self._guard.alive
+        return self._ownership is not None and self._ownership.alive
 
     def info(self) -> DomainInfo:
         """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
@@ -77,28 +70,37 @@ class Domain:
         """Store a policy for `policy` to return; return False if it could not be stored."""
         from xenapic.live.policy_store import remember
 
-        ours = [handle for handle in (self._mark, self._final_handle) if handle is not None]
-        self._remembered = remember(self.domid, ours or [self.info().handle], policy)
+        if self._ownership is not None and self._final_handle is not None:
+            handles = [self._ownership.mark, self._final_handle]
+        else:
+            handles = [self.info().handle]
+        self._remembered = remember(self.domid, handles, policy)
         return self._remembered
 
     def destroy(self) -> None:
         """Destroy the domain and free its resources; raise `DomainNotFound` when it is gone."""
-        if self._guard is None or self._mark is None or not self._guard.alive:
+        ownership = self._ownership
+        if ownership is None or not ownership.alive:
             self.handle.domains.destroy(self.domid)
             forget(self.domid)
             return
-        destroy_marked(self.handle, self.domid, self._mark)
+        destroy_marked(self.handle, self.domid, ownership.mark)
         if self._remembered:
             forget(self.domid)
-        self._guard.detach()
+        ownership.end()
 
     def release(self) -> None:
         """Hand the domain over: it outlives this program, under its own handle."""
-        if not self.owned:
+        ownership, final = self._ownership, self._final_handle
+        if ownership is None or final is None or not ownership.alive:
             return
-        assert self._guard is not None and self._mark is not None and self._final_handle is not None
-        self.handle.domains.set_handle(self.domid, self._final_handle.bytes)
-        self._guard.detach()
+        try:
+            self.handle.domains.set_handle(self.domid, final.bytes)
+        except CallFailed:
+            # The call may have done its work all the same; then the domain is no longer ours to destroy.
+            if self.info().handle != final:
+                raise
+        ownership.end()
 
     def pause(self) -> None:
         """Pause every vCPU; pauses are counted, and a new domain starts with one."""
@@ -156,30 +158,3 @@ class Domain:
 
     def __repr__(self) -> str:
         return f"<Domain {self.domid}{' (owned)' if self.owned else ''}>"
-
-
-def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
-    """Destroy a domain only if it has this mark, because its number may now belong to another domain.
-
-    Raises `DomainNotFound` when it does not have the mark.
-    """
-    if bytes(handle.domains.info(domid).handle) != mark.bytes:
-        raise DomainNotFound(
-            "xc_domain_destroy",
-            errno.ESRCH,
-            f"destroy domain {domid}, whose number belongs to another domain now",
-        )
-    handle.domains.destroy(domid)
-
-
-def _destroy_dropped(handle: Handle, domid: int, mark: UUID, pid: int) -> None:
-    """Destroy a domain whose object was dropped without destroy() or release(); never from a forked child."""
-    if os.getpid() != pid or handle.closed:
-        return
-    try:
-        destroy_marked(handle, domid, mark)
-        LOG.warning("domain %d was dropped without destroy() or release(): destroyed", domid)
-    except DomainNotFound:
-        pass
-    except XenApicError as error:
-        LOG.error("domain %d was dropped and could not be destroyed: %s", domid, error)

@@ -17,6 +17,11 @@ START_TIME = 19
 """Index of ``starttime`` after the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
 
 
+STATE = 0
+ENDED = frozenset("ZXx")
+"""States of a process that has ended: a zombie, which its parent has not waited for, and dead."""
+
+
 class OwnerState(Enum):
     """What became of a domain's owner."""
 
@@ -68,8 +73,11 @@ def _digest(pid: int) -> int | None:
     """Return a digest that identifies a process among all that had its PID; None if it does not run."""
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
-        stat = (PROC / str(pid) / "stat").read_text()
+        stat = (PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
-    started = stat.rpartition(")")[2].split()[START_TIME]
+    fields = stat.rpartition(")")[2].split()
+    if fields[STATE] in ENDED:
+        return None
+    started = fields[START_TIME]
     return zlib.crc32(f"{boot}:{started}".encode()) & 0xFFFFF

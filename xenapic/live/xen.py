@@ -12,11 +12,12 @@ from uuid import UUID
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Library, load
 from xenapic.errors import (
-    CallFailed,
+    CloseFailed,
     ConfigInvalid,
     ConfigRefused,
     DomainNotFound,
     Problem,
+    XenApicError,
 )
 from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
@@ -70,13 +71,23 @@ class Xen:
         self.console = Console(self.handle)
 
     def close(self) -> None:
-        """Destroy the domains that are still owned, then close libxenctrl."""
+        """Destroy the domains that are still owned, then close libxenctrl.
+
+        Tries all domains, then raises the error, or `CloseFailed` with all errors.
+        """
+        failures: list[XenApicError] = []
         try:
-            if not self.handle.closed:
-                for domain in list(self._owned):
+            for domain in [] if self.handle.closed else list(self._owned):
+                try:
                     domain.__exit__(None, None, None)
+                except XenApicError as error:
+                    failures.append(error)
         finally:
             self.handle.close()
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise CloseFailed(tuple(failures))
 
     def __enter__(self) -> Xen:
         return self
@@ -223,11 +234,13 @@ class Xen:
             domain = Domain.own(self.handle, send(self.handle, request, mark), mark, final)
             self._owned.add(domain)
             return domain
-        except CallFailed:
-            raise
-        except BaseException:
-            # Ctrl-C may strike between Xen's answer and the line that keeps it: look for the mark.
-            destroy_by_mark(self.handle, mark)
+        except BaseException as error:
+            # The domain may exist all the same: Ctrl-C may strike before anyone holds its number, and a
+            # failure to copy Xen's answer is reported as an error of the create.
+            try:
+                destroy_by_mark(self.handle, mark)
+            except XenApicError as another:
+                raise error from another
             raise
 
     def _situation(self, config: DomainConfig) -> Situation:

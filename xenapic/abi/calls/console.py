@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from xenapic.abi.connection import Calls
+from xenapic.abi.connection import Calls, bounded
 
 __all__ = ["ConsoleCalls", "ConsoleChunk"]
 
 RING_READ_BYTES = 1 << 16
+MOST_BYTES = 64 << 20
+"""No ring is larger (``conring_size=``); a library that answers more is broken, and reading would not end."""
 
 
 class ConsoleChunk(NamedTuple):
@@ -28,6 +30,7 @@ class ConsoleCalls(Calls):
         """Return what the ring holds from a position on, or everything; the ring does not change."""
         chunk = self._read_once(start)
         data, first, end = bytearray(chunk.data), chunk.start, chunk.end
+        taken = len(data)
         # A read that is not full has caught up with the writer; reading until nothing is left may never end.
         while len(chunk.data) == RING_READ_BYTES:
             chunk = self._read_once(end)
@@ -36,6 +39,8 @@ class ConsoleCalls(Calls):
                 first = chunk.start
             data += chunk.data
             end = chunk.end
+            taken += len(chunk.data)
+            bounded(taken, MOST_BYTES, "xc_readconsolering")
         return ConsoleChunk(bytes(data), first, end)
 
     def oldest(self) -> int:
@@ -44,8 +49,10 @@ class ConsoleCalls(Calls):
 
     def clear(self) -> None:
         """Empty the console ring for every reader: Xen drops what a clearing read returned."""
-        while self._read_once(None, clear=True).data:
-            pass
+        cleared = 0
+        while data := self._read_once(None, clear=True).data:
+            cleared += len(data)
+            bounded(cleared, MOST_BYTES, "xc_readconsolering")
 
     def _read_once(self, start: int | None, clear: bool = False, room: int = RING_READ_BYTES) -> ConsoleChunk:
         buffer = self._ffi.new("char[]", room)
@@ -53,5 +60,5 @@ class ConsoleCalls(Calls):
         index = self._ffi.new("uint32_t *", start or 0)
         asked = "clear Xen's console ring" if clear else "read Xen's console ring"
         self._call("xc_readconsolering", asked, buffer, count, clear, start is not None, index)
-        data = bytes(self._ffi.buffer(buffer, count[0]))
+        data = bytes(self._ffi.buffer(buffer, bounded(count[0], room, "xc_readconsolering")))
         return ConsoleChunk(data, (index[0] - len(data)) & 0xFFFFFFFF, index[0])

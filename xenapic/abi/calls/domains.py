@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from xenapic._xenctrl.since import FUNCTIONS
-from xenapic.abi.connection import Calls, Connection
+from xenapic.abi.connection import Calls, Connection, bounded
 from xenapic.errors import DomainNotFound
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ XEN_CPUID_TSC_MODE_NEVER_EMULATE = 2
 
 DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
+
+MOST_DOMAINS = 0x7FFF
+"""All numbers that there are, less one: a list that is full has room for more."""
 
 FIRST_LIST = 256
 """Room in the first list of domains. It doubles until all fit, so that one hypercall fills the list."""
@@ -103,7 +106,8 @@ class DomainCalls(Calls):
         while True:
             room = self._list_size
             infos = self._ffi.new("struct xen_domctl_getdomaininfo[]", room)
-            count = self._call("xc_domain_getinfolist", "list the domains", 0, room, infos)
+            answer = self._call("xc_domain_getinfolist", "list the domains", 0, room, infos)
+            count = bounded(answer, min(room, MOST_DOMAINS), "xc_domain_getinfolist")
             if count < room:
                 return infos, count
             self._list_size = room * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from xenapic.abi.connection import Calls, text_of
+from xenapic.abi.connection import Calls, bounded, text_of
 from xenapic.errors import CallFailed
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ XENVER_extraversion = 1
 XENVER_capabilities = 3
 XENVER_changeset = 4
 XENVER_commandline = 9
+
+
+MOST_CPUMAP = 1 << 13
+"""Bytes of a CPU map; Xen has at most 16,383 CPUs (``NR_CPUS``)."""
 
 
 class HostCalls(Calls):
@@ -54,7 +58,8 @@ class HostCalls(Calls):
     def pool_has_cpus(self, poolid: int) -> bool | None:
         """Return True if a CPU pool has any CPU; None if no pool has this number."""
         asked = "ask for CPU pool {}"
-        size = self._call("xc_get_cpumap_size", "ask for the size of a CPU map")
+        answer = self._call("xc_get_cpumap_size", "ask for the size of a CPU map")
+        size = bounded(answer, MOST_CPUMAP, "xc_get_cpumap_size")
         try:
             info = self._connection.call_for_pointer("xc_cpupool_getinfo", asked, poolid)
         except CallFailed as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from xenapic.abi.connection import Calls
+from xenapic.abi.connection import Calls, bounded
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import HvmLapicStruct
@@ -16,16 +16,21 @@ HVM_SAVE_LAPIC = 5
 """``HVM_SAVE_CODE(LAPIC)`` (``xen/include/public/arch-x86/hvm/save.h``)."""
 
 
+MOST_CONTEXT = 64 << 20
+"""Bytes; the context of a domain with 128 vCPUs, the most for HVM types, needs less than a tenth."""
+
+
 class HvmCalls(Calls):
     """The HVM context: records, each with a ``struct hvm_save_descriptor``."""
 
     def context(self, domid: int) -> bytes:
         """Return an HVM domain's saved state."""
         asked = "get the HVM context of domain {}"
-        size = self._call("xc_domain_hvm_getcontext", asked, domid, self._ffi.NULL, 0)
+        answer = self._call("xc_domain_hvm_getcontext", asked, domid, self._ffi.NULL, 0)
+        size = bounded(answer, MOST_CONTEXT, "xc_domain_hvm_getcontext")
         buffer = self._ffi.new("uint8_t[]", size)
         used = self._call("xc_domain_hvm_getcontext", asked, domid, buffer, size)
-        return bytes(self._ffi.buffer(buffer, used))
+        return bytes(self._ffi.buffer(buffer, bounded(used, size, "xc_domain_hvm_getcontext")))
 
     def set_context(self, domid: int, context: bytes) -> None:
         """Load an HVM domain's state."""

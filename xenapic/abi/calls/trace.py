@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xenapic.abi.connection import Calls
+from xenapic.abi.calls.host import MOST_CPUMAP
+from xenapic.abi.connection import Calls, bounded
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import TraceOpStruct
@@ -51,6 +52,7 @@ class TraceCalls(Calls):
 
     def trace_all_cpus(self) -> None:
         """Record on every CPU; Xen does not report which CPUs it recorded on before."""
-        size = self._call("xc_get_cpumap_size", "ask for the size of a CPU map")
+        answer = self._call("xc_get_cpumap_size", "ask for the size of a CPU map")
+        size = bounded(answer, MOST_CPUMAP, "xc_get_cpumap_size")
         mask = self._ffi.new("uint8_t[]", b"\xff" * max(size, 1))
         self._call("xc_tbuf_set_cpu_mask", "trace every CPU", mask)

@@ -60,7 +60,7 @@ def _destroy(xen: xenapic.Xen, domid: int, mark: UUID | None) -> None:
     if mark is None:
         xen.domain(domid).destroy()
         return
-    from xenapic.live.domain import destroy_marked
+    from xenapic.live.owned import destroy_marked
     from xenapic.live.policy_store import forget
 
     destroy_marked(xen.handle, domid, mark)

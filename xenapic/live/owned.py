@@ -1,0 +1,105 @@
+"""The domains that this process must destroy, and their end when the program forgets about them.
+
+The garbage collector may drop a `xenapic.Domain` at any point, also in the middle of a call that holds
+the handle's lock. So dropping one only puts its destruction on the list of `xenapic.abi.connection`; the next
+call of any handle, or the end of the program, carries it out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import itertools
+import logging
+import os
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from xenapic.abi.connection import postpone, run_postponed
+from xenapic.errors import DomainNotFound, XenApicError
+
+if TYPE_CHECKING:
+    from xenapic.abi.handle import Handle
+    from xenapic.live.domain import Domain
+
+__all__ = ["Ownership", "destroy_marked"]
+
+LOG = logging.getLogger("xenapic")
+
+
+class _Entry(NamedTuple):
+    domain: weakref.ref[Domain]
+    handle: Handle
+    domid: int
+    mark: UUID
+    pid: int
+
+
+_OWNED: dict[int, _Entry] = {}
+_KEYS = itertools.count()
+
+
+class Ownership:
+    """The duty to destroy one domain, until `end`; a forked child never has it."""
+
+    __slots__ = ("_key", "mark")
+
+    def __init__(self, domain: Domain, handle: Handle, domid: int, mark: UUID) -> None:
+        if not _OWNED:
+            atexit.unregister(_destroy_all)
+            atexit.register(_destroy_all)
+        self.mark = mark
+        self._key = key = next(_KEYS)
+        dropped = partial(_dropped, key)
+        _OWNED[key] = _Entry(weakref.ref(domain, dropped), handle, domid, mark, os.getpid())
+
+    @property
+    def alive(self) -> bool:
+        """Whether the domain must still be destroyed."""
+        return self._key in _OWNED
+
+    def end(self) -> None:
+        """End the duty: the domain is destroyed, or handed over."""
+        _OWNED.pop(self._key, None)
+
+
+def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
+    """Destroy a domain only while it has this mark, because its number may belong to another domain by now.
+
+    Raises `DomainNotFound` when it does not.
+    """
+    if bytes(handle.domains.info(domid).handle) != mark.bytes:
+        raise DomainNotFound(
+            "xc_domain_destroy",
+            errno.ESRCH,
+            f"destroy domain {domid}, whose number belongs to another domain now",
+        )
+    handle.domains.destroy(domid)
+
+
+def _dropped(key: int, _reference: object) -> None:
+    if key in _OWNED:
+        postpone(partial(_destroy_dropped, key))
+
+
+def _destroy_dropped(key: int) -> None:
+    """Destroy a domain that nobody refers to any more."""
+    entry = _OWNED.pop(key, None)
+    if entry is None or entry.pid != os.getpid() or entry.handle.closed:
+        return
+    try:
+        destroy_marked(entry.handle, entry.domid, entry.mark)
+        LOG.warning("domain %d was dropped without destroy() or release(): destroyed", entry.domid)
+    except DomainNotFound:
+        pass
+    except XenApicError as error:
+        LOG.error("domain %d was dropped and could not be destroyed: %s", entry.domid, error)
+
+
+def _destroy_all() -> None:
+    """Destroy what is still owned when the program ends."""
+    run_postponed()
+    for key in list(_OWNED):
+        _destroy_dropped(key)
