@@ -14,6 +14,8 @@ settings.load_profile("xenapic")
 # The width of what commands print must not depend on who runs the tests; pytest-xdist sets it.
 os.environ.pop("COLUMNS", None)
 
-# Started in the background by a script, a process ignores SIGINT, and its children after it; tests send it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started in the background by a script, a process ignores SIGINT, and under nohup SIGHUP; its children inherit
+# that. Tests send both.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)

@@ -54,3 +54,13 @@ def test_make_help_explains_every_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.split()[0] for line in shown.splitlines()} == set(phony.split())
     assert all(len(line.split()) > 3 for line in shown.splitlines())
+
+
+INTERNAL = {"XENAPIC_COMPLETE", "XENAPIC_LAB_SERVER"}
+"""Set by shells for completion, and by the lab for its own use."""
+
+
+def test_every_environment_variable_is_public_or_internal() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "xenapic").rglob("*.py"))
+    public = set(re.findall(r"`(XENAPIC_\w+)`", (ROOT / "docs" / "reference" / "stability.md").read_text()))
+    assert set(re.findall(r"\bXENAPIC_[A-Z_]+\b", source)) | INTERNAL == public | INTERNAL
