@@ -64,10 +64,19 @@ def host_under(host: Host, release: XenRelease | None = None, options: str | Non
         tboot=unknown("it depends on the build of that Xen", ASK) if changed else host.tboot,
         flask=unknown("it depends on the build of that Xen", ASK) if changed else host.flask,
         nested_virt=_nested_virt(host, evidence, changed),
-        altp2m=hostfacts.altp2m(evidence),
+        altp2m=_altp2m(host, evidence, options),
         grant_limits=grant_limits(evidence.options),
         measured=None,
     )
+
+
+def _altp2m(host: Host, evidence: Evidence, options: str | None) -> Fact:
+    there = hostfacts.altp2m(evidence)
+    if there.known or host.technology is not Technology.VMX:
+        return there
+    if options is not None:
+        return no("the boot options given lack altp2m")
+    return there if host.altp2m else host.altp2m  # with the same options
 
 
 # -- the processor -----------------------------------------------------------------------------------
