@@ -119,6 +119,8 @@ class ProblemEntry:
     """Whether Xen would notice only after it has changed its own state, which can take the host down."""
     source: str
     """Where Xen's source has the rule, or where the fact comes from."""
+    or_errno: int | None = None
+    """What Xen would answer instead if a fact that is unknown turns out differently; null for one answer."""
 
     @classmethod
     def of(cls, problem: Problem) -> ProblemEntry:
@@ -132,6 +134,7 @@ class ProblemEntry:
             problem.errno,
             problem.late,
             problem.source,
+            problem.or_errno,
         )
 
 
