@@ -40,6 +40,7 @@ class Development(FakeXen):
                 b"Virtual Interrupt Delivery",
             )
         )
+        self.ring += b"(XEN) HVM: ASIDs enabled.\n"
 
     def xc_physinfo(self, _xch: Any, info: Any) -> int:
         super().xc_physinfo(_xch, info)

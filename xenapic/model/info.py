@@ -47,8 +47,18 @@ class Version:
         """The release as a text, e.g. ``"4.17"``."""
         return f"{self.major}.{self.minor}"
 
+    @property
+    def number(self) -> tuple[int, int]:
+        """Major and minor number."""
+        return self.major, self.minor
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known which Xen this is; a saved log may not say (then ``major`` is 0)."""
+        return self.number != (0, 0)
+
     def __str__(self) -> str:
-        return f"{self.release}{self.extra}"
+        return f"{self.release}{self.extra}" if self.known else "of an unknown release"
 
 
 @dataclass(frozen=True, slots=True)
