@@ -11,6 +11,7 @@ from xenapic.errors import (
     ConfigInvalid,
     DocumentInvalid,
     FileUnreadable,
+    LogInvalid,
     NameUnknown,
     PolicyInvalid,
     Unavailable,
@@ -40,7 +41,7 @@ MEANINGS = {
 }
 """What each status means; 130 and 141 are what shells report for SIGINT and SIGPIPE."""
 
-INVALID = (ConfigInvalid, DocumentInvalid, FileUnreadable, NameUnknown, PolicyInvalid)
+INVALID = (ConfigInvalid, DocumentInvalid, FileUnreadable, LogInvalid, NameUnknown, PolicyInvalid)
 INVALID_CODES = ("lab-usage",)
 """Codes of errors in rooms that most commands do not import."""
 
