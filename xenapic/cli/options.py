@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from xenapic.cli.base import Name, OutputFile
-from xenapic.errors import FileUnreadable, Unavailable
+from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
@@ -52,6 +51,7 @@ FLAG = {"yes": True, "no": False, "default": None}
 
 def read_input(path: str) -> tuple[str, bytes]:
     """Return what to call a file, and its content; ``-`` is stdin. Raises `FileUnreadable`."""
+    from xenapic.errors import FileUnreadable
     from xenapic.parse.files import LIMIT_BYTES, read_file
 
     if path != "-":
@@ -164,6 +164,7 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     if choice.processors:
         return dict(_named(name, choice) for name in choice.processors)
     import xenapic
+    from xenapic.errors import Unavailable
 
     try:
         with xenapic.open(library) as xen:
@@ -261,6 +262,8 @@ def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestT
 
     policy, guest_type = Policy(), None
     if file is not None:
+        from pathlib import Path
+
         from xenapic.policy.read import from_file
 
         policy, guest_type = from_file(Path(file))

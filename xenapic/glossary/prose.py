@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xenapic.apic.outcome import Completion, Kind, SvmExit, VmxExit
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.policy.terms import Want
 
 __all__ = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from types import ModuleType
+
+from xenapic.frozen import dataclass
 
 __all__ = ["Topic", "TopicKind", "attribute_docs"]
 

@@ -7,11 +7,11 @@ out what is then in force, and compare that with what the policy asks for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.create import assistance_by_default
 from xenapic.model.facts import Fact, no, yes
 from xenapic.model.flags import MISC

@@ -10,6 +10,7 @@ import click
 import xenapic
 from xenapic.cli import output, values
 from xenapic.cli.base import Command
+from xenapic.cli.failures import OutputLost
 from xenapic.cli.options import INPUT, JSON, guest_type_option, policy_of, policy_options
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused, Problem
@@ -93,7 +94,7 @@ def _create(
         try:
             _print(domain.domid, as_json)
         except OSError as error:
-            raise output.OutputLost(
+            raise OutputLost(
                 f"the number of domain {domain.domid} could not be printed ({error.strerror}): "
                 "it was destroyed again"
             ) from None
