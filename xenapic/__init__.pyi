@@ -27,6 +27,7 @@ from xenapic.errors import ProbeFailed as ProbeFailed
 from xenapic.errors import Problem as Problem
 from xenapic.errors import ReleaseMismatch as ReleaseMismatch
 from xenapic.errors import ReleaseUnknown as ReleaseUnknown
+from xenapic.errors import ToolstackRefused as ToolstackRefused
 from xenapic.errors import TraceBusy as TraceBusy
 from xenapic.errors import Unavailable as Unavailable
 from xenapic.errors import XenApicError as XenApicError
@@ -86,6 +87,8 @@ from xenapic.policy.terms import EFFECTS as EFFECTS
 from xenapic.policy.terms import Effect as Effect
 from xenapic.policy.terms import Policy as Policy
 from xenapic.policy.terms import Want as Want
+from xenapic.toolstack.request import DerivedRequest as DerivedRequest
+from xenapic.toolstack.request import derive_request as derive_request
 
 __version__: str
 __all__ = [
@@ -104,6 +107,7 @@ __all__ = [
     "ControlWords",
     "Controls",
     "DOMINF",
+    "DerivedRequest",
     "DocumentInvalid",
     "Domain",
     "DomainConfig",
@@ -153,6 +157,7 @@ __all__ = [
     "RingLine",
     "Shutdown",
     "Technology",
+    "ToolstackRefused",
     "TraceBusy",
     "Unavailable",
     "VcpuControls",
@@ -163,6 +168,7 @@ __all__ = [
     "XenApicError",
     "XenRelease",
     "count_exits",
+    "derive_request",
     "from_json",
     "from_mapping",
     "from_toml",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from xenapic.cli.base import Name, OutputFile
-from xenapic.errors import Unavailable
+from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
@@ -22,9 +22,9 @@ __all__ = [
     "DOMID",
     "FILE",
     "FLAG",
+    "INPUT",
     "JSON",
     "OUTPUT",
-    "POLICY_FILE",
     "PROCESSOR",
     "RELEASE",
     "HostChoice",
@@ -33,6 +33,7 @@ __all__ = [
     "hosts_of",
     "policy_of",
     "policy_options",
+    "read_input",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,11 +42,24 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; 'xenapi
 """The option of every command that can print a JSON document."""
 
 FILE = click.Path(exists=True, dir_okay=False)
-POLICY_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
+INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 OUTPUT = OutputFile()
 DOMID = click.IntRange(0, 0x7FEF)  # as in xen/include/public/xen.h, DOMID_FIRST_RESERVED
 CHOICE = click.Choice(["yes", "no", "default"])
 FLAG = {"yes": True, "no": False, "default": None}
+
+
+def read_input(path: str) -> tuple[str, bytes]:
+    """Return what to call a file, and its content; ``-`` is stdin. Raises `FileUnreadable`."""
+    from xenapic.errors import FileUnreadable
+    from xenapic.parse.files import LIMIT_BYTES, read_file
+
+    if path != "-":
+        return path, read_file(path)
+    content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise FileUnreadable("stdin", f"it has more than {LIMIT_BYTES >> 20} MiB")
+    return "stdin", content
 
 
 def guest_type_option(default: str) -> Callable[[F], F]:
@@ -150,6 +164,7 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     if choice.processors:
         return dict(_named(name, choice) for name in choice.processors)
     import xenapic
+    from xenapic.errors import Unavailable
 
     try:
         with xenapic.open(library) as xen:
@@ -247,6 +262,8 @@ def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestT
 
     policy, guest_type = Policy(), None
     if file is not None:
+        from pathlib import Path
+
         from xenapic.policy.read import from_file
 
         policy, guest_type = from_file(Path(file))

@@ -17,7 +17,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid, DomainNotFound, TraceBusy, TraceUse
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.records import BOOT_MASK, NEEDED_MASK, PROBE_MASK, TraceParser, is_ours
+from xenapic.frozen import dataclass
 from xenapic.model.facts import Answer
 from xenapic.model.flags import DOMINF
 

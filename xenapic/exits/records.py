@@ -22,13 +22,13 @@ exits have an event of their own since 4.19.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
 from xenapic.apic.registers import PAGE_SIZE, msr_of
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE
 from xenapic.exits.judgement import APIC_MSRS, VALUE_MATTERS, Clues, ExitKind, judge
+from xenapic.frozen import dataclass
 
 __all__ = ["BOOT_MASK", "EVENTS", "MARK", "NEEDED_MASK", "PROBE_MASK", "Tally", "TraceParser", "is_ours"]
 

@@ -7,7 +7,6 @@ possibilities are computed: whatever they agree on is known.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls, subsets
@@ -15,6 +14,7 @@ from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Kind, Operation, Outcome
 from xenapic.apic.registers import OTHER_IPI, REGISTERS, SELF_IPI, SLOTS, Reg, Register, register
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import (
     APIC_BITS,
     HvmLeaf,
@@ -36,6 +36,7 @@ __all__ = [
     "irrelevant_unknowns",
     "possible_hosts",
     "possible_vcpus",
+    "register_rows",
     "rows",
     "share",
     "vcpus",
@@ -125,6 +126,18 @@ def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterato
     """Yield the rows for a vCPU that is in one of these situations."""
     state = possible[0].state
     offsets = SLOTS if everything else [offset for offset, row in REGISTERS.items() if row.rights(state)]
+    yield from _rows(possible, offsets)
+
+
+def register_rows(possible: tuple[VcpuApic, ...], offset: int) -> Iterator[AccessRow]:
+    """Yield the rows of one register, or reserved place, for a vCPU that is in one of these situations."""
+    row = register(offset)
+    if offset not in REGISTERS or row.rights(possible[0].state):
+        yield from _rows(possible, (offset,))
+
+
+def _rows(possible: tuple[VcpuApic, ...], offsets: Iterable[int]) -> Iterator[AccessRow]:
+    state = possible[0].state
     for operation in (Operation.READ, Operation.WRITE):
         for offset in offsets:
             variants = VALUES.get((state, offset), NO_VARIANT) if operation is Operation.WRITE else NO_VARIANT

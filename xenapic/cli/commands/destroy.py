@@ -64,7 +64,7 @@ def _destroy(xen: xenapic.Xen, domid: int, mark: UUID | None) -> None:
     from xenapic.live.policy_store import forget
 
     destroy_marked(xen.handle, domid, mark)
-    forget(domid, mark)
+    forget(domid)
 
 
 def _show(destroyed: list[int], failed: list[FailureEntry]) -> None:

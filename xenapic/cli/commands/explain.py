@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ WIDEST = 100
 
 
 def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from xenapic.glossary import topics
+    from xenapic.glossary import names
 
-    return [name for name in topics() if name.startswith(incomplete)]
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 @click.command("explain", cls=Command)
@@ -41,6 +40,9 @@ def command(topic: tuple[str, ...], as_json: bool) -> None:
     """
     from xenapic.glossary import find, topics
 
+    if not topic and not as_json:
+        _show_list()
+        return
     matches = find(" ".join(topic)) if topic else list(topics().values())
     if not matches:
         raise click.UsageError(_unknown(" ".join(topic)))
@@ -48,10 +50,8 @@ def command(topic: tuple[str, ...], as_json: bool) -> None:
         from xenapic.documents.topics import Explanation
 
         output.emit(Explanation.of(matches))
-    elif topic:
-        click.echo("\n\n".join(_text(match, _width()) for match in matches))
     else:
-        _show_list()
+        click.echo("\n\n".join(_text(match, _width()) for match in matches))
 
 
 def _unknown(text: str) -> str:
@@ -64,7 +64,7 @@ def _unknown(text: str) -> str:
 
 
 def _width() -> int:
-    return min(shutil.get_terminal_size().columns, WIDEST)
+    return min(output.width() or WIDEST, WIDEST)
 
 
 def _text(topic: Topic, width: int) -> str:
@@ -90,9 +90,8 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _show_list() -> None:
-    from xenapic.glossary import TopicKind, topics
+    from xenapic.glossary import TopicKind, names
 
     for kind in TopicKind:
-        names = [topic.name for topic in topics().values() if topic.kind is kind]
         click.echo(f"{kind.value}:")
-        click.echo(_wrapped(", ".join(names), _width()))
+        click.echo(_wrapped(", ".join(names(kind)), _width()))
