@@ -10,7 +10,7 @@ help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## boot a real Xen on an emulated Intel machine and run xenapic on it (minutes)
-	$(BIN)/xenapic lab run --machine broadwell_ult --file /demo.sh=tools/demo.sh -- sh /demo.sh
+	$(BIN)/xenapic lab run --machine broadwell_ult --env COLUMNS=$$(tput cols || echo 80) --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
 test: lint docs ## run every check: lint, types, documentation, all tests, real Xens included
 	$(BIN)/python -m pytest -n auto --dist loadgroup
