@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.hosts import host
+from tests.hosts import host, situation
 from xenapic.apic.processors import PROCESSORS
 from xenapic.documents import from_json, to_json
+from xenapic.model.config import DomainConfig
+from xenapic.model.create import prepare_request
 from xenapic.model.named import named_host
 from xenapic.model.releases import xen_release
 from xenapic.policy.outlook import access_rows
@@ -57,3 +59,8 @@ def test_access_table(benchmark: Any) -> None:
     found = plan(Policy(), named_host(PROCESSORS["broadwell_ult"], xen_release("4.20")))
     assert isinstance(found, Plan)
     benchmark(lambda: [list(access_rows(found, state)) for state in found.states])
+
+
+def test_check(benchmark: Any) -> None:
+    there, config = situation(), DomainConfig.pvh(max_vcpus=2)
+    assert benchmark(prepare_request, config, there).problems == ()

@@ -36,9 +36,10 @@ from __future__ import annotations
 import errno as _errno
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
+
+from xenapic.frozen import dataclass
 
 MAX_NEAR = 5
 """How many names an error suggests."""

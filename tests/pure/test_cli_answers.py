@@ -231,3 +231,50 @@ def test_the_error_document_is_one_class() -> None:
 def test_each_command_has_a_line_of_help(name: str) -> None:
     command = app.get_command(click.Context(app), name)
     assert command is not None and command.help and COMMANDS[name].endswith(".")
+
+
+# -- host --log ------------------------------------------------------------------------------------
+
+LOG = """(XEN) Xen version 4.17.5 (Debian) (gcc) debug=n
+(XEN) VMX: Supported advanced features:
+(XEN)  - APIC MMIO access virtualisation
+(XEN)  - APIC TPR shadow
+(XEN)  - APIC Register Virtualization
+(XEN)  - Virtual Interrupt Delivery
+(XEN) HVM: ASIDs enabled.
+(XEN) HVM: VMX enabled
+"""
+
+
+def test_a_host_from_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "xl-dmesg"
+    path.write_text(LOG)
+    found = document(run("host", "--log", str(path), "--json"))
+    assert found["technology"] == "VMX" and found["features"]["tpr_shadow"]["answer"] == "yes"
+    assert str(path) in found["features"]["tpr_shadow"]["source"]
+    piped = CliRunner().invoke(app, ["host", "--log", "-", "--json"], input=LOG)
+    answers = {key: fact["answer"] for key, fact in document(piped)["features"].items()}
+    assert answers == {key: fact["answer"] for key, fact in found["features"].items()}
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(found))
+    assert run("plan", "--host", str(report), "--require", "tpr_shadow").exit_code == 0
+    assert run("plan", "--host", str(report), "--forbid", "tpr_shadow").exit_code == 1
+
+
+EMPTY = str(Path(__file__).parent / "__init__.py")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--log", EMPTY],
+        ["--log", MISSING],
+        ["--log", "/"],
+        ["--xen", "4.17"],
+        ["--log", EMPTY, "--probe"],
+    ],
+    ids=" ".join,
+)
+def test_a_log_that_is_none(arguments: list[str]) -> None:
+    done = run("host", *arguments, "--json")
+    assert done.exit_code == 2 and document(done)["exit_status"] == 2

@@ -261,7 +261,7 @@ def test_importing_documents_is_light() -> None:
     code = "import sys, xenapic.documents; print(*[m for m in sys.modules if m.startswith('xenapic.')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert set(loaded.split()) == {
-        "xenapic.documents", "xenapic.errors", "xenapic.parse", "xenapic.parse.codec", "xenapic.parse.files",
+        "xenapic.documents", "xenapic.errors", "xenapic.frozen", "xenapic.parse", "xenapic.parse.codec", "xenapic.parse.files",
         "xenapic.parse.flagnames", "xenapic.parse.jsonforms", "xenapic.parse.jsontext",
     }  # fmt: skip
     assert documents.VERSION == 1

@@ -11,7 +11,7 @@ layout to ``tests/data/abi``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from xenapic.frozen import dataclass
 
 __all__ = ["RELEASES", "Release", "release", "soname"]
 

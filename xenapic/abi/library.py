@@ -14,7 +14,6 @@ import importlib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from xenapic.abi.elf import elf_soname
 from xenapic.abi.generations import RELEASES, Release, release, soname
 from xenapic.errors import LibraryNotFound, ReleaseUnknown
+from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import (

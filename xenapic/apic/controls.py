@@ -7,10 +7,10 @@ VMX controls" (which combinations VM entry accepts).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, combinations
 
 from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
+from xenapic.frozen import dataclass
 
 __all__ = [
     "CONTROLS",

@@ -6,10 +6,10 @@ virtualization and virtual interrupts"; AMD APM volume 2, section 15.29.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from xenapic.errors import NameUnknown
+from xenapic.frozen import dataclass
 
 __all__ = ["CONTROL_FIELDS", "FEATURES", "ControlField", "Feature", "Technology", "feature"]
 

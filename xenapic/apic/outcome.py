@@ -6,10 +6,10 @@ Sources: Intel SDM volume 3D, "VMX basic exit reasons"; AMD APM volume 2, append
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from xenapic.apic.registers import MSR_X2APIC_FIRST, SLOT_SIZE, SLOTS
+from xenapic.frozen import dataclass
 
 __all__ = [
     "Backing",

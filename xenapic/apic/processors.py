@@ -22,11 +22,11 @@ Sources named in the rows:
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
 
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
 from xenapic.errors import NameUnknown
+from xenapic.frozen import dataclass
 
 __all__ = ["PROCESSORS", "Processor", "allowed", "emulated", "processor"]
 

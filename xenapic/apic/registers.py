@@ -7,10 +7,10 @@ Sources: Intel SDM volume 3A, table "Local APIC register address map" (xAPIC) an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 
 __all__ = [
     "BITMAPS",

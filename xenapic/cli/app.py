@@ -10,7 +10,7 @@ import click
 
 import xenapic
 from xenapic.cli.base import AS_JSON, LazyGroup
-from xenapic.cli.output import EMITTED, colour, flush, prepare_streams
+from xenapic.cli.output import EMITTED, colour, flush, prepare_streams, width
 from xenapic.cli.status import MEANINGS, Status
 
 __all__ = ["COMMANDS", "app"]
@@ -35,6 +35,9 @@ COMMANDS = {
     "lab": "Boot a real Xen in an emulated machine and run a command in it.",
 }
 """Each command and its line in ``--help``; its code is ``command`` in `xenapic.cli.commands`.NAME."""
+
+
+WIDEST_HELP = 100
 
 
 class App(LazyGroup):
@@ -62,6 +65,11 @@ class App(LazyGroup):
         except Exception as error:
             status = self._report(error, "--json" in (sys.argv if args is None else args))
         sys.exit(status or Status.FINE)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Make the context; helps are as wide as the terminal, up to `WIDEST_HELP`."""
+        extra.setdefault("terminal_width", min(width() or WIDEST_HELP, WIDEST_HELP))
+        return super().make_context(*args, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments before the subcommand; this prints ``--help`` and ``--version``."""
@@ -99,7 +107,7 @@ class App(LazyGroup):
     cls=App,
     package="xenapic.cli.commands",
     table=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "-v",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 __all__ = ["AS_JSON", "Command", "LazyGroup", "Name", "OutputFile", "suggestion"]
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     _TextType = click.ParamType[str]
 else:
     _TextType = click.ParamType  # not generic before click 8.2
@@ -85,6 +85,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the subcommands and options that begin with the text; import no subcommand."""
+        from click.shell_completion import CompletionItem
+
         names = [name for name in self.table if name.startswith(incomplete)]
         return [
             *(CompletionItem(name, help=self.table[name]) for name in names),
@@ -120,6 +122,8 @@ class Name(_TextType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the names that begin with the text."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(name) for name in self.known() if name.startswith(incomplete)]
 
 
@@ -135,6 +139,8 @@ class OutputFile(_TextType):
         """Return the name; make the directories above it; fail if the file cannot be written."""
         if value == "-" and self.dash:
             return value
+        from pathlib import Path
+
         path = Path(value)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,4 +158,6 @@ class OutputFile(_TextType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Leave the completion to the shell, which knows the files."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(incomplete, type="file")]

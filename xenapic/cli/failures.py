@@ -9,14 +9,20 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.status import Status, status_of
-from xenapic.errors import ConfigRefused, PolicyRefused
+from xenapic.errors import ConfigRefused, PolicyRefused, XenApicError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xenapic.policy.reasons import Reason
 
-__all__ = ["report", "show_reasons"]
+__all__ = ["OutputLost", "report", "show_reasons"]
+
+
+class OutputLost(XenApicError):
+    """The answer could not be printed."""
+
+    code = "output"
 
 
 def report(error: Exception, as_json: bool) -> Status:
@@ -28,7 +34,7 @@ def report(error: Exception, as_json: bool) -> Status:
     status = status_of(error)
     if status is None:
         raise error
-    lost = isinstance(error, output.OutputLost) or (isinstance(error, OSError) and error.filename is None)
+    lost = isinstance(error, OutputLost) or (isinstance(error, OSError) and error.filename is None)
     if lost:
         output.give_up()
     with contextlib.suppress(OSError):  # stderr may be gone too

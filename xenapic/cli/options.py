@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from xenapic.cli.base import Name, OutputFile
-from xenapic.errors import Unavailable
+from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
@@ -23,9 +23,9 @@ __all__ = [
     "DOMID",
     "FILE",
     "FLAG",
+    "INPUT",
     "JSON",
     "OUTPUT",
-    "POLICY_FILE",
     "PROCESSOR",
     "RELEASE",
     "HostChoice",
@@ -34,6 +34,7 @@ __all__ = [
     "hosts_of",
     "policy_of",
     "policy_options",
+    "read_input",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,11 +43,33 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; 'xenapi
 """The option of every command that can print a JSON document."""
 
 FILE = click.Path(exists=True, dir_okay=False)
-POLICY_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
+INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 OUTPUT = OutputFile()
 DOMID = click.IntRange(0, 0x7FEF)  # as in xen/include/public/xen.h, DOMID_FIRST_RESERVED
 CHOICE = click.Choice(["yes", "no", "default"])
 FLAG = {"yes": True, "no": False, "default": None}
+
+
+STDIN = "-"
+
+
+def file_title(path: str) -> str:
+    """Return what to call a file; ``-`` is standard input."""
+    return "standard input" if path == STDIN else path
+
+
+def read_input(path: str) -> tuple[str, bytes]:
+    """Return what to call a file, and its content; ``-`` is standard input. Raises `FileUnreadable`."""
+    from xenapic.errors import FileUnreadable
+    from xenapic.parse.files import LIMIT_BYTES, read_file
+
+    title = file_title(path)
+    if path != STDIN:
+        return title, read_file(path)
+    content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise FileUnreadable(title, f"it has more than {LIMIT_BYTES >> 20} MiB")
+    return title, content
 
 
 def guest_type_option(default: str) -> Callable[[F], F]:
@@ -165,6 +188,7 @@ def _under(host: Host, choice: HostChoice) -> Host:
 
 def _this_host(choice: HostChoice, library: str | None) -> dict[str, Host]:
     import xenapic
+    from xenapic.errors import Unavailable
 
     try:
         with xenapic.open(library) as xen:
@@ -255,14 +279,11 @@ def policy_options(function: F) -> F:
     return function
 
 
-STDIN = "standard input"
-
-
 def _read_policy(file: str) -> ReadPolicy:
     """Read a policy file; ``-`` is standard input."""
     from xenapic.policy.read import from_file, from_stream
 
-    return from_stream(sys.stdin.buffer, STDIN) if file == "-" else from_file(file)
+    return from_stream(sys.stdin.buffer, file_title(file)) if file == STDIN else from_file(file)
 
 
 def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestType | None]:
@@ -274,7 +295,7 @@ def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestT
         read = _read_policy(file)
         policy, guest_type = read.policy, read.guest_type
         for note in read.notes:
-            click.echo(f"{STDIN if file == '-' else file}: {note}", err=True)
+            click.echo(f"{file_title(file)}: {note}", err=True)
     verbs = (("prefer", Want.PREFER), ("forbid", Want.FORBID), ("require", Want.REQUIRE))
     policy = policy.override((Aspect(name), want) for verb, want in verbs for name in options[verb])
     xapic, x2apic = FLAG[options["assisted_xapic"]], FLAG[options["assisted_x2apic"]]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 
 import click
 
 from xenapic.cli.status import Status
-from xenapic.errors import XenApicError
 
 __all__ = [
     "EMITTED",
-    "OutputLost",
     "colour",
     "emit",
     "flush",
@@ -30,12 +27,6 @@ __all__ = [
 
 EMITTED = "xenapic.emitted"
 """Key in the context's ``meta``: whether a JSON document was printed."""
-
-
-class OutputLost(XenApicError):
-    """The answer could not be printed."""
-
-    code = "output"
 
 
 GAP = "  "
@@ -127,6 +118,8 @@ def _wrapped(line: str, columns: int | None, first: str = "", rest: str = "") ->
         return [first + line]
     body = line.lstrip(" ")
     inset = " " * (len(line) - len(body))
+    import textwrap
+
     return textwrap.wrap(
         body,
         max(columns, NARROWEST),

@@ -7,15 +7,6 @@ from enum import IntEnum
 
 import click
 
-from xenapic.errors import (
-    ConfigInvalid,
-    DocumentInvalid,
-    FileUnreadable,
-    NameUnknown,
-    PolicyInvalid,
-    Unavailable,
-)
-
 __all__ = ["MEANINGS", "Status", "status_of"]
 
 
@@ -40,22 +31,31 @@ MEANINGS = {
 }
 """What each status means; 130 and 141 are what shells report for SIGINT and SIGPIPE."""
 
-INVALID = (ConfigInvalid, DocumentInvalid, FileUnreadable, NameUnknown, PolicyInvalid)
-INVALID_CODES = ("lab-usage",)
-"""Codes of errors in rooms that most commands do not import."""
-
 
 def status_of(error: Exception) -> Status | None:
     """Return the exit status for an error; None for an error that should not happen."""
+    from xenapic import errors
+
+    invalid = (
+        errors.ConfigInvalid,
+        errors.DocumentInvalid,
+        errors.FileUnreadable,
+        errors.LogInvalid,
+        errors.NameUnknown,
+        errors.PolicyInvalid,
+    )
     if isinstance(error, click.Abort):
         return Status.INTERRUPTED
     if isinstance(error, click.ClickException):
         return Status.INVALID
     if isinstance(error, OSError):
         return Status.READER_GONE if error.errno == errno.EPIPE else Status.REFUSED
-    code = getattr(error, "code", None)
-    if not isinstance(code, str):
+    if not isinstance(error, errors.XenApicError):
         return None
-    if isinstance(error, INVALID) or code in INVALID_CODES:
+    if isinstance(error, invalid) or error.code in INVALID_CODES:
         return Status.INVALID
-    return Status.UNAVAILABLE if isinstance(error, Unavailable) else Status.REFUSED
+    return Status.UNAVAILABLE if isinstance(error, errors.Unavailable) else Status.REFUSED
+
+
+INVALID_CODES = ("lab-usage",)
+"""Codes of errors in rooms that most commands do not import."""

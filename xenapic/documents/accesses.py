@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from xenapic.apic.outcome import Completion, Kind, Operation, Outcome, SvmExit, VmxExit
 from xenapic.apic.registers import register
 from xenapic.errors import DocumentInvalid
+from xenapic.frozen import dataclass
 from xenapic.policy.outlook import AccessRow
 
 __all__ = ["AccessDifference", "AccessDifferences", "AccessEntry", "AccessTable"]

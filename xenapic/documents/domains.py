@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, IntFlag
 from typing import ClassVar, Literal
 from uuid import UUID
 
 from xenapic.errors import CallFailed, Problem
+from xenapic.frozen import dataclass
 from xenapic.live.owners import OwnerState, owner_state
 from xenapic.model.guest_types import GuestType
 from xenapic.model.info import DomainInfo

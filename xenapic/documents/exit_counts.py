@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.apic.features import Technology
@@ -10,6 +9,7 @@ from xenapic.apic.outcome import Operation
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.reasons import reason_name
 from xenapic.exits.report import ExitCount, ExitReport
+from xenapic.frozen import dataclass
 
 __all__ = ["ApicExits", "ExitCounts", "ExitEntry", "ShareRange"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.documents.domains import ProblemEntry
 from xenapic.documents.plans import ReasonEntry
 from xenapic.errors import ConfigRefused, PolicyRefused
+from xenapic.frozen import dataclass
 
 __all__ = ["ErrorReport"]
 

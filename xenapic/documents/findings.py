@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.apic.outcome import Operation
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.facts import Answer
 from xenapic.policy.finder import Finding, SettingResult

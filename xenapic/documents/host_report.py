@@ -6,7 +6,6 @@ A report can be read on any machine, and gives an equal `Host`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.documents.xen_info import VersionEntry
 from xenapic.errors import DocumentInvalid, NameUnknown
+from xenapic.frozen import dataclass
 from xenapic.model.facts import Answer, Fact
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.apic.state import ApicState
 from xenapic.documents.accesses import AccessEntry
 from xenapic.documents.domains import GUEST_NAMES, GuestName
+from xenapic.frozen import dataclass
 from xenapic.model.flags import MISC
 from xenapic.verify.inspection import Inspection, Promise, VcpuInspection
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
+from xenapic.frozen import dataclass
 from xenapic.lab.machines import Machine
 
 __all__ = ["MachineList"]

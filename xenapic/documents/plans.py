@@ -7,13 +7,13 @@ Each document contains the policy and its hosts, so that reading it gives an equ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.apic.state import ApicState
 from xenapic.documents.accesses import AccessEntry
 from xenapic.documents.host_report import FactEntry, HostReport
 from xenapic.errors import DocumentInvalid, PolicyInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC

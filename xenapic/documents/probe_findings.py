@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.probe.findings import Access, Calibration, Delivery, Findings, Move, Op, ProbeOutcome
 from xenapic.verify.recording import CalibrationRecord, DeliveryRecord
 

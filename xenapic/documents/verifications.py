@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from xenapic.frozen import dataclass
 from xenapic.verify.check import Check, Report, Verdict
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from xenapic.frozen import dataclass
 from xenapic.model.info import PhysInfo, Version
 
 __all__ = ["InfoReport", "VersionEntry"]

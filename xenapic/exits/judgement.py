@@ -32,7 +32,6 @@ Sources, in Xen 4.15 to 4.22: ``hvmtrace_io_assist`` (``hvm/emulate.c``), ``ept_
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from xenapic.apic.access import access, access_cr8
@@ -49,6 +48,7 @@ from xenapic.apic.registers import (
     register,
 )
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import SVM, domain_choice, host_controls, vcpu_apic
 from xenapic.model.releases import XEN_RELEASES
 

@@ -22,7 +22,6 @@ their own event since 4.19.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
@@ -31,6 +30,7 @@ from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE
 from xenapic.exits.cpu import NO_EXIT, SOMEBODY, Counts, CpuState, Owner
 from xenapic.exits.events import EVENT_BITS, EVENTS, RUNNING, TRC_64_FLAG, TRC_HVM_NESTEDFLAG
 from xenapic.exits.judgement import APIC_MSRS, VALUE_MATTERS, Clues, ExitKind, judge_exit
+from xenapic.frozen import dataclass
 
 __all__ = ["Tally", "TraceParser"]
 

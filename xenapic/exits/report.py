@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xenapic.apic.features import Technology
 from xenapic.exits.judgement import Cause, ExitKind, Removable
+from xenapic.frozen import dataclass
 
 __all__ = ["ExitCount", "ExitReport"]
 

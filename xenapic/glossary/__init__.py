@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
-from importlib.resources import files
+from pkgutil import get_data
 from typing import NamedTuple
 
 from xenapic.glossary.topic import Source, Topic, TopicKind
@@ -99,7 +99,7 @@ class _Index(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _index() -> _Index:
-    data = json.loads(files(__name__).joinpath("index.json").read_text())
+    data = json.loads(get_data(__name__, "index.json") or "{}")  # importlib.resources costs 10 ms
     kinds = {TopicKind(kind): tuple(names) for kind, names in data["kinds"].items()}
     kind_of = {name: kind for kind, names in kinds.items() for name in names}
     spellings: dict[str, list[str]] = {}

@@ -12,11 +12,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xenapic.apic.features import Technology
 from xenapic.errors import MeasureFailed
+from xenapic.frozen import dataclass
 from xenapic.live.ask import ask_domain, ask_physinfo
 from xenapic.model.measured import VcpuControls
 from xenapic.parse.vmcsdump import DumpProblem, Reading, Tag, VcpuDump, read_dump

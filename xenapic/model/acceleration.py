@@ -13,7 +13,6 @@ Sources, in Xen: ``vmx_init_vmcs_config``, ``construct_vmcs`` (``xen/arch/x86/hv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
 
@@ -21,6 +20,7 @@ from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.outcome import Backing, MsrBitmap, SvmControls, bits
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.releases import XenRelease
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from xenapic.frozen import dataclass
 from xenapic.model.config import CreateRequest
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
 from operator import index
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION, GuestType, guest_type
 

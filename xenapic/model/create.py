@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from xenapic.errors import Problem
+from xenapic.frozen import dataclass
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, names

@@ -8,9 +8,9 @@ branches that contain them or their cherry-picks, up to 4.22.0 and master c447b7
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.model.releases import XEN_RELEASES, xen_release
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from xenapic.apic.controls import CONTROLS, ControlWords, effective
 from xenapic.apic.features import CONTROL_FIELDS, PRIMARY, Feature, Technology
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.consequences import consequences
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP_X86

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from xenapic.frozen import dataclass
 
 __all__ = ["Answer", "Fact", "no", "unknown", "yes"]
 

@@ -8,8 +8,8 @@ domain; since 4.18 (b2ea81d2b9) they set the default only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from xenapic.frozen import dataclass
 from xenapic.parse.commandline import CommandLine
 
 __all__ = ["DEFAULT_FRAMES", "DEFAULT_MAPTRACK_FRAMES", "GrantLimits", "grant_limits", "strtoul"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from xenapic.apic.features import FEATURES, Technology
+from xenapic.frozen import dataclass
 from xenapic.model import hostfacts
 from xenapic.model.evidence import Evidence, feature
 from xenapic.model.facts import Fact

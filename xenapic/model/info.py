@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from xenapic.apic.features import Technology
+from xenapic.frozen import dataclass
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
 from xenapic.model.guest_types import GuestType, guest_type
 from xenapic.model.owner import Owner

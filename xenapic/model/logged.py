@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from dataclasses import dataclass
 
 from xenapic.errors import LogInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.evidence import Evidence
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.host import Host, describe_from

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xenapic.apic.controls import Controls, ControlWords
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 
 __all__ = ["Measurement", "VcpuControls"]
 

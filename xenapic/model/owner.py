@@ -25,8 +25,9 @@ so its domains never count as orphans.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from uuid import UUID
+
+from xenapic.frozen import dataclass
 
 __all__ = ["MAGIC", "MAX_PID", "Owner"]
 

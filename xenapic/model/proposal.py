@@ -7,7 +7,6 @@ The tests run every request through them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
 from errno import EINVAL, ENODEV
 from functools import reduce
@@ -17,6 +16,7 @@ from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
 from xenapic.apic.outcome import MsrBitmap, bits
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import (
     INTERCEPT_ALL,
     WRITE_OPEN,

@@ -10,10 +10,10 @@ Sources: ``xen/include/public/domctl.h`` and ``arch-x86/xen.h`` of each release;
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from xenapic._xenctrl.since import FIELDS
 from xenapic.errors import NameUnknown
+from xenapic.frozen import dataclass
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
 
 __all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "activates_tertiary", "xen_release"]

@@ -6,11 +6,10 @@ and explanations use them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xenapic.apic.controls import Controls
 from xenapic.apic.processors import APICV, X2APIC
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import DomainChoice, VcpuApic, domain_choice, host_controls, vcpu_apic
 from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES
 

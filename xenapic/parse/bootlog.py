@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xenapic.apic.features import Technology
+from xenapic.frozen import dataclass
 from xenapic.parse.commandline import CommandLine
 from xenapic.parse.featurelist import LogLine, find_list, plain
 from xenapic.parse.ring import Origin, ring_lines

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from xenapic.apic.features import Technology
+from xenapic.frozen import dataclass
 
 __all__ = ["ITEMS", "FeatureList", "LogLine", "find_list", "plain"]
 

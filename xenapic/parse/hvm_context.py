@@ -6,7 +6,8 @@ Source: ``xen/include/public/hvm/save.h``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from xenapic.frozen import dataclass
 
 __all__ = ["HvmRecord", "hvm_records"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntFlag
 from math import isfinite
@@ -13,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from xenapic.errors import DocumentInvalid
+from xenapic.frozen import dataclass
 from xenapic.parse.flagnames import names
 
 __all__ = [

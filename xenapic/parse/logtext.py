@@ -12,10 +12,10 @@ import html
 import quopri
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from xenapic.apic.features import Technology
+from xenapic.frozen import dataclass
 from xenapic.parse.bootlog import BUILT_IN, VERSION, BootLog
 from xenapic.parse.commandline import CommandLine
 from xenapic.parse.featurelist import ITEMS, FeatureList, LogLine, find_list, plain

@@ -13,8 +13,9 @@ everything on its line except the prefix. Two tricks remain, and this module blo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+
+from xenapic.frozen import dataclass
 
 __all__ = ["Origin", "RingLine", "ring_lines"]
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from itertools import pairwise
 
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import PIN, PRIMARY, SECONDARY, TERTIARY, ControlField
+from xenapic.frozen import dataclass
 from xenapic.parse.ring import Origin, ring_lines
 
 __all__ = ["DumpProblem", "Reading", "Tag", "VcpuDump", "read_dump"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 
+from xenapic.frozen import dataclass
 from xenapic.model.facts import Fact
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host

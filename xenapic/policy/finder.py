@@ -8,7 +8,7 @@ answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from xenapic.apic.outcome import Operation
 from xenapic.apic.processors import PROCESSORS, Processor
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.facts import Answer
 from xenapic.model.host import Host
 from xenapic.model.named import named_host

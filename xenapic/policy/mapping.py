@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from xenapic.errors import PolicyInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
 from xenapic.policy.suggest import no_such
 from xenapic.policy.terms import ACCEPTABLE, EFFECTS, Aspect, Policy, Want

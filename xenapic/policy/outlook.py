@@ -7,7 +7,6 @@ possibilities are computed: whatever they agree on is known.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls, subsets
@@ -15,6 +14,7 @@ from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Kind, Operation, Outcome
 from xenapic.apic.registers import OTHER_IPI, REGISTERS, SELF_IPI, SLOTS, Reg, Register, register
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import (
     APIC_BITS,
     HvmLeaf,

@@ -7,12 +7,11 @@ out what is then in force, and compare that with what the policy asks for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
-from xenapic.model.create import assistance_by_default
+from xenapic.frozen import dataclass
 from xenapic.model.facts import Fact, no, yes
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
@@ -142,6 +141,8 @@ def _flags(policy: Policy, host: Host, guest_type: GuestType) -> MISC | None:
     """Choose the flags; None where a domain has no choice. What is not forbidden keeps its default."""
     if not host.interface or guest_type is GuestType.PV:
         return None
+    from xenapic.model.create import assistance_by_default  # and every create rule; few hosts have a choice
+
     word = assistance_by_default(host, hvm=True)
     for demand in policy.asked:
         if demand.want is Want.FORBID and demand.aspect in FLAG:

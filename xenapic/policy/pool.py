@@ -6,8 +6,8 @@ A guest that may migrate between hosts can rely only on what every host does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from xenapic.frozen import dataclass
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType

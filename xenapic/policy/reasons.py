@@ -6,10 +6,10 @@ A plan never guesses: an aspect that is unknown satisfies neither *require* nor 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import PLAIN_MEMORY, PLAIN_MEMORY_CODE, PLAIN_MEMORY_SOURCE
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import Answer, Fact, no

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from xenapic.apic.features import Technology
+from xenapic.frozen import dataclass
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP

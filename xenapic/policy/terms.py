@@ -7,7 +7,7 @@ from a combination of aspects, for people who do not think in controls.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import partial
 from types import NoneType
@@ -18,6 +18,7 @@ from xenapic.apic.outcome import Operation
 from xenapic.apic.registers import BITMAPS, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.policy.frozenmap import FrozenMap
 from xenapic.policy.suggest import no_such

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 
 __all__ = ["Access", "Calibration", "Delivery", "DeliveryKind", "Findings", "Move", "Op", "ProbeOutcome"]
 

@@ -7,7 +7,7 @@ address space"; the recordings for `XAPIC_READS` and the three tables that follo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from xenapic.apic.registers import (
     DEST_ALLINC,
@@ -24,6 +24,7 @@ from xenapic.apic.registers import (
     msr_of,
 )
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
+from xenapic.frozen import dataclass
 from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
 from xenapic.probe.mailbox import Command, CommandKind, Eoi, Reply
 

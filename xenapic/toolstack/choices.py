@@ -5,8 +5,7 @@ A row is data: `xenapic.toolstack.xl` checks them at their place in xl's order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
 
 __all__ = ["CHOICES", "Choice"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from xenapic.frozen import dataclass
 from xenapic.model.releases import XenRelease
 
 __all__ = ["KEYS", "OTHERS", "Key", "known"]

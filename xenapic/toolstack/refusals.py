@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from xenapic.errors import ToolstackRefused
+from xenapic.frozen import dataclass
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.guest_types import GuestType
 from xenapic.toolstack.resolved import MIB, Resolved

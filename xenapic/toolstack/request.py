@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
+from xenapic.frozen import dataclass
 from xenapic.model.config import CreateRequest
 from xenapic.model.guest_types import GuestType
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release

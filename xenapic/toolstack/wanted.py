@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
 
 __all__ = ["DEFAULT_KIB", "HostFacts", "Wanted", "signed32", "unsigned32"]

@@ -8,9 +8,9 @@ network cards and other devices, ``cpus=``, ``cpuid=`` (its mistakes are only wa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from xenapic.errors import PolicyInvalid, ToolstackRefused
+from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
 from xenapic.model.releases import XenRelease
 from xenapic.parse.xlcfg import read_xl_cfg

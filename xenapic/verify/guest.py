@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from xenapic.apic.access import access, access_msr, access_page
 from xenapic.apic.controls import Controls, violations
@@ -12,6 +11,7 @@ from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
 from xenapic.apic.registers import SELF_IPI, Reg, msr_of, register
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf, VcpuApic, cpuid_leaf, domain_choice
 from xenapic.model.emulation import apic_base_faults, guest_faults
 from xenapic.model.flags import MISC, names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import VcpuApic, msr_bitmap, page_backing, vcpu_apic_svm
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo

@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 from xenapic.errors import DocumentInvalid
+from xenapic.frozen import dataclass
 from xenapic.lab import bochs
 from xenapic.lab.machines import machine
 from xenapic.lab.xens import release

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from xenapic.apic.features import FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
+from xenapic.frozen import dataclass
 from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
 from xenapic.live.xen import Xen

@@ -7,12 +7,12 @@ them too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from xenapic.apic.features import PIN, PRIMARY, SECONDARY, TERTIARY, ControlField
 from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
 from xenapic.parse.codec import decode
 from xenapic.parse.jsonforms import Hex, Unsigned, wrong
 from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Op

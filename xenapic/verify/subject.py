@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from errno import EINVAL, ENODEV
 
 from xenapic.apic.controls import CONTROLS, Controls, subsets
@@ -13,6 +13,7 @@ from xenapic.apic.outcome import Backing
 from xenapic.apic.processors import emulated
 from xenapic.apic.state import ApicState
 from xenapic.errors import DocumentInvalid, NameUnknown
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import (
     DomainChoice,
     VcpuApic,

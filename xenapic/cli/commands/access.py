@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +23,7 @@ from xenapic.cli.options import (
     hosts_of,
 )
 from xenapic.errors import PolicyRefused
+from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic.policy.outlook import AccessRow

@@ -10,7 +10,8 @@ import click
 import xenapic
 from xenapic.cli import output, values
 from xenapic.cli.base import Command
-from xenapic.cli.options import JSON, POLICY_FILE, guest_type_option, policy_of, policy_options
+from xenapic.cli.failures import OutputLost
+from xenapic.cli.options import INPUT, JSON, guest_type_option, policy_of, policy_options
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused, Problem
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.command("create", cls=Command)
 @guest_type_option("the policy file's, else pvh")
 @click.option(
-    "--policy", "policy_file", type=POLICY_FILE, help="A policy file: TOML, or an xl.cfg. See 'xenapic plan'."
+    "--policy", "policy_file", type=INPUT, help="A policy file: TOML, or an xl.cfg. See 'xenapic plan'."
 )
 @policy_options
 @click.option(
@@ -93,7 +94,7 @@ def _create(
         try:
             _print(domain.domid, as_json)
         except OSError as error:
-            raise output.OutputLost(
+            raise OutputLost(
                 f"the number of domain {domain.domid} could not be printed ({error.strerror}): "
                 "it was destroyed again"
             ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,7 @@ def _unknown(text: str) -> str:
 
 
 def _width() -> int:
-    return min(shutil.get_terminal_size().columns, WIDEST)
+    return min(output.width() or WIDEST, WIDEST)
 
 
 def _text(topic: Topic, width: int) -> str:

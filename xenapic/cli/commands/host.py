@@ -10,7 +10,7 @@ import xenapic
 from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import JSON
+from xenapic.cli.options import INPUT, JSON, RELEASE, read_input
 
 if TYPE_CHECKING:
     from xenapic.model.facts import Fact
@@ -26,20 +26,58 @@ if TYPE_CHECKING:
 @click.option(
     "--measure", is_flag=True, help="Read the controls from the VMCS of a throw-away domain, per APIC state."
 )
+@click.option(
+    "--log",
+    type=INPUT,
+    help="Take the facts from a saved boot log (e.g. of xl dmesg) instead of this host; - is stdin.",
+)
+@click.option(
+    "--xen",
+    type=RELEASE,
+    metavar="RELEASE",
+    help="Release of Xen that wrote the log, if the log does not say.",
+)
 @click.pass_obj
-def command(library: str | None, as_json: bool, probe: bool, measure: bool) -> None:
+def command(
+    library: str | None, as_json: bool, probe: bool, measure: bool, log: str | None, xen: str | None
+) -> None:
     """Show what Xen uses of the processor's APIC acceleration, and the source of each fact.
 
     An answer is yes, no or unknown; for an unknown one the command says how to find out.
     """
-    with xenapic.open(library) as xen:
-        if measure:
-            xen.measure()
-        report = xen.host(probe=probe)
+    warnings: tuple[str, ...] = ()
+    if log is not None:
+        if probe or measure:
+            raise click.UsageError("--log asks no Xen: --probe and --measure exclude it")
+        report, warnings = _logged(log, xen)
+    elif xen is not None:
+        raise click.UsageError("--xen needs --log: the release of the running Xen is known")
+    else:
+        report = _running(library, probe, measure)
     if as_json:
         output.emit(report)
     else:
         _show(report)
+    for warning in warnings:
+        click.echo(f"note: {warning}", err=True)
+
+
+def _running(library: str | None, probe: bool, measure: bool) -> Host:
+    """Return what the running Xen says about this host."""
+    with xenapic.open(library) as xen:
+        if measure:
+            xen.measure()
+        return xen.host(probe=probe)
+
+
+def _logged(log: str, release: str | None) -> tuple[Host, tuple[str, ...]]:
+    """Return the host of a saved log, and what limits the trust in it."""
+    from xenapic.model.logged import host_from_log
+    from xenapic.model.releases import xen_release
+
+    name, text = read_input(log)
+    logged = host_from_log(text, name=name, release=None if release is None else xen_release(release))
+    return logged.host, logged.warnings
 
 
 def _show(host: Host) -> None:

@@ -10,8 +10,8 @@ from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.failures import show_reasons
 from xenapic.cli.options import (
+    INPUT,
     JSON,
-    POLICY_FILE,
     HostChoice,
     guest_type_option,
     host_options,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan", cls=Command)
-@click.argument("policy_file", required=False, type=POLICY_FILE, metavar="[POLICY]")
+@click.argument("policy_file", required=False, type=INPUT, metavar="[POLICY]")
 @policy_options
 @host_options
 @guest_type_option("the policy file's, else pvh")
