@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from xenapic.apic.features import FEATURES
 from xenapic.apic.processors import PROCESSORS
+from xenapic.apic.registers import Reg
 from xenapic.documents import DOCUMENTS, document_type
 from xenapic.exits.counter import ExitReport
 from xenapic.exits.judgement import ExitKind
@@ -25,10 +26,11 @@ from xenapic.model.info import Version
 from xenapic.model.measured import Measurement
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.parse.jsonforms import Hex
+from xenapic.parse.jsonforms import Unsigned
 from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.pool import plan_pool
 from xenapic.policy.terms import ACCEPTABLE, EFFECTS, Aspect, Policy, Want
+from xenapic.probe.findings import Access, Findings
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -56,7 +58,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if origin in (Union, types.UnionType):
         return st.one_of(*map(values, arguments))
     if origin is Annotated:
-        return st.integers(0, 16 ** next(one for one in arguments if isinstance(one, Hex)).digits - 1)
+        (metadata,) = arguments[1:]
+        bits = metadata.bits if isinstance(metadata, Unsigned) else 4 * metadata.digits
+        return st.integers(0, (1 << bits) - 1)
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin is tuple:
@@ -143,12 +147,36 @@ def exit_reports(draw: st.DrawFn) -> ExitReport:
     return replace(report, counts=tuple(replace(one, kind=same(one.kind)) for one in report.counts))
 
 
+@st.composite
+def findings(draw: st.DrawFn) -> Findings:
+    """Findings as the probe makes them: every access was tried, the version register among them."""
+
+    def tried(access: Access) -> Access:
+        return replace(access, ticks=draw(st.lists(st.integers(0, 2**40), min_size=1, max_size=8).map(tuple)))
+
+    drawn: Findings = draw(values(Findings))
+    version = replace(tried(draw(values(Access))), offset=Reg.LVR)
+    return replace(
+        drawn,
+        accesses=(version, *map(tried, drawn.accesses)),
+        extra=tuple(map(tried, drawn.extra)),
+        page=tuple(tried(draw(values(Access))) for _ in range(4)),
+        msrs=tuple(map(tried, drawn.msrs)),
+        deliveries=tuple(
+            replace(delivery, vector=draw(st.integers(0, 255)), fault=draw(st.none() | st.integers(0, 31)))
+            for delivery in drawn.deliveries
+        ),
+        move=replace(drawn.move, version=tried(drawn.move.version)),
+    )
+
+
 LIBRARY_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "host": HOSTS | NAMED_HOSTS,
     "host-plan": PLANS.filter(lambda found: isinstance(found, Plan)),
     "refusal": PLANS.filter(lambda found: isinstance(found, Refusal)),
     "plan": POOLS,
     "exits": exit_reports(),
+    "findings": findings(),
 }
 """Values of the library that a document gives back whole, by the document's name."""
 

@@ -1,7 +1,7 @@
 """Write ``xenapic/documents/schemas/*.json`` from the classes of the documents.
 
 pydantic reads the classes. Where `xenapic.parse.codec` differs, this tool adds it: a document names its
-schema, a flag word is an object, a `Hex` number is text.
+schema, a flag word is an object, a `Hex` number is text, an `Unsigned` one has limits.
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ def _summary(kind: type) -> str:
 def document_schema(name: str) -> dict[str, Any]:
     """Return the JSON schema of a document."""
     from xenapic.documents import VERSION, document_type
-    from xenapic.parse.jsonforms import Hex
+    from xenapic.parse.jsonforms import Hex, Unsigned
 
-    Hex.__get_pydantic_json_schema__ = lambda form, _core, _handler: form.schema  # type: ignore[attr-defined]
+    for metadata in (Hex, Unsigned):
+        metadata.__get_pydantic_json_schema__ = lambda form, _core, _handler: form.schema  # type: ignore[attr-defined]
     kind = document_type(name)
     for one in get_args(kind) or (kind,):
         one.__pydantic_config__ = ConfigDict(use_attribute_docstrings=True)

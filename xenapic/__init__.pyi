@@ -16,6 +16,7 @@ from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import FileUnreadable as FileUnreadable
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
+from xenapic.errors import LogInvalid as LogInvalid
 from xenapic.errors import MeasureFailed as MeasureFailed
 from xenapic.errors import NameUnknown as NameUnknown
 from xenapic.errors import NoPrivilege as NoPrivilege
@@ -26,6 +27,7 @@ from xenapic.errors import ProbeFailed as ProbeFailed
 from xenapic.errors import Problem as Problem
 from xenapic.errors import ReleaseMismatch as ReleaseMismatch
 from xenapic.errors import ReleaseUnknown as ReleaseUnknown
+from xenapic.errors import ToolstackRefused as ToolstackRefused
 from xenapic.errors import TraceBusy as TraceBusy
 from xenapic.errors import Unavailable as Unavailable
 from xenapic.errors import XenApicError as XenApicError
@@ -53,6 +55,8 @@ from xenapic.model.host import Host as Host
 from xenapic.model.info import DomainInfo as DomainInfo
 from xenapic.model.info import PhysInfo as PhysInfo
 from xenapic.model.info import Version as Version
+from xenapic.model.logged import LoggedHost as LoggedHost
+from xenapic.model.logged import host_from_log as host_from_log
 from xenapic.model.measured import Measurement as Measurement
 from xenapic.model.measured import VcpuControls as VcpuControls
 from xenapic.model.named import named_host as named_host
@@ -83,6 +87,8 @@ from xenapic.policy.terms import EFFECTS as EFFECTS
 from xenapic.policy.terms import Effect as Effect
 from xenapic.policy.terms import Policy as Policy
 from xenapic.policy.terms import Want as Want
+from xenapic.toolstack.request import DerivedRequest as DerivedRequest
+from xenapic.toolstack.request import derive_request as derive_request
 
 __version__: str
 __all__ = [
@@ -101,6 +107,7 @@ __all__ = [
     "ControlWords",
     "Controls",
     "DOMINF",
+    "DerivedRequest",
     "DocumentInvalid",
     "Domain",
     "DomainConfig",
@@ -119,6 +126,8 @@ __all__ = [
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
+    "LogInvalid",
+    "LoggedHost",
     "MISC",
     "MeasureFailed",
     "Measurement",
@@ -148,6 +157,7 @@ __all__ = [
     "RingLine",
     "Shutdown",
     "Technology",
+    "ToolstackRefused",
     "TraceBusy",
     "Unavailable",
     "VcpuControls",
@@ -158,10 +168,12 @@ __all__ = [
     "XenApicError",
     "XenRelease",
     "count_exits",
+    "derive_request",
     "from_json",
     "from_mapping",
     "from_toml",
     "from_xl_cfg",
+    "host_from_log",
     "hvm_records",
     "named_host",
     "plan",

@@ -17,9 +17,11 @@ The tree::
     ├── PolicyInvalid          a policy with unknown terms
     ├── NameUnknown            no processor, release or feature has this name
     ├── DocumentInvalid        not the JSON document that was expected
+    ├── LogInvalid             a saved log without anything about VMX or SVM
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
+    ├── ToolstackRefused       xl or libxl refuses the configuration before Xen is asked
     ├── TraceBusy              another program uses Xen's trace buffers, or left them in use
     └── HandleClosed           the handle is closed, or belongs to the parent process
 
@@ -48,6 +50,7 @@ __all__ = [
     "FileUnreadable",
     "HandleClosed",
     "LibraryNotFound",
+    "LogInvalid",
     "MeasureFailed",
     "NameUnknown",
     "NoPrivilege",
@@ -58,6 +61,7 @@ __all__ = [
     "Problem",
     "ReleaseMismatch",
     "ReleaseUnknown",
+    "ToolstackRefused",
     "TraceBusy",
     "TraceUse",
     "Unavailable",
@@ -223,6 +227,17 @@ class DocumentInvalid(XenApicError, ValueError):
         return type(self)(self.message, self.path, file)
 
 
+class LogInvalid(XenApicError, ValueError):
+    """A saved log that shows nothing about a host; ``name`` is the log's, ``why`` the reason in words."""
+
+    code = "log-invalid"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"{name}: {why}")
+
+
 class FileUnreadable(XenApicError):
     """A file that cannot be read; ``file`` is its name, ``why`` the reason in words."""
 
@@ -304,6 +319,39 @@ class PolicyRefused(XenApicError):
     def __init__(self, reasons: Sequence[Any]) -> None:
         self.reasons: tuple[Any, ...] = tuple(reasons)
         super().__init__("\n".join(map(str, self.reasons)))
+
+
+class ToolstackRefused(XenApicError):
+    """A toolstack refuses a configuration before it sends a create request to Xen."""
+
+    code = "toolstack-refused"
+
+    def __init__(
+        self,
+        message: str,
+        tool: str,
+        status: int,
+        keys: Sequence[str] = (),
+        because: str = "",
+        source: str = "",
+    ) -> None:
+        self.message = message
+        """What the toolstack itself prints, without file, line and function; empty for nothing."""
+        self.tool = tool
+        """Who refuses: ``"xl"``, ``"libxl"`` or ``"libvirt"``."""
+        self.status = status
+        """The toolstack's exit status: 0 is possible."""
+        self.keys = tuple(keys)
+        """The keys of the configuration that the refusal stems from; empty when it is the host's."""
+        self.because = because
+        """What the refusal stems from, in words."""
+        self.source = source
+        """Where the rule is in the toolstack's source."""
+        said = f'"{message}"' if message else "without a message"
+        super().__init__(f"{tool} refuses the configuration: {said} (exit status {status}): {because}")
+
+    def __reduce__(self) -> tuple[type[ToolstackRefused], tuple[object, ...]]:
+        return type(self), (self.message, self.tool, self.status, self.keys, self.because, self.source)
 
 
 class CallFailed(XenApicError):

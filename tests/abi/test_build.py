@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tarfile
-import zipfile
-from pathlib import Path
-
-import pytest
 
 import build_ffi
 from xenapic.abi.generations import RELEASES
@@ -72,64 +63,3 @@ def test_every_field_is_typed() -> None:
 def test_the_shipped_copy_is_the_stub() -> None:
     """A difference means that ``build_ffi.py`` must be run again."""
     assert (build_ffi.ROOT / "xenapic" / "_xenctrl" / STUB.name).read_text() == STUB.read_text()
-
-
-@pytest.fixture(scope="module")
-def source_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source archive from a copy, so that nothing is left in the source tree."""
-    folder = tmp_path_factory.mktemp("archive")
-    copy = folder / "source"
-    others = shutil.ignore_patterns(
-        ".*", "build", "dist", "_build", "_generated", "*.egg-info", "__pycache__"
-    )
-    shutil.copytree(build_ffi.ROOT, copy, ignore=others)
-    call = f"import setuptools.build_meta as backend; backend.build_sdist({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", call], cwd=copy, check=True, capture_output=True)
-    return next(folder.glob("*.tar.gz"))
-
-
-def test_the_source_archive_holds_the_declarations(source_archive: Path) -> None:
-    with tarfile.open(source_archive) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {f"xenapic/abi/decl/{subject}.h" for subject in build_ffi.SUBJECTS}
-    assert expected | {"build_ffi.py", "stubs/libxenctrl.pyi"} <= names
-
-
-USER_PROGRAM = """
-from xenapic.abi.library import Library
-
-def names(library: Library) -> None:
-    reveal_type(library.xenctrl.xc_domain_destroy)
-"""
-
-
-def test_a_users_mypy_finds_the_types_in_the_wheel(source_archive: Path, tmp_path: Path) -> None:
-    """The wheel is built from the source archive; mypy sees neither ``stubs`` nor this source tree."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "-w",
-        str(tmp_path),
-        str(source_archive),
-    ]
-    subprocess.run(command, check=True)
-    site = tmp_path / "site"
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        assert not [name for name in wheel.namelist() if "/decl/" in name]
-        wheel.extractall(site)
-    program = tmp_path / "program.py"
-    program.write_text(USER_PROGRAM)
-    options = ["--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, program.name],
-        cwd=tmp_path,
-        env={"MYPYPATH": str(site), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "def (xenapic._xenctrl.libxenctrl.XcInterface, int) -> int" in done.stdout.replace("builtins.", "")

@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,15 +20,18 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
-from xenapic.documents import schema_text
+from xenapic.documents import from_file, schema_text
 from xenapic.errors import CallFailed, DomainNotFound, MeasureFailed
-from xenapic.live import vmcs
+from xenapic.live import ask, vmcs
 from xenapic.live.vmcs import Patience
 from xenapic.live.xen import Xen
 from xenapic.model.config import LAST_DOMID
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, DOMINF
+from xenapic.parse.bootlog import BootLog, parse
 from xenapic.parse.hvm_context import hvm_records
+from xenapic.verify.checks import check_file
+from xenapic.verify.recording import Recording
 
 pytestmark = pytest.mark.library
 
@@ -332,7 +336,7 @@ def test_numbers_that_others_take(xen: Xen, fake: MeasuredXen) -> None:
     measured(xen)
     assert fake.destroyed == [LAST_DOMID - 2]
     fake.taken = list(range(LAST_DOMID - 50, LAST_DOMID + 1))
-    with pytest.raises(MeasureFailed, match="taken by others"):
+    with pytest.raises(MeasureFailed, match="others took"):
         xen.measure()
 
 
@@ -493,7 +497,9 @@ def command(real: Library, fake: MeasuredXen, xen: Xen, monkeypatch: pytest.Monk
 
 def test_host_measure(command: Any) -> None:
     shown = command("host", "--measure").stdout
-    assert "x2apic           0000003f    b6a065fe    000017da         0000000000000000" in shown
+    assert ["x2apic", "0000003f", "b6a065fe", "000017da", "0000000000000000"] in map(
+        str.split, shown.splitlines()
+    )
     assert "unknown" not in shown.partition("choice per domain")[0]
     assert "--measure" in command("host").stdout
 
@@ -518,3 +524,36 @@ def test_a_failed_measurement_is_status_1(command: Any, fake: MeasuredXen) -> No
     fake.dump = lambda press: b""
     result = command("host", "--measure")
     assert result.exit_code == 1 and "[measure-failed]" in result.stderr
+
+
+# -- a verification -----------------------------------------------------------------------------------
+
+
+def test_the_boot_log_is_read_once_for_a_verification(
+    command: Any, fake: MeasuredXen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parsed: list[bytes] = []
+
+    def counted(ring: bytes, start: int, commandline: str) -> BootLog:
+        parsed.append(ring)
+        return parse(ring, start, commandline)
+
+    monkeypatch.setattr(ask, "parse", counted)
+    kept = tmp_path / "recording.json"
+    done = command("verify", "--no-probe", "--json", "--record", str(kept))
+    assert len(parsed) == 1
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, json.loads(schema_text("verify")))
+    recording = from_file(kept, Recording)
+    assert [words.apic_mode for words in recording.vmcs] == list(ApicState)
+    assert recording.vmcs[1].secondary == XAPIC[2]
+    assert recording.create and not recording.guest
+    assert document["report"]["compared"] == check_file(kept).compared > 20
+
+
+def test_every_host_of_one_handle_rests_on_one_reading(xen: Xen, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = xen.host()
+    monkeypatch.setattr(ask, "parse", None)
+    assert xen.host() == first
+    xen.measure()
+    assert xen.host().version == first.version

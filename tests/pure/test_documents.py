@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import pkgutil
 import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import xenapic
 from tests.documents import LIBRARY_VALUES, NAMES, document_values, real_values
 from tests.hosts import host
 from xenapic import documents
@@ -261,3 +264,20 @@ def test_importing_documents_is_light() -> None:
         "xenapic.parse.flagnames", "xenapic.parse.jsonforms", "xenapic.parse.jsontext",
     }  # fmt: skip
     assert documents.VERSION == 1
+
+
+def classes_with_a_schema() -> set[str]:
+    """Every class of the package that is a document."""
+    classes = set()
+    for module in pkgutil.walk_packages(xenapic.__path__, "xenapic."):
+        if not module.name.endswith("__main__") and ".guest." not in module.name:
+            for value in vars(import_module(module.name)).values():
+                if isinstance(value, type) and "SCHEMA" in vars(value):
+                    classes.add(f"{value.__module__.removeprefix('xenapic.')}:{value.__name__}")
+    return classes
+
+
+def test_every_document_is_in_the_list_and_so_in_these_tests() -> None:
+    assert classes_with_a_schema() == {home for homes in DOCUMENTS.values() for home in homes}
+    read_back = {name for name in NAMES if hasattr(document_type(name), "value")}
+    assert read_back == set(LIBRARY_VALUES)

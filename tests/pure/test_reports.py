@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,13 +15,15 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.lab.errors import LabUsageError
 from xenapic.verify import matrix
 from xenapic.verify.check import Report, Verdict
-from xenapic.verify.page import html_page
-from xenapic.verify.recording import check_recording
+from xenapic.verify.checks import check_recording
+from xenapic.verify.page import LEGEND, LETTERS, STYLE, Shown, html_page, shown
+from xenapic.verify.recording import read_recording
 from xenapic.verify.reports import columns, junit, summary
 
 BROADWELL = Path(__file__).parent.parent / "data" / "observed" / "xen-4.17-rc-broadwell_ult.json"
@@ -34,7 +38,7 @@ def data() -> Any:
 def report(data: Any) -> Report:
     data["vmcs"][0]["secondary"] = "000017cb"
     data["guest"].append({"misc_flags": 0, "apic_mode": "disabled", "failed": "no <answer>"})
-    return check_recording(data, "broad & well")
+    return check_recording(read_recording(data), "broad & well")
 
 
 def test_summary(report: Report) -> None:
@@ -62,13 +66,39 @@ def test_junit(report: Report) -> None:
 
 
 def test_page(data: Any, report: Report) -> None:
-    page = html_page("title <b>", {"one": (data, report)})
+    page = html_page("title <b>", {"one": (read_recording(data), report)})
     assert "title &lt;b&gt;" in page and "no &lt;answer&gt;" in page
     assert page.count('<table class="map">') == len(data["guest"]) - 1
     assert "http" not in page, "it needs nothing from elsewhere"
     data["guest"][0]["accesses"][0]["ticks_per_access"] = 5000
-    wrong = html_page("title", {"one": (data, check_recording(data, "one"))})
+    recording = read_recording(data)
+    wrong = html_page("title", {"one": (recording, check_recording(recording, "one"))})
     assert wrong.count('class="l d"') == 1
+
+
+def test_plain_memory_is_not_shown_as_acceleration(data: Any) -> None:
+    """Broadwell without the xAPIC flag: accesses stay in the guest, but no APIC answers."""
+    recording = read_recording(data)
+    kinds = {
+        (guest.misc_flags, guest.apic_mode): Counter(shown(guest, access) for access in guest.accesses)
+        for guest in recording.guest
+        if guest.failed is None
+    }
+    defect, fine = kinds[4, ApicState.XAPIC], kinds[6, ApicState.XAPIC]
+    assert set(defect) == {Shown.MEMORY}
+    assert Shown.MEMORY not in fine and fine[Shown.STAYS] > 10 < fine[Shown.LEAVES]
+    assert all(
+        Shown.MEMORY not in counts for (_flags, state), counts in kinds.items() if state is ApicState.X2APIC
+    )
+    page = html_page("title", {"one": (recording, check_recording(recording, "one"))})
+    assert page.count('<td class="m"') >= sum(defect.values()) - 2, "two accesses are written twice"
+    assert page.count("<b>M</b>") == page.count('<td class="m"') + 1, "and the legend"
+
+
+def test_the_kinds_of_cells_differ_in_colour_and_letter() -> None:
+    assert len(set(LETTERS.values())) == len(LETTERS) == len(LEGEND) == len(Shown)
+    rules = dict(re.findall(r"^\.([slfmu]) \{ background: ([^;}]+)", STYLE, re.MULTILINE))
+    assert rules.keys() == {kind.value for kind in Shown} and len(set(rules.values())) == len(Shown)
 
 
 # -- the matrix ---------------------------------------------------------------------------------------

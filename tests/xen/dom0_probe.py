@@ -8,6 +8,7 @@ import sys
 
 import xenapic
 from xenapic.apic.state import ApicState
+from xenapic.documents import to_json
 from xenapic.probe.run import run_probe
 
 
@@ -16,7 +17,7 @@ def main(names):
     with xenapic.open() as xen:
         for name in names:
             findings = run_probe(xen, xenapic.DomainConfig.pvh(), ApicState(name))
-            found[name] = {**findings.to_dict(), "recording": findings.to_recording(6)}
+            found[name] = to_json(findings)
         left = [info.domid for info in xen.domains()]
     print(json.dumps({"found": found, "left": left}))
 

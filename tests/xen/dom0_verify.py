@@ -13,8 +13,8 @@ from xenapic import ApicState, DomainConfig, Policy
 from xenapic.live.vcpu import FLAT_REGISTERS, set_first_vcpu
 from xenapic.model import acceleration
 from xenapic.verify.check import Verdict
+from xenapic.verify.checks import check_recording
 from xenapic.verify.record import Settings, record
-from xenapic.verify.recording import check_recording
 
 CR0 = 0x11
 
@@ -63,11 +63,11 @@ def main():
         found["why"] = command(*wanted)[1]
         found["verify"] = verified()
         settings = Settings(states=(ApicState.XAPIC,))
-        data = record(xen, settings)
-        found["right"] = [check_recording(data, "x").ok, check_recording(data, "x").compared]
+        recording = record(xen, settings)
+        found["right"] = [check_recording(recording, "x").ok, check_recording(recording, "x").compared]
         acceleration.VAA, kept = 0, acceleration.VAA
         acceleration.vcpu_apic.cache_clear()
-        wrong = check_recording(data, "x").of(Verdict.DISAGREES)
+        wrong = check_recording(recording, "x").of(Verdict.DISAGREES)
         acceleration.VAA = kept
         acceleration.vcpu_apic.cache_clear()
         found["wrong"] = sorted({one.topic for one in wrong}) if wrong else []

@@ -10,10 +10,11 @@ import pytest
 
 from tests.xen.test_real_xen import in_dom0
 from xenapic.apic.state import ApicState
-from xenapic.documents import schema_text
+from xenapic.documents import from_json, schema_text
 from xenapic.verify.check import Verdict
+from xenapic.verify.checks import check_recording
 from xenapic.verify.matrix import Cell, emulator_of
-from xenapic.verify.recording import check_recording
+from xenapic.verify.recording import Recording
 
 pytestmark = pytest.mark.xen
 
@@ -40,13 +41,13 @@ def test_the_model_is_what_this_xen_does(xen_lab: Any, cell: Cell) -> None:
         timeout=900,
     )
     assert done.status == 0, done.stderr.decode()
-    data = json.loads(done.stdout)
-    report = check_recording(data, str(cell))
+    recording = from_json(done.stdout, Recording)
+    report = check_recording(recording, str(cell))
     assert report.ok, "\n".join(map(str, report.of(Verdict.DISAGREES)))
     assert report.compared >= AT_LEAST
     vendor = "AMD" if cell.machine == "epyc" else "Intel"
-    assert len(data["vmcs"]) == (0 if vendor == "AMD" else len(ApicState))
-    assert [one.get("failed") for one in data["guest"]] == [None] * len(ApicState)
+    assert len(recording.vmcs) == (0 if vendor == "AMD" else len(ApicState))
+    assert [guest.failed for guest in recording.guest] == [None] * len(ApicState)
     assert {one.topic for one in report.checks if one.verdict is Verdict.AGREES} >= {
         "access",
         "exits",

@@ -47,7 +47,10 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "destroy": ("documents.domains:DestroyReport",),
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),
+    "recording": ("verify.recording:Recording",),
+    "findings": ("documents.probe_findings:FindingsReport",),
     "machines": ("documents.lab_machines:MachineList",),
+    "error": ("documents.failures:ErrorReport",),
 }
 """Every document by name, with its class; ``access`` has one class for a table and one for a comparison."""
 
@@ -58,6 +61,7 @@ WRITTEN_AS: Mapping[str, str] = {
     "xenapic.policy.pool:PoolPlan": "plan",
     "xenapic.verify.inspection:Inspection": "inspect",
     "xenapic.exits.counter:ExitReport": "exits",
+    "xenapic.probe.findings:Findings": "findings",
 }
 """The library's values that have a document of their own."""
 
@@ -66,7 +70,7 @@ def to_json(value: object) -> dict[str, Any]:
     """Return the JSON document of a value, for `json.dumps`.
 
     The value is one of the library's (`Host`, `Plan`, `Refusal`, `PoolPlan`, `Inspection`, `ExitReport`,
-    `Recording`) or a document of this package. Raises TypeError for anything else.
+    `Findings`, `Recording`) or a document of this package. Raises TypeError for anything else.
     """
     kind = type(value)
     name = WRITTEN_AS.get(f"{kind.__module__}:{kind.__qualname__}")
@@ -85,8 +89,8 @@ def from_json(source: str | bytes | Mapping[str, Any], kind: type[T] | None = No
     """Read a JSON document from its text, or from the value that `json.loads` made of the text.
 
     Returns the library's value if the document holds all of it (`Host`, `Plan`, `Refusal`, `PoolPlan`,
-    `ExitReport`, `Recording`), otherwise the document itself. ``kind`` is the expected type. Raises
-    `DocumentInvalid`, which names the place in the document.
+    `ExitReport`, `Findings`, `Recording`), otherwise the document itself. ``kind`` is the expected type.
+    Raises `DocumentInvalid`, which names the place in the document.
     """
     data = load(source) if isinstance(source, (str, bytes)) else source
     document: Any = decode(document_type(_name(data)), data)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from xenapic.errors import Problem
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, names
 from xenapic.model.host import Host
-from xenapic.model.releases import FIELD_SINCE
+from xenapic.model.releases import FIELD_SINCE, XenRelease
 from xenapic.model.rules import RULES
 
-__all__ = ["ASSISTED_FLAGS", "Creation", "assistance_by_default", "check_request", "prepare_request"]
+__all__ = [
+    "ASSISTED_FLAGS",
+    "Creation",
+    "assistance_by_default",
+    "check_request",
+    "prepare_request",
+    "still_fits",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +47,31 @@ class Creation:
 
 def check_request(request: CreateRequest, situation: Situation) -> Creation:
     """Return the request with every rule that it breaks, in Xen's order."""
-    release = situation.host.release
-    problems = (
-        _problem(row, request)
+    rows = _rules_of(situation.host.release)
+    return Creation(request, tuple(_problem(row, request) for row in rows if row.broken(request, situation)))
+
+
+def still_fits(request: CreateRequest, situation: Situation) -> bool:
+    """Return True if a request that broke no rule breaks none now, on the same host.
+
+    Only the free memory may have changed since; domain numbers and CPU pools must be checked again.
+    """
+    rows = _momentary_rules_of(situation.host.release)
+    return not any(row.broken(request, situation) for row in rows)
+
+
+@cache
+def _rules_of(release: XenRelease) -> tuple[Rule, ...]:
+    return tuple(
+        row
         for row in RULES
-        if row.since <= release.number < row.until
-        and (release.per_domain_apic or not row.needs_interface)
-        and row.broken(request, situation)
+        if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
     )
-    return Creation(request, tuple(problems))
+
+
+@cache
+def _momentary_rules_of(release: XenRelease) -> tuple[Rule, ...]:
+    return tuple(row for row in _rules_of(release) if row.momentary)
 
 
 def _problem(row: Rule, request: CreateRequest) -> Problem:

@@ -11,6 +11,7 @@ flag word (`enum.IntFlag`)                ``{"value": 3, "names": ["hvm", "hap"]
 `UUID`, `datetime`                        text; a time as in RFC 3339, with its offset
 ``Literal["a", "b"]``                     one of these texts
 ``Annotated[int, Hex(8)]``                text of 8 hexadecimal digits
+``Annotated[int, Unsigned(32)]``          a whole number of 32 bits
 ``str``, ``int``, ``float``, ``bool``     themselves
 ``object``                                any JSON value, as it is
 ``A | B``                                 the type that fits; of dataclasses, the one that shares most keys
@@ -18,8 +19,8 @@ flag word (`enum.IntFlag`)                ``{"value": 3, "names": ["hvm", "hap"]
 
 A class with a class variable ``SCHEMA`` is a *document*: its object begins with the key ``schema``, and the
 reader refuses any other schema. The reader skips keys that the class does not have. A field whose key is
-missing gets its default; without a default, a missing key is an error. Every error is a `DocumentInvalid`
-that names the place.
+missing gets its default; without a default, a missing key is an error. A class with ``OMIT_DEFAULTS`` does
+not write the fields that have their default. Every error is a `DocumentInvalid` that names the place.
 """
 
 from __future__ import annotations
@@ -39,18 +40,20 @@ from xenapic.parse.jsonforms import (
     Form,
     Hex,
     Read,
+    Unsigned,
     Write,
     choice,
     enum,
     flag_word,
     hexadecimal,
+    unsigned,
     wrong,
 )
 from xenapic.parse.jsontext import step
 
 __all__ = ["decode", "encode"]
 
-NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+NUMBER = re.compile(r"-?[0-9]{1,4000}", re.ASCII)
 """A whole number as a key of an object."""
 
 
@@ -88,8 +91,7 @@ def _generic(kind: Any, origin: Any) -> Form:
     if origin in (Union, types.UnionType):
         return _of_union(tuple(map(_form, arguments)))
     if origin is Annotated:
-        digits = next((extra.digits for extra in arguments[1:] if isinstance(extra, Hex)), None)
-        return _form(arguments[0]) if digits is None else hexadecimal(digits)
+        return _annotated(arguments[0], arguments[1:])
     if origin is Literal:
         return choice(arguments)
     if origin is tuple and arguments[1:] == (Ellipsis,):
@@ -97,6 +99,15 @@ def _generic(kind: Any, origin: Any) -> Form:
     if issubclass(origin, Mapping):
         return _of_mapping(arguments[0], _form(arguments[1]))
     raise TypeError(f"no JSON form for {kind!r}")
+
+
+def _annotated(kind: Any, metadata: tuple[Any, ...]) -> Form:
+    for entry in metadata:
+        if isinstance(entry, Hex):
+            return hexadecimal(entry.digits)
+        if isinstance(entry, Unsigned):
+            return unsigned(entry.bits)
+    return _form(kind)
 
 
 # -- containers ------------------------------------------------------------------------------------------
@@ -246,9 +257,15 @@ def _of_dataclass(kind: type) -> Form:
             raise error.under(name) from None
         return kind(**values)
 
+    omitted = {field.name: field.default for field in fields(kind)} if _omits_defaults(kind) else {}
+
     def write(value: Any) -> dict[str, Any]:
-        start = {} if schema is None else {"schema": schema}
-        return {**start, **{name: write_field(getattr(value, name)) for name, write_field in writers}}
+        written = {} if schema is None else {"schema": schema}
+        for name, write_field in writers:
+            part = getattr(value, name)
+            if name not in omitted or part != omitted[name]:
+                written[name] = write_field(part)
+        return written
 
     keys = {name: needed for name, _read, needed in rows}
     return Form("an object", read, write, (kind,), keys)
@@ -258,6 +275,10 @@ def _other_schema(schema: str, value: Mapping[Any, Any]) -> DocumentInvalid:
     if "schema" not in value:
         return DocumentInvalid(MISSING_KEY, "schema")
     return wrong(f'"{schema}"', value["schema"]).under("schema")
+
+
+def _omits_defaults(kind: type) -> bool:
+    return getattr(kind, "OMIT_DEFAULTS", False)
 
 
 def _needed(field: Any) -> bool:

@@ -20,11 +20,13 @@ __all__ = [
     "SCALARS",
     "Form",
     "Hex",
+    "Unsigned",
     "choice",
     "enum",
     "flag_word",
     "hexadecimal",
     "shown",
+    "unsigned",
     "wrong",
 ]
 
@@ -59,6 +61,18 @@ class Hex:
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the text."""
         return {"type": "string", "pattern": f"^[0-9a-fA-F]{{1,{self.digits}}}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """Metadata of an ``Annotated[int, Unsigned(n)]``: a whole number of n bits."""
+
+    bits: int
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the number."""
+        return {"type": "integer", "minimum": 0, "maximum": (1 << self.bits) - 1}
 
 
 def wrong(expects: str, value: object) -> DocumentInvalid:
@@ -162,6 +176,19 @@ def hexadecimal(digits: int) -> Form:
         raise wrong(expects, value)
 
     return Form(expects, read, lambda value: f"{value:0{digits}x}", (int,))
+
+
+def unsigned(bits: int) -> Form:
+    """Return the form of an ``Annotated[int, Unsigned(bits)]``."""
+    expects = f"a whole number from 0 to {(1 << bits) - 1}"
+    room = range(1 << bits)
+
+    def read(value: Any) -> int:
+        if type(value) is int and value in room:
+            return value
+        raise wrong(expects, value)
+
+    return Form(expects, read, _same, (int,))
 
 
 def choice(texts: tuple[str, ...]) -> Form:

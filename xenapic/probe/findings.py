@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
@@ -170,89 +169,3 @@ class Findings:
         """Whether the page at 0xFEE00000 held what was written over its version register."""
         _, written, again, _ = self.page
         return again.fault is None and again.value == written.value
-
-    def to_recording(self, misc_flags: int = 0) -> dict[str, Any]:
-        """Return an entry as recordings have it under ``guest``; ``misc_flags`` is not known to the guest."""
-        return {
-            "misc_flags": misc_flags,
-            "apic_mode": self.state.value,
-            "cpuid_40000004_eax": self.cpuid_apic,
-            "cpuid_1_ecx": self.cpuid_1_ecx,
-            "apic_base": self.apic_base & 0xFFFFFFFF,
-            "calibration": self._calibration(),
-            **{name: [self._recorded(one) for one in getattr(self, name)] for name in ACCESS_LISTS},
-            "deliveries": self._deliveries(),
-            "move": {
-                "asked": self.move.asked,
-                "fault": self.move.fault,
-                "apic_base": self.move.apic_base,
-            },
-        }
-
-    def _recorded(self, access: Access) -> dict[str, Any]:
-        return {
-            "offset": access.offset,
-            "op": access.op.value,
-            "ticks_per_access": round(self.cost(access)),
-            "ticks_min": access.ticks_min,
-            "times": len(access.ticks),
-            "value": access.value,
-            "fault": access.fault,
-        }
-
-    def _calibration(self) -> dict[str, int]:
-        return {
-            "overhead": self.calibration.overhead,
-            "memory": self.calibration.memory,
-            "exit": self.calibration.exit,
-            "threshold": self.calibration.threshold,
-        }
-
-    def _deliveries(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "kind": one.kind.value,
-                "vector": one.vector,
-                "arrivals": one.arrivals,
-                "ticks": one.ticks,
-                "fault": one.fault,
-            }
-            for one in self.deliveries
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything in types that JSON has, with the outcome of each access."""
-        return {
-            "state": self.state.value,
-            "cpuid_1_ecx": self.cpuid_1_ecx,
-            "hypervisor_leaf": self.hypervisor_leaf,
-            "cpuid_apic": self.cpuid_apic,
-            "apic_base": self.apic_base,
-            "version": self.version,
-            "page_is_memory": self.page_is_memory,
-            "calibration": self._calibration(),
-            **{name: [self._access(one) for one in getattr(self, name)] for name in ACCESS_LISTS},
-            "deliveries": self._deliveries(),
-            "move": {
-                "asked": self.move.asked,
-                "fault": self.move.fault,
-                "apic_base": self.move.apic_base,
-                "version": self._access(self.move.version),
-            },
-        }
-
-    def _access(self, access: Access) -> dict[str, Any]:
-        return {
-            "offset": access.offset,
-            "op": access.op.value,
-            "outcome": self.outcome(access).value,
-            "left": self.left(access),
-            "value": access.value,
-            "ticks_mean": access.ticks_mean,
-            "ticks_min": access.ticks_min,
-            "fault": access.fault,
-            "error_code": access.error_code,
-        }
-
-
-ACCESS_LISTS = ("accesses", "extra", "page", "msrs")

@@ -17,8 +17,8 @@ __all__ = [
     "Head",
     "Reply",
     "State",
-    "decode",
-    "encode",
+    "read_replies",
+    "write_commands",
 ]
 
 REPEATS = 8
@@ -121,7 +121,7 @@ ANSWER = struct.Struct(f"<8I{REPEATS}I")
 FAULTED = 0x100
 
 
-def encode(commands: Sequence[Command], patience: int, eoi: Eoi) -> bytes:
+def write_commands(commands: Sequence[Command], patience: int, eoi: Eoi) -> bytes:
     """Return the list; ``patience`` is how many turns the guest waits for an interrupt."""
     head = HEAD.pack(State.FRESH, len(commands), 0, patience, *eoi, 0, 0, 0, 0)
     return head.ljust(HEAD_BYTES, b"\0") + b"".join(
@@ -130,7 +130,7 @@ def encode(commands: Sequence[Command], patience: int, eoi: Eoi) -> bytes:
     )
 
 
-def decode(data: bytes, commands: Sequence[Command]) -> Iterator[Reply]:
+def read_replies(data: bytes, commands: Sequence[Command]) -> Iterator[Reply]:
     """Yield the answer to each command from a list that the guest has worked through."""
     size = REQUEST.size + ANSWER.size
     for number, command in enumerate(commands):

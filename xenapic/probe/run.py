@@ -17,7 +17,7 @@ from xenapic.model.config import DomainConfig
 from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
-from xenapic.probe.mailbox import HEAD_BYTES, Head, State, decode, encode
+from xenapic.probe.mailbox import HEAD_BYTES, Head, State, read_replies, write_commands
 from xenapic.probe.script import SCRATCH, Script
 
 __all__ = ["TIMEOUT", "probe_domain", "run_probe"]
@@ -85,7 +85,7 @@ def probe_domain(
     domain.set_native_tsc()  # a clock whose reading is itself an exit would drown what is measured
     domain.unpause()
     _wait(domain, script, timeout, pause or time.sleep)
-    answers = list(decode(domain.memory.read(MAILBOX, size), script.commands))
+    answers = list(read_replies(domain.memory.read(MAILBOX, size), script.commands))
     findings = script.findings(answers)
     if not findings.calibration.clear:
         raise ProbeFailed(
@@ -98,7 +98,7 @@ def probe_domain(
 
 def _load(domain: Domain, script: Script) -> int:
     """Give the domain its memory and fill it; return the size of the list of commands."""
-    listed = encode(script.commands, script.patience, script.eoi)
+    listed = write_commands(script.commands, script.patience, script.eoi)
     image = GUEST.read_bytes().ljust(SCRATCH - GUEST_AT, b"\0") + bytes(PAGE) + page_directory() + listed
     domain.set_max_mem(MEMORY_KIB)
     domain.memory.populate(GUEST_AT, len(image))

@@ -1,7 +1,7 @@
-"""Record the running Xen and print it: ``python3 -m xenapic.verify [PROCESSOR [EMULATOR]]``.
+"""Print a recording of the running Xen: ``python3 -m xenapic.verify [PROCESSOR [EMULATOR]]``.
 
-For the lab, where dom0 is slow: it records alone, refusals and trace included, and what is recorded is
-checked outside. Everybody else wants ``xenapic verify``.
+Intended for the lab, whose dom0 is slow: it only records, with refusals and trace; the recording is checked
+outside. On a real host use ``xenapic verify``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import json
 import sys
 
 import xenapic
+from xenapic.parse.codec import encode
 from xenapic.verify.record import Settings, record
 
 
-def say(what: str, at: int, of: int) -> None:
+def show_progress(step: str, number: int, total: int) -> None:
     """Print a step on stderr."""
-    print(f"{at}/{of} {what}", file=sys.stderr, flush=True)
+    print(f"{number}/{total} {step}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Record with the processor and emulator that the command line names."""
+    """Print a recording under the names of processor and emulator on the command line."""
     processor, emulator = [*sys.argv[1:], "", ""][:2]
     with xenapic.open() as xen:
         settings = Settings(processor=processor, emulator=emulator, refusals=True, trace=True)
-        found = record(xen, settings, say)
-    print(json.dumps(found))
+        recording = record(xen, settings, show_progress)
+    print(json.dumps(encode(recording)))
 
 
 main()

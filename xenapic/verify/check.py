@@ -1,33 +1,40 @@
-"""What a recorded value comes to when it is held against the model."""
+"""The result of comparing one recorded value with the model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Check", "Report", "Verdict", "beside", "compare"]
+__all__ = ["COST", "FAILED", "LOST", "NOT_TESTABLE", "Check", "Report", "Verdict", "compare", "not_covered"]
+
+FAILED = "it could not be recorded"
+COST = "the cost is neither that of an exit nor that of none"
+LOST = "trace records were lost"
+NOT_TESTABLE = (FAILED, COST, LOST)
+"""`Check.why` of values for which the model has a prediction, but the recording is inconclusive."""
 
 
 class Verdict(Enum):
-    """How a recorded value stands to the model's."""
+    """Whether a recorded value is what the model predicts."""
 
     AGREES = "agrees"
     DISAGREES = "disagrees"
     NOT_COVERED = "not covered"
-    """The model says nothing of it, or the recorded value does not tell."""
+    """The model predicts nothing for it, or the recording is inconclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One recorded value held against the model."""
+    """One recorded value, compared with the model."""
 
     topic: str
     where: str
     verdict: Verdict
     predicted: str
     found: str
+    """What the recording has."""
     why: str = ""
-    """For one that is not covered: why."""
+    """Why the value is not covered."""
 
     def __str__(self) -> str:
         tail = f" ({self.why})" if self.why else ""
@@ -40,26 +47,26 @@ class Report:
 
     name: str
     processor: str
-    """Where it is known from what the processor offers."""
+    """The source of what the processor offers."""
     checks: tuple[Check, ...]
 
     def of(self, verdict: Verdict) -> tuple[Check, ...]:
         """Return the checks with a verdict."""
-        return tuple(one for one in self.checks if one.verdict is verdict)
+        return tuple(check for check in self.checks if check.verdict is verdict)
 
     @property
     def compared(self) -> int:
-        """How many values the model speaks of."""
+        """Number of values for which the model has a prediction."""
         return len(self.checks) - len(self.of(Verdict.NOT_COVERED))
 
     @property
     def agree(self) -> int:
-        """How many of them agree."""
+        """Number of values that agree with the model."""
         return len(self.of(Verdict.AGREES))
 
     @property
     def ok(self) -> bool:
-        """Whether nothing disagrees, and something was compared."""
+        """Whether nothing disagrees, and at least one value was compared."""
         return not self.of(Verdict.DISAGREES) and self.compared > 0
 
 
@@ -69,6 +76,6 @@ def compare(topic: str, where: str, predicted: object, found: object) -> Check:
     return Check(topic, where, verdict, str(predicted), str(found))
 
 
-def beside(topic: str, where: str, found: str, why: str) -> Check:
-    """Return the check of a value that the model does not speak of."""
+def not_covered(topic: str, where: str, found: str, why: str) -> Check:
+    """Return the check of a value for which the model predicts nothing."""
     return Check(topic, where, Verdict.NOT_COVERED, "nothing", found, why)

@@ -1,12 +1,11 @@
-"""``xenapic lab verify``: the specification against a real Xen on every machine of the lab.
+"""Compare the model with a real Xen on every machine of the lab, for ``xenapic lab verify``.
 
-Each cell is a boot of its own in a process of its own, as many at a time as there are
-processors; what is recorded in dom0 is checked out here, where that costs nothing.
+Each cell is one boot in a process of its own; as many run at a time as there are processors. Dom0 of the
+emulated machine only records; the recording is checked here, where that is fast.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,13 +15,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from xenapic.errors import DocumentInvalid
 from xenapic.lab import bochs
 from xenapic.lab.machines import machine
 from xenapic.lab.xens import release
+from xenapic.parse.jsontext import load
 from xenapic.verify.check import Report
-from xenapic.verify.recording import check_recording
+from xenapic.verify.checks import check_recording
+from xenapic.verify.recording import Recording, read_recording
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Result", "cells", "default_jobs", "emulator_of", "overview", "run_matrix"]
 
 LIMIT_SECONDS = 900.0
-"""For the recording of one cell, in the emulator's own time."""
+"""Limit for the recording of one cell, in processor time of the emulator."""
 BACKSTOP_SECONDS = 10 * LIMIT_SECONDS
-"""For one cell by the wall clock; `xenapic lab run` has ended long before unless it hangs itself."""
+"""Limit for one cell by the wall clock; only a `xenapic lab run` that hangs reaches it."""
 APICV_OFF = "apicv=0"
 
 
@@ -50,50 +52,50 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a cell."""
+    """The result of a cell."""
 
     cell: Cell
     seconds: float
-    data: dict[str, Any] | None = None
+    recording: Recording | None = None
     report: Report | None = None
     error: str = ""
     """Why there is no report."""
 
     @property
     def ok(self) -> bool:
-        """Whether all that was compared agrees."""
+        """Whether there is a report, and everything compared agrees."""
         return self.report is not None and self.report.ok
 
     @property
     def text(self) -> str:
-        """In a few words."""
+        """The result in a few words."""
         if self.report is None:
             return "failed"
         return f"{self.report.agree} of {self.report.compared}"
 
 
 def cells(machines: Sequence[str], xens: Sequence[str], apicv: Sequence[str]) -> list[Cell]:
-    """Return the cells of a matrix; `LabUsageError` for an unknown name. AMD has no apicv to switch off."""
-    found = []
+    """Return the cells of a matrix; raise `LabUsageError` for an unknown name. AMD has no apicv option."""
+    wanted = []
     for name, xen, options in product(machines, xens, apicv):
         release(xen)
         if machine(name).vendor == "Intel" or not options:
-            found.append(Cell(name, xen, options))
-    return found
+            wanted.append(Cell(name, xen, options))
+    return wanted
 
 
 def run_matrix(wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None]) -> dict[str, Result]:
-    """Run every cell and return the results by name, in the order asked for; ``done`` hears of each.
+    """Run every cell and return the results by name, in the order asked for; call ``done`` with each result.
 
-    Whatever ends it early, Ctrl-C or a signal, ends the machines that run.
+    If an exception or Ctrl-C ends the run early, the machines that are running end too.
     """
     pool, boots = ThreadPoolExecutor(jobs), _Boots()
     try:
         waiting = [pool.submit(boots.run, cell) for cell in wanted]
-        found = {}
-        for one in as_completed(waiting):
-            result = one.result()
-            found[str(result.cell)] = result
+        results = {}
+        for future in as_completed(waiting):
+            result = future.result()
+            results[str(result.cell)] = result
             done(result)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -101,7 +103,7 @@ def run_matrix(wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None]
         raise
     finally:
         pool.shutdown()
-    return {str(cell): found[str(cell)] for cell in wanted}
+    return {str(cell): results[str(cell)] for cell in wanted}
 
 
 class _Boots:
@@ -113,14 +115,14 @@ class _Boots:
         self._ended = False
 
     def end(self) -> None:
-        """End all that run; none is started any more."""
+        """End the processes that run, and start no more."""
         with self._lock:
             self._ended = True
             for child in self._running:
                 child.terminate()
 
     def run(self, cell: Cell) -> Result:
-        """Boot a cell's machine, record there, check here."""
+        """Boot a cell's machine, let it record, and check the recording."""
         began = time.monotonic()
         with self._lock:
             if self._ended:
@@ -134,15 +136,18 @@ class _Boots:
         except subprocess.TimeoutExpired:
             child.terminate()
             out, err = child.communicate()
-            err += f"\nno end within {BACKSTOP_SECONDS:g} s by the clock".encode()
+            err += f"\nit did not end within {BACKSTOP_SECONDS:g} s".encode()
         finally:
             with self._lock:
                 self._running.discard(child)
         seconds = time.monotonic() - began
         if child.returncode:
             return Result(cell, seconds, error=_last_words(err))
-        data = json.loads(out)
-        return Result(cell, seconds, data, check_recording(data, str(cell)))
+        try:
+            recording = read_recording(load(out))
+            return Result(cell, seconds, recording, check_recording(recording, str(cell)))
+        except DocumentInvalid as error:
+            return Result(cell, seconds, error=f"what it recorded cannot be read: {error}")
 
 
 def _command(cell: Cell) -> list[str]:
@@ -155,7 +160,7 @@ def _command(cell: Cell) -> list[str]:
 
 
 def emulator_of(name: str) -> str:
-    """Return what emulates a machine here, as recordings have it: ``"bochs 2.7"``, ``"qemu"``."""
+    """Return what emulates a machine here, in the words of recordings: ``"bochs 2.7"``, ``"qemu"``."""
     kind = machine(name).emulator
     if kind != "bochs":
         return kind
@@ -164,24 +169,24 @@ def emulator_of(name: str) -> str:
 
 def _last_words(err: bytes) -> str:
     lines = err.decode(errors="replace").strip().splitlines()
-    return " / ".join(lines[-6:]) or "no word of why"
+    return " / ".join(lines[-6:]) or "it gave no reason"
 
 
 def default_jobs() -> int:
-    """One boot for each processor that this process may use."""
+    """Return one job for each processor that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def overview(results: dict[str, Result]) -> Element:
-    """Return the matrix as a table of HTML: machines by release and options, each with a link to its part."""
+    """Return the matrix as an HTML table: machines by release and options, linked to their sections."""
     from xml.etree.ElementTree import Element
 
-    from xenapic.verify.page import anchor, table
+    from xenapic.verify.page import anchor, html_table
 
     columns = list(dict.fromkeys(f"{r.cell.xen} {r.cell.options}".strip() for r in results.values()))
     rows: dict[str, dict[str, Result]] = {}
-    for one in results.values():
-        rows.setdefault(one.cell.machine, {})[f"{one.cell.xen} {one.cell.options}".strip()] = one
+    for each in results.values():
+        rows.setdefault(each.cell.machine, {})[f"{each.cell.xen} {each.cell.options}".strip()] = each
     lines: list[tuple[bool, list[object]]] = []
     for name, line in rows.items():
         shown: list[object] = [name]
@@ -193,5 +198,5 @@ def overview(results: dict[str, Result]) -> Element:
             link = Element("a", href=f"#{anchor(str(result.cell))}")
             link.text = result.text
             shown.append(link if result.report else f"failed: {result.error}")
-        lines.append((not all(one.ok for one in line.values()), shown))
-    return table(("machine", *columns), lines)
+        lines.append((not all(each.ok for each in line.values()), shown))
+    return html_table(("machine", *columns), lines)

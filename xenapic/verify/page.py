@@ -1,47 +1,77 @@
-"""A page of HTML with verifications and their register maps, which needs no other file."""
+"""Write verifications and their register maps as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from enum import Enum
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from xenapic.apic.registers import FIRST_RESERVED, SLOT_SIZE, register
+from xenapic.apic.registers import FIRST_RESERVED, SLOT_SIZE, Reg, register
+from xenapic.apic.state import ApicState
+from xenapic.probe.findings import Op
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.guest import of_domain
+from xenapic.verify.recording import AccessRecord, GuestRecord, Recording
 from xenapic.verify.reports import columns, summary
 
-__all__ = ["anchor", "html_page"]
+__all__ = ["Shown", "anchor", "html_page", "html_table", "shown"]
 
 ROW = 16 * SLOT_SIZE
 """Bytes of the page that one row of the map shows."""
 
 STYLE = """
 :root { color-scheme: light dark;
-  --stay: #2b7bba; --leave: #d9822b; --fault: #7d4fa8; --none: #8884; --bad: #d13; }
+  --stay: #0072b2; --leave: #e69f00; --fault: #cc79a7; --memory: #000; --none: #8884; --bad: #d13; }
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 78em; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; }
+caption { text-align: left; font-weight: bold; }
 th, td { padding: .2em .6em; text-align: left; vertical-align: top; }
 .n { text-align: right; }
 .bad { color: var(--bad); font-weight: bold; }
 .map td { width: 1.5em; height: 1.5em; padding: 0; border: 1px solid #8883; text-align: center; }
 .map td, .map th { font-size: 11px; font-weight: normal; }
+.legend span { display: inline-block; min-width: 1.5em; text-align: center; margin-left: 1.5em; }
 .s { background: var(--stay); color: #fff; }
 .l { background: var(--leave); color: #000; }
-.f { background: var(--fault); color: #fff; }
+.f { background: var(--fault); color: #000; }
+.m { background: repeating-linear-gradient(45deg, #000 0 4px, #fff 4px 8px); }
+.m b { background: #000; color: #fff; padding: 0 .2em; }
 .u { background: var(--none); }
-.d { outline: 3px solid var(--bad); }
+.d { outline: 3px solid var(--bad); outline-offset: -1px; }
 """
-LEGEND = (
-    ("s", "S", "stays in the guest"),
-    ("l", "L", "leaves the guest"),
-    ("f", "F", "faults"),
-    ("u", "", "not measured"),
-    ("d", "", "unlike the model"),
-)
+"""The colours are those of Okabe and Ito, which people who are colour-blind can tell apart; plain memory, the
+defect, is striped. Every kind of cell has a letter, too."""
+
+
+class Shown(Enum):
+    """What a cell of a register map shows; the value is its CSS class."""
+
+    STAYS = "s"
+    LEAVES = "l"
+    FAULTS = "f"
+    MEMORY = "m"
+    UNMEASURED = "u"
+
+
+LETTERS = {
+    Shown.STAYS: "S",
+    Shown.LEAVES: "L",
+    Shown.FAULTS: "F",
+    Shown.MEMORY: "M",
+    Shown.UNMEASURED: "\u00a0",
+}
+LEGEND = {
+    Shown.STAYS: "stays in the guest: the APIC is accelerated",
+    Shown.LEAVES: "leaves the guest: a VM exit",
+    Shown.FAULTS: "faults",
+    Shown.MEMORY: "plain memory: no APIC answers; in xAPIC mode this is a defect",
+    Shown.UNMEASURED: "not measured",
+}
+DISAGREES = "d"
+"""CSS class of an access for which the model predicts something else."""
 USUAL_THRESHOLD = 200
-"""Ticks above which an access left, where a recording has no calibration of its own."""
-Recordings = Mapping[str, tuple[Mapping[str, Any], Report]]
+"""Ticks from which an access counts as an exit where a recording has no calibration of its own."""
+Recordings = Mapping[str, tuple[Recording, Report]]
 
 
 def html_page(title: str, recordings: Recordings, overview: Element | None = None) -> str:
@@ -55,12 +85,9 @@ def html_page(title: str, recordings: Recordings, overview: Element | None = Non
     _add(body, "h1", title)
     if overview is not None:
         body.append(overview)
-    legend = _add(body, "p", "")
-    for css, letter, text in LEGEND:
-        mark = _add(legend, "span", f"\u00a0{letter or chr(0xA0)}\u00a0", css)
-        mark.tail = f" {text}   "
-    for name, (data, report) in recordings.items():
-        _section(body, name, data, report)
+    _legend(body)
+    for name, (recording, report) in recordings.items():
+        _section(body, name, recording, report)
     return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
 
 
@@ -69,85 +96,120 @@ def anchor(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name)
 
 
-def table(headers: Sequence[str], rows: Sequence[tuple[bool, Sequence[object]]]) -> Element:
-    """Return a table; each row says first whether it is bad. Numbers stand to the right."""
-    made = Element("table")
-    line = SubElement(made, "tr")
+def html_table(headers: Sequence[str], rows: Sequence[tuple[bool, Sequence[object]]]) -> Element:
+    """Return a table; each row begins with whether it is bad. Numbers are aligned right."""
+    table = Element("table")
+    line = SubElement(table, "tr")
     for header in headers:
         _add(line, "th", header)
     for bad, cells in rows:
-        line = SubElement(made, "tr", {"class": "bad"} if bad else {})
+        line = SubElement(table, "tr", {"class": "bad"} if bad else {})
         for cell in cells:
             if isinstance(cell, Element):
                 SubElement(line, "td").append(cell)
             else:
                 _add(line, "td", str(cell), "n" if isinstance(cell, int) else "")
-    return made
+    return table
+
+
+def shown(guest: GuestRecord, access: AccessRecord) -> Shown:
+    """Return what became of an access as the guest felt it, whatever the model says."""
+    if access.faulted:
+        return Shown.FAULTS
+    if _left(guest, access):
+        return Shown.LEAVES
+    return Shown.MEMORY if _is_memory(guest) else Shown.STAYS
+
+
+def _left(guest: GuestRecord, access: AccessRecord) -> bool:
+    threshold = USUAL_THRESHOLD if guest.calibration is None else guest.calibration.threshold
+    ticks = access.ticks_per_access if access.ticks_min is None else access.ticks_min
+    return ticks >= threshold
+
+
+def _is_memory(guest: GuestRecord) -> bool:
+    """Return True if the guest's APIC page is plain memory: the version register reads 0 without an exit."""
+    if guest.apic_mode is ApicState.X2APIC:
+        return False
+    return any(
+        access.value == 0 and not access.faulted and not _left(guest, access)
+        for access in guest.accesses
+        if access.offset == Reg.LVR and access.op is Op.READ
+    )
 
 
 def _add(parent: Element, tag: str, text: str, css: str = "") -> Element:
-    made = SubElement(parent, tag, {"class": css} if css else {})
-    made.text = "".join(char if char.isprintable() or char in "\n\u00a0" else " " for char in text)
-    return made
+    child = SubElement(parent, tag, {"class": css} if css else {})
+    child.text = "".join(char if char.isprintable() or char in "\n\u00a0" else " " for char in text)
+    return child
 
 
-def _section(body: Element, name: str, data: Mapping[str, Any], report: Report) -> None:
+def _legend(body: Element) -> None:
+    legend = _add(body, "p", "Each cell of a map is an access to a register:", "legend")
+    for kind, text in LEGEND.items():
+        _mark(_add(legend, "span", "", kind.value), kind).tail = f" {text}"
+    _add(legend, "span", "\u00a0", DISAGREES).tail = " the model predicts something else"
+
+
+def _mark(cell: Element, kind: Shown) -> Element:
+    """Write the letter of its kind into a cell, and return the cell."""
+    _add(cell, "b" if kind is Shown.MEMORY else "span", LETTERS[kind])
+    return cell
+
+
+def _section(body: Element, name: str, recording: Recording, report: Report) -> None:
     head = _add(body, "h2", f"{name}: {report.agree} of {report.compared} agree")
     head.set("id", anchor(name))
-    _add(body, "p", f"Xen {data['xen']}; processor: {report.processor}")
+    _add(body, "p", f"Xen {recording.xen}; the processor is known from {report.processor}")
     rows = summary(report)
-    named = columns(rows)
-    lines = [(False, [row, *(cells.get(column, "") for column in named)]) for row, cells in rows.items()]
-    body.append(table(("compared", *named), lines))
+    headers = columns(rows)
+    lines = [(False, [row, *(cells.get(header, "") for header in headers)]) for row, cells in rows.items()]
+    body.append(html_table(("compared", *headers), lines))
     wrong = report.of(Verdict.DISAGREES)
     if wrong:
         listed = SubElement(body, "ul")
-        for one in wrong:
-            _add(listed, "li", str(one), "bad")
-    for guest in data.get("guest", ()):
-        if "failed" in guest:
-            _add(body, "p", f"{of_domain(guest)}: {guest['failed']}")
+        for check in wrong:
+            _add(listed, "li", str(check), "bad")
+    for guest in recording.guest:
+        if guest.failed is not None:
+            _add(body, "p", f"{of_domain(guest)}: {guest.failed}")
         else:
-            _map(body, guest, {one.where for one in wrong})
+            _map(body, guest, {check.where for check in wrong})
 
 
-def _map(body: Element, guest: Mapping[str, Any], wrong: set[str]) -> None:
-    """A map of the registers as the guest felt them, and where the model says otherwise."""
-    cells: dict[tuple[int, str], Mapping[str, Any]] = {}
-    for one in (*guest.get("accesses", ()), *guest.get("extra", ())):
-        cells.setdefault((one["offset"], one["op"]), one)  # the usual value comes before odd ones
-    made = SubElement(body, "table", {"class": "map"})
-    by = "MSR" if guest["apic_mode"] == "x2apic" else "page offset"
-    _add(made, "caption", f"{of_domain(guest)}, by {by}")
-    line = SubElement(made, "tr")
+def _map(body: Element, guest: GuestRecord, wrong: set[str]) -> None:
+    """Add a map of the registers as the guest felt them; the model disagrees at the places ``wrong``."""
+    usual: dict[tuple[int, Op], AccessRecord] = {}
+    for access in (*guest.accesses, *guest.extra):
+        usual.setdefault((access.offset, access.op), access)  # the usual value comes before unusual ones
+    table = SubElement(body, "table", {"class": "map"})
+    by = "MSR" if guest.apic_mode is ApicState.X2APIC else "page offset"
+    _add(table, "caption", f"{of_domain(guest)}, by {by}")
+    line = SubElement(table, "tr")
     _add(line, "th", "")
     for column in range(16):
         _add(line, "th", f"{column:x}0")
-    for operation in ("read", "write"):
+    for op in Op:
         for first in range(0, FIRST_RESERVED, ROW):
-            line = SubElement(made, "tr")
-            _add(line, "th", f"{operation} {first:03x}")
+            line = SubElement(table, "tr")
+            _add(line, "th", f"{op.value} {first:03x}")
             for offset in range(first, first + ROW, SLOT_SIZE):
-                _cell(line, guest, cells.get((offset, operation)), f"{operation} {offset:03x}", wrong)
+                words = f"{op.value} {offset:03x}"
+                place = f"{of_domain(guest)}, {words} "
+                disagrees = any(where.startswith(place) for where in wrong)
+                _cell(line, guest, usual.get((offset, op)), words, disagrees)
 
 
 def _cell(
-    line: Element, guest: Mapping[str, Any], one: Mapping[str, Any] | None, access: str, wrong: set[str]
+    line: Element, guest: GuestRecord, access: AccessRecord | None, words: str, disagrees: bool
 ) -> None:
-    if one is None:
-        _add(line, "td", "", "u").set("title", f"{access}: not measured")
-        return
-    css, letter = _became(guest, one)
-    at = f"{of_domain(guest)}, {access} "
-    if any(where.startswith(at) for where in wrong):
-        css += " d"
-    title = f"{access} {register(one['offset']).name}: {one['ticks_per_access']} ticks"
-    _add(line, "td", letter, css).set("title", title)
-
-
-def _became(guest: Mapping[str, Any], one: Mapping[str, Any]) -> tuple[str, str]:
-    if one.get("fault"):
-        return "f", "F"
-    threshold = guest.get("calibration", {}).get("threshold", USUAL_THRESHOLD)
-    left = one.get("ticks_min", one["ticks_per_access"]) >= threshold
-    return ("l", "L") if left else ("s", "S")
+    kind = Shown.UNMEASURED if access is None else shown(guest, access)
+    cell = _add(line, "td", "", f"{kind.value} {DISAGREES}" if disagrees else kind.value)
+    _mark(cell, kind)
+    if access is None:
+        cell.set("title", f"{words}: {LEGEND[kind]}")
+    else:
+        cell.set(
+            "title",
+            f"{words} {register(access.offset).name}: {access.ticks_per_access} ticks, {LEGEND[kind]}",
+        )

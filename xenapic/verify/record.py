@@ -1,8 +1,7 @@
-"""Record what the running Xen does, in the format that `xenapic.verify.recording` checks.
+"""Record what the running Xen does, as a `Recording`.
 
-Every domain made here is owned, so nothing is left behind. No create is sent that Xen
-could refuse: what it answers to those is recorded only where the host may be lost
-(``refusals``, an emulated machine), and even there never one that Xen would refuse late.
+Every domain created here is owned, so nothing is left behind. Creates that Xen refuses early are sent only on
+request (``refusals``, for emulated machines), those that it refuses late never: they can take the host down.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xenapic.apic.features import CONTROL_FIELDS, FEATURES
+from xenapic.apic.features import FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.live.domain import Domain
@@ -26,8 +25,16 @@ from xenapic.model.create import check_request
 from xenapic.model.flags import CDF, EMU, MISC
 from xenapic.model.guest_types import HVM_EMULATION
 from xenapic.model.host import Host
-from xenapic.parse.bootlog import parse
+from xenapic.parse.bootlog import BootLog
 from xenapic.policy.terms import Policy
+from xenapic.verify.recording import (
+    CapabilityWords,
+    CreateRecord,
+    ExitsRecord,
+    GuestRecord,
+    Recording,
+    VmcsRecord,
+)
 
 if TYPE_CHECKING:
     from xenapic.probe.findings import Findings
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Settings", "record"]
 
 Progress = Callable[[str, int, int], None]
-"""Called before each step: what it is, its number from 1, and how many there are."""
+"""Called before each step with its description, its number (from 1) and the number of steps."""
 
 DEFECT = frozenset({PLAIN_MEMORY_CODE})
 HVM, HAP = int(CDF.hvm), int(CDF.hvm | CDF.hap)
@@ -47,58 +54,52 @@ CREATES = (
 """Flags, emulation_flags and misc_flags of the creates that are recorded."""
 PROBE_SECONDS = 60.0
 TRACE_PAGES = 128
-"""Per CPU: room for all the exits of a probe, should nobody find the time to read them meanwhile."""
+"""Trace buffer of each CPU in pages: room for all exits of a probe, even if none is read meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to record, and what it is of."""
+    """What to record, and the names to record it under."""
 
     processor: str = ""
-    """Name in the table of processors; what is predicted then comes from there, not from Xen's log."""
+    """Name in the table of processors; predictions then rest on that row instead of on Xen's log."""
     emulator: str = ""
     states: tuple[ApicState, ...] = tuple(ApicState)
     refusals: bool = False
-    """Send creates that Xen will refuse early, too: each may cost the host a domain number until reboot."""
+    """Also send creates that Xen refuses early; each may cost the host a domain number until reboot."""
     probe: bool = True
     """Run the probe guest."""
     trace: bool = False
-    """Let Xen's trace count the probe's VM exits, as a second witness. Trace buffers stay allocated."""
+    """Also count the probe's VM exits in Xen's trace; its buffers stay allocated until reboot."""
 
 
-def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at, _of: None) -> dict[str, Any]:
-    """Return a recording of the running Xen; raise what the calls raise."""
+def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at, _of: None) -> Recording:
+    """Return a recording of the running Xen; raise the errors of `Xen`'s methods."""
     host = xen.host(probe=True)
     job = _Job(xen, host, settings, progress)
-    data = _identity(xen, host, settings)
-    data["create"] = list(job.creates())
-    data["vmcs"] = list(job.vmcs())
-    data["guest"] = list(job.guests())
-    data["used"] = sorted(row.key for row in FEATURES if xen.host().features[row.key])
-    data["not_testable"] = job.not_testable
-    return data
+    version, arch = host.version, host.physinfo.arch_capabilities
+    return Recording(
+        xen=host.release.name if host.release.per_domain_apic else str(version),
+        processor=settings.processor,
+        xen_options=tuple(version.commandline.split()),
+        emulator=settings.emulator,
+        features=_features(xen.boot_log()),
+        physinfo=CapabilityWords(int(host.physinfo.capabilities), None if arch is None else int(arch)),
+        create=tuple(job.creates()),
+        vmcs=tuple(job.vmcs()),
+        guest=tuple(job.guests()),
+        used=tuple(sorted(row.key for row in FEATURES if xen.host().features[row.key])),  # measured by now
+        not_testable=tuple(job.not_testable),
+    )
 
 
-def _identity(xen: Xen, host: Host, settings: Settings) -> dict[str, Any]:
-    version = host.version
-    ring = xen.handle.console.read()
-    log = parse(ring.data, ring.start, version.commandline)
-    arch = host.physinfo.arch_capabilities
-    return {
-        "xen": host.release.name if host.release.per_domain_apic else str(version),
-        "processor": settings.processor,
-        "xen_options": version.commandline.split(),
-        "emulator": settings.emulator,
-        "features": sorted(log.features) if log.whole and log.trusted else None,
-        "physinfo": {
-            "capabilities": int(host.physinfo.capabilities),
-            "arch_capabilities": None if arch is None else int(arch),
-        },
-    }
+def _features(log: BootLog) -> tuple[str, ...] | None:
+    """Return the lines of the feature list in Xen's log; None when the log is not complete or not trusted."""
+    return tuple(sorted(log.features)) if log.whole and log.trusted else None
 
 
 class _Job:
-    """One recording under way."""
+    """The steps of one recording."""
 
     def __init__(self, xen: Xen, host: Host, settings: Settings, progress: Progress) -> None:
         self.xen = xen
@@ -113,22 +114,22 @@ class _Job:
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """Every ``misc_flags`` that this Xen can express, of those that bear on the APIC."""
+        """Every ``misc_flags`` that this Xen accepts, as far as they concern the APIC."""
         if not self.host.interface:
             return (0,)
         xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.assisted_xapic else (0,)
         x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.assisted_x2apic else (0,)
-        return tuple(one | other for other in x2apic for one in xapic)
+        return tuple(low | high for high in x2apic for low in xapic)
 
     def step(self, what: str) -> None:
-        """Say what comes next."""
+        """Report the next step."""
         self._at += 1
         self._progress(what, self._at, self._steps)
 
     # -- creates --
 
-    def creates(self) -> Iterator[dict[str, Any]]:
-        """Yield what each create answers, those left out that must not be sent."""
+    def creates(self) -> Iterator[CreateRecord]:
+        """Yield the answer to each create that may be sent."""
         self.step("creating domains")
         for flags, emulation, misc in CREATES:
             request = CreateRequest(
@@ -142,11 +143,12 @@ class _Job:
             checked = check_request(request, Situation(replace(self.host, physinfo=self.xen.physinfo())))
             if not checked.harmless or (checked.problems and not self.settings.refusals):
                 continue
-            entry = {"flags": flags, "emulation_flags": emulation, "misc_flags": misc}
-            yield {**entry, "errno": self._answer(request)}
+            yield CreateRecord(
+                flags=flags, emulation_flags=emulation, misc_flags=misc, errno=self._answer(request)
+            )
 
     def _answer(self, request: CreateRequest) -> int:
-        """Send one create and return Xen's errno; what it creates is destroyed."""
+        """Send one create and return Xen's errno; destroy the domain if one is created."""
         try:
             domain = self.xen.create_unchecked(request)
         except CallFailed as error:
@@ -156,8 +158,8 @@ class _Job:
 
     # -- VMCS --
 
-    def vmcs(self) -> Iterator[dict[str, Any]]:
-        """Yield the words of each state for each choice of flags."""
+    def vmcs(self) -> Iterator[VmcsRecord]:
+        """Yield the control words of each state for each choice of flags."""
         for misc_flags in self.choices:
             self.step(f"reading VMCS, misc_flags {misc_flags}")
             try:
@@ -169,14 +171,10 @@ class _Job:
                 self.not_testable.append(f"VMCS: {measured.why_not}")
             for state, words in measured.states.items():
                 if state in self.settings.states:
-                    yield {
-                        "misc_flags": misc_flags,
-                        "apic_mode": state.value,
-                        **{CONTROL_FIELDS[key].recorded: text for key, text in words.texts().items()},
-                    }
+                    yield VmcsRecord.of(misc_flags, state, words)
 
     def _policy(self, misc_flags: int) -> Policy | None:
-        """Return the policy whose plan has these flags; None where there is no choice."""
+        """Return the policy whose plan has these flags; None where Xen has no such choice."""
         if not self.host.interface:
             return None
         return Policy(
@@ -187,8 +185,8 @@ class _Job:
 
     # -- guests --
 
-    def guests(self) -> Iterator[dict[str, Any]]:
-        """Yield what the probe guest finds in each state for each choice of flags."""
+    def guests(self) -> Iterator[GuestRecord]:
+        """Yield what the probe guest measures in each state for each choice of flags."""
         if not self.settings.probe:
             return
         no_guest = self.host.physinfo.no_guest
@@ -199,27 +197,26 @@ class _Job:
             self.step(f"probe guest, misc_flags {misc_flags}, APIC {state.value}")
             yield self._guest(misc_flags, state)
 
-    def _guest(self, misc_flags: int, state: ApicState) -> dict[str, Any]:
+    def _guest(self, misc_flags: int, state: ApicState) -> GuestRecord:
         try:
             with self.xen.create_domain(throw_away_config(self.host), self._policy(misc_flags)) as domain:
                 domain.set_max_vcpus(1)
-                found, exits = self._probe(domain, state)
+                findings, exits = self._probe(domain, state)
         except (ProbeFailed, CallFailed, ConfigRefused, TraceBusy) as error:
-            return {"misc_flags": misc_flags, "apic_mode": state.value, "failed": str(error)}
-        return {**found.to_recording(misc_flags), **exits}
+            return GuestRecord(misc_flags=misc_flags, apic_mode=state, failed=str(error))
+        return GuestRecord.of(findings, misc_flags, exits)
 
-    def _probe(self, domain: Domain, state: ApicState) -> tuple[Findings, dict[str, Any]]:
-        """Run the probe guest; return what it found, and what the trace counted meanwhile."""
+    def _probe(self, domain: Domain, state: ApicState) -> tuple[Findings, ExitsRecord | None]:
+        """Run the probe guest; return its findings, and the VM exits that the trace counted meanwhile."""
         from xenapic.exits.counter import ExitCounter
         from xenapic.probe.run import probe_domain
 
         if not self.settings.trace:
-            return probe_domain(domain, state, PROBE_SECONDS), {}
+            return probe_domain(domain, state, PROBE_SECONDS), None
         with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES) as counter:
-            found = probe_domain(domain, state, PROBE_SECONDS, counter.wait)
+            findings = probe_domain(domain, state, PROBE_SECONDS, counter.wait)
             report = counter.stop()
         reasons: Counter[int] = Counter()
         for kind, count in report.kinds.items():
             reasons[kind.reason] += count
-        counts = {str(reason): count for reason, count in sorted(reasons.items())}
-        return found, {"exits": {"complete": report.complete, "by_reason": counts}}
+        return findings, ExitsRecord(report.complete, dict(sorted(reasons.items())))

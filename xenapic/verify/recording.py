@@ -1,156 +1,302 @@
-"""Hold recordings of a real Xen against the model: every create answer, VMCS word, CPUID leaf and access.
+"""A recording of what one Xen on one processor did, as `xenapic.verify.record` writes it.
 
-The format is that of ``tests/data/observed`` (``docs/spec/recordings.md``), with what ``xenapic verify
---record`` adds: JSON, one file for one Xen on one processor. A recording names its processor; when
-`PROCESSORS` has no such row, what the processor offers is taken from the recording's own
-feature list, and said so.
+The first recordings (``tests/data/observed``) have fewer fields, and no ``schema``; `read_recording` reads
+them too.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from xenapic.apic.controls import CONTROLS, MASKS
-from xenapic.apic.features import CONTROL_FIELDS, Technology
-from xenapic.apic.outcome import SvmControls
+from xenapic.apic.features import PIN, PRIMARY, SECONDARY, TERTIARY, ControlField
 from xenapic.apic.state import ApicState
-from xenapic.errors import DocumentInvalid, errno_name
-from xenapic.model.conditions import Situation
-from xenapic.model.config import CreateRequest
-from xenapic.model.create import check_request
-from xenapic.model.evidence import IN_LOG
-from xenapic.model.flags import PHYSCAP, names
-from xenapic.verify.check import Check, Report, Verdict, beside, compare
-from xenapic.verify.guest import guest_checks, of_domain
-from xenapic.verify.subject import Subject
+from xenapic.parse.codec import decode
+from xenapic.parse.jsonforms import Hex, Unsigned, wrong
+from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Op
 
-__all__ = ["check_file", "check_recording"]
+if TYPE_CHECKING:
+    from xenapic.apic.controls import ControlWords
+    from xenapic.probe.findings import Findings
 
+__all__ = [
+    "AccessRecord",
+    "CalibrationRecord",
+    "CapabilityWords",
+    "CreateRecord",
+    "DeliveryRecord",
+    "ExitsRecord",
+    "GuestRecord",
+    "MoveRecord",
+    "Recording",
+    "Unrecorded",
+    "VmcsRecord",
+    "read_recording",
+]
 
-def check_file(path: Path) -> Report:
-    """Check one file; raise `DocumentInvalid` when it is none, OSError when it cannot be read."""
-    try:
-        data = json.loads(path.read_text())
-    except ValueError as error:
-        raise DocumentInvalid(f"{path}: not JSON: {error}") from None
-    return check_recording(data, path.name)
-
-
-def check_recording(data: Any, name: str) -> Report:
-    """Check one recording; raise `DocumentInvalid` when it lacks what a recording must have."""
-    try:
-        subjects = Subject.from_recording(data)
-        checks = tuple(map(_agreed, *([*_checks(data, one)] for one in subjects)))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DocumentInvalid(f"{name}: not a recording: {type(error).__name__}: {error}") from error
-    return Report(name, subjects[0].source, checks)
+U12 = Annotated[int, Unsigned(12)]
+U32 = Annotated[int, Unsigned(32)]
+U64 = Annotated[int, Unsigned(64)]
+Word = Annotated[int, Hex(8)]
+LongWord = Annotated[int, Hex(16)]
 
 
-def _agreed(*possible: Check) -> Check:
-    """Return the check, not covered when what is unknown of the processor makes a difference."""
-    if len({one.predicted for one in possible}) == 1:
-        return possible[0]
-    predicted = " or ".join(dict.fromkeys(one.predicted for one in possible))
-    return replace(
-        possible[0], verdict=Verdict.NOT_COVERED, predicted=predicted, why="the processor is not wholly known"
-    )
+class Unrecorded(Enum):
+    """In place of a value that the recorder did not look at."""
+
+    UNRECORDED = "not recorded"
 
 
-# -- the checks ------------------------------------------------------------------------------------
+UNRECORDED = Unrecorded.UNRECORDED
 
 
-def _checks(data: Mapping[str, Any], subject: Subject) -> Iterator[Check]:
-    yield from _features(data, subject)
-    yield from _physinfo(data, subject)
-    for why in data.get("not_testable", ()):
-        yield beside("recording", "not testable there", str(why), "it could not be recorded")
-    for entry in data.get("create", ()):
-        yield _create(entry, subject)
-    for entry in data.get("vmcs", ()):
-        yield from _vmcs(entry, subject)
-    for entry in data.get("guest", ()):
-        yield from guest_checks(entry, subject)
-    for key in sorted(set(data) - KNOWN):
-        yield beside("recording", key, "a section", "the model has no such topic")
+@dataclass(frozen=True, slots=True)
+class CapabilityWords:
+    """The capability words of ``xc_physinfo``."""
+
+    capabilities: U32
+    arch_capabilities: U32 | None = None
+    """Null where the release has no such field."""
 
 
-KNOWN = {
-    *("xen", "processor", "xen_options", "emulator", "features", "used", "physinfo"),
-    *("create", "vmcs", "guest", "not_testable"),
-}
-"""Sections of a recording."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRecord:
+    """A create, and what Xen answered. A field that is absent had the default of all recordings."""
+
+    OMIT_DEFAULTS: ClassVar[bool] = True
+
+    flags: U32
+    emulation_flags: U32
+    misc_flags: U32
+    errno: U32
+    """0 when the domain was created; it was destroyed again."""
+    max_vcpus: U32 = 1
+    max_evtchn_port: U32 = 0xFFFFFFFF
+    max_grant_frames: int = 4
+    max_maptrack_frames: int = 0
+    grant_opts: U32 = 1
+    """Only sent where the release has the field."""
+    iommu_opts: U32 = 0
+    vmtrace_size: U32 = 0
+    cpupool_id: U32 = 0
+    altp2m: U32 = 0
+    altp2m_nr: U32 = 0
+    ssidref: U32 = 0
+    domid: U32 = 0
 
 
-def _features(data: Mapping[str, Any], subject: Subject) -> Iterator[Check]:
-    if data.get("features") is None:
-        return
-    lines = list(data["features"])
-    if subject.technology is Technology.VMX:
-        for key, line in IN_LOG.items():
-            predicted = _present(subject.host.has(key))
-            yield compare("boot log", line, predicted, _present(line in lines))
-    for line in lines:
-        if line not in IN_LOG.values() or subject.technology is not Technology.VMX:
-            yield beside("boot log", line, "a line", "not of the APIC")
+@dataclass(frozen=True, slots=True)
+class VmcsRecord:
+    """The control words in the VMCS of a vCPU whose APIC is in this state; null where not recorded."""
+
+    misc_flags: U32
+    """The domain's flags."""
+    apic_mode: ApicState
+    pin_based: Word | None = None
+    cpu_based: Word | None = None
+    """Primary processor-based controls."""
+    secondary: Word | None = None
+    tertiary: LongWord | None = None
+
+    @classmethod
+    def of(cls, misc_flags: int, state: ApicState, words: ControlWords) -> VmcsRecord:
+        """Return the record of the words that were read."""
+        return cls(misc_flags, state, words.pin_based, words.primary, words.secondary, words.tertiary)
+
+    def word(self, field: ControlField) -> int | None:
+        """Return the word of a field; None where it is not recorded."""
+        words = {
+            PIN: self.pin_based,
+            PRIMARY: self.cpu_based,
+            SECONDARY: self.secondary,
+            TERTIARY: self.tertiary,
+        }
+        return words[field]
 
 
-def _present(there: bool) -> str:
-    return "a line" if there else "no line"
+@dataclass(frozen=True, slots=True)
+class CalibrationRecord:
+    """What known things cost in the guest, in TSC ticks."""
+
+    overhead: int
+    """Reading the TSC twice."""
+    memory: int
+    """An access to plain memory, with the overhead."""
+    exit: int
+    """CPUID, which always exits, with the overhead."""
+    threshold: int
+    """An access that costs at least this much has left the guest."""
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> CalibrationRecord:
+        """Return the record of a calibration."""
+        return cls(calibration.overhead, calibration.memory, calibration.exit, calibration.threshold)
 
 
-def _physinfo(data: Mapping[str, Any], subject: Subject) -> Iterator[Check]:
-    found = data["physinfo"]
-    word = subject.arch_capabilities
-    if "arch_capabilities" in found and found["arch_capabilities"] is not None:
-        predicted = None if word is None else hex(word)
-        yield compare("physinfo", "arch_capabilities", predicted, hex(found["arch_capabilities"]))
-    capabilities = ",".join(names(PHYSCAP(found["capabilities"])))
-    yield beside(
-        "physinfo", "capabilities", capabilities, "taken from the recording: what create answers rests on it"
-    )
+@dataclass(frozen=True, slots=True)
+class AccessRecord:
+    """An access that the guest made several times."""
+
+    OMIT_DEFAULTS: ClassVar[bool] = True
+
+    offset: U12
+    """Of the register in the xAPIC page, in both modes."""
+    op: Op
+    ticks_per_access: int
+    """Mean of all tries, in TSC ticks."""
+    value: U64
+    """What the last read returned, or what was written."""
+    ticks_min: int | None = None
+    """The cheapest try, with the overhead."""
+    times: U32 | None = None
+    """Number of tries."""
+    fault: U32 | Unrecorded | None = UNRECORDED
+    """Vector of the exception; null for none."""
+
+    @classmethod
+    def of(cls, access: Access, findings: Findings) -> AccessRecord:
+        """Return the record of an access that the probe guest made."""
+        return cls(
+            offset=int(access.offset),
+            op=access.op,
+            ticks_per_access=round(findings.cost(access)),
+            value=access.value,
+            ticks_min=access.ticks_min,
+            times=len(access.ticks),
+            fault=access.fault,
+        )
+
+    @property
+    def faulted(self) -> bool:
+        """Whether an exception was recorded."""
+        return self.fault is not None and self.fault is not UNRECORDED
 
 
-def _create(entry: Mapping[str, Any], subject: Subject) -> Check:
-    request = CreateRequest(
-        max_grant_frames=entry.get("max_grant_frames", 4),
-        max_maptrack_frames=entry.get("max_maptrack_frames", 0),
-        grant_opts=entry.get("grant_opts", 1) if subject.release.has_field("grant_opts") else 0,
-        **{key: value for key, value in entry.items() if key not in (*GRANTS, "errno")},
-    )
-    answer = check_request(request, Situation(subject.report)).errno
-    where = ", ".join(f"{key} {value:#x}" for key, value in entry.items() if key != "errno")
-    return compare("create", where, _answer(answer), _answer(entry["errno"]))
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """An interrupt that the guest asked for."""
+
+    kind: DeliveryKind
+    vector: U32
+    arrivals: int
+    """How often it arrived."""
+    ticks: int
+    """TSC ticks until it arrived, or until the guest gave up."""
+    fault: U32 | None
+    """Vector of the exception that the request raised; null for none."""
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> DeliveryRecord:
+        """Return the record of an interrupt."""
+        return cls(delivery.kind, delivery.vector, delivery.arrivals, delivery.ticks, delivery.fault)
 
 
-GRANTS = ("max_grant_frames", "max_maptrack_frames", "grant_opts")
+@dataclass(frozen=True, slots=True)
+class MoveRecord:
+    """An attempt to move the APIC by WRMSR of IA32_APIC_BASE."""
+
+    asked: U64
+    """The value written."""
+    fault: U32 | None
+    """Vector of the exception; null for none."""
+    apic_base: U64
+    """IA32_APIC_BASE afterwards."""
 
 
-def _answer(number: int) -> str:
-    return errno_name(number) if number else "created"
+@dataclass(frozen=True, slots=True)
+class ExitsRecord:
+    """The VM exits that Xen's trace counted while the guest ran."""
+
+    complete: bool
+    """Whether no record was lost."""
+    by_reason: Mapping[int, int]
 
 
-def _vmcs(entry: Mapping[str, Any], subject: Subject) -> Iterator[Check]:
-    state = ApicState(entry["apic_mode"])
-    predicted = subject.vcpu(entry.get("misc_flags", 0), state).controls
-    at = of_domain(entry)
-    for key, field in CONTROL_FIELDS.items():
-        word = field.recorded
-        if entry.get(word) is None:
-            continue
-        found = int(entry[word], 16)
-        if isinstance(predicted, SvmControls):
-            yield compare("VMCS", f"{at}, {word}", "no VMCS: the processor is AMD's", entry[word])
-            continue
-        bits = MASKS[key]
-        yield compare("VMCS", f"{at}, {word}", _bits(key, getattr(predicted, key)), _bits(key, found & bits))
-        if found & ~bits:
-            yield beside("VMCS", f"{at}, {word}", f"{found & ~bits:#x}", "bits not of the APIC")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestRecord:
+    """What a guest measured from inside, in one state of its APIC; or why it could not."""
+
+    OMIT_DEFAULTS: ClassVar[bool] = True
+
+    misc_flags: U32 = 0
+    """The domain's flags."""
+    apic_mode: ApicState
+    failed: str | None = None
+    """Why the guest gave no answer; everything else is then absent."""
+    cpuid_40000004_eax: U32 | None = None
+    """The hypervisor's leaf base + 4."""
+    cpuid_1_ecx: U32 | None = None
+    apic_base: U64 | None = None
+    """IA32_APIC_BASE; the recorder keeps the low half."""
+    calibration: CalibrationRecord | None = None
+    accesses: tuple[AccessRecord, ...] = ()
+    """Accesses as a guest in this state makes them, in this order."""
+    extra: tuple[AccessRecord, ...] = ()
+    """All other registers, in the same way."""
+    page: tuple[AccessRecord, ...] = ()
+    """Accesses to the page at 0xFEE00000, whatever the state."""
+    msrs: tuple[AccessRecord, ...] = ()
+    """Accesses by MSR, whatever the state."""
+    deliveries: tuple[DeliveryRecord, ...] = ()
+    move: MoveRecord | None = None
+    exits: ExitsRecord | None = None
+
+    @classmethod
+    def of(cls, findings: Findings, misc_flags: int, exits: ExitsRecord | None = None) -> GuestRecord:
+        """Return the record of what the probe guest found in a domain with these flags."""
+
+        def records(accesses: tuple[Access, ...]) -> tuple[AccessRecord, ...]:
+            return tuple(AccessRecord.of(access, findings) for access in accesses)
+
+        move = findings.move
+        return cls(
+            misc_flags=misc_flags,
+            apic_mode=findings.state,
+            cpuid_40000004_eax=findings.cpuid_apic,
+            cpuid_1_ecx=findings.cpuid_1_ecx,
+            apic_base=findings.apic_base & 0xFFFFFFFF,
+            calibration=CalibrationRecord.of(findings.calibration),
+            accesses=records(findings.accesses),
+            extra=records(findings.extra),
+            page=records(findings.page),
+            msrs=records(findings.msrs),
+            deliveries=tuple(map(DeliveryRecord.of, findings.deliveries)),
+            move=MoveRecord(move.asked, move.fault, move.apic_base),
+            exits=exits,
+        )
 
 
-def _bits(field: str, word: int) -> str:
-    keys = [key for key, (where, bit) in CONTROLS.items() if where == field and word & bit]
-    return " ".join(keys) or "none"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What one Xen on one processor did."""
+
+    SCHEMA: ClassVar[str] = "xenapic/recording/1"
+
+    xen: str
+    """Version and extra version; "4.17-rc" for the development tree with a choice per domain."""
+    processor: str
+    """Name in the table of processors; empty when unknown."""
+    xen_options: tuple[str, ...]
+    """Xen's boot options."""
+    emulator: str = ""
+    """What emulates the processor, e.g. "bochs 2.7"; empty for a real one."""
+    features: tuple[str, ...] | None = None
+    """Lines of Xen's boot log after "Supported advanced features"; null when the log is not complete."""
+    physinfo: CapabilityWords
+    create: tuple[CreateRecord, ...] = ()
+    vmcs: tuple[VmcsRecord, ...] = ()
+    guest: tuple[GuestRecord, ...] = ()
+    used: tuple[str, ...] | None = None
+    """Keys of the controls that Xen uses for guests, as found by measuring or in the log."""
+    not_testable: tuple[str, ...] = ()
+    """What could not be recorded, and why."""
+
+
+def read_recording(data: object) -> Recording:
+    """Read a recording from what `xenapic.parse.jsontext.load` made of its text; raise `DocumentInvalid`."""
+    if not isinstance(data, Mapping):
+        raise wrong("an object", data)
+    recording: Recording = decode(Recording, {"schema": Recording.SCHEMA, **data})
+    return recording

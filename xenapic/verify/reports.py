@@ -1,4 +1,4 @@
-"""Reports of a verification for people and for other tools: summary rows, and JUnit XML."""
+"""Reports of a verification: a summary for people, JUnit XML for other tools."""
 
 from __future__ import annotations
 
@@ -7,49 +7,41 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from xenapic.apic.state import ApicState
-from xenapic.verify.check import Check, Report, Verdict
+from xenapic.verify.check import NOT_TESTABLE, Check, Report, Verdict
 
 __all__ = ["HOST", "Summary", "columns", "junit", "summary"]
 
 HOST = "host"
-"""Column of what is no matter of an APIC's state."""
+"""Column for values that do not depend on an APIC's state."""
 Summary = dict[str, dict[str, str]]
-"""What was compared, by row, and by column: `HOST` or the APIC's state."""
-NOT_TESTABLE = (
-    "not testable here",
-    "it could not be recorded",
-    "the cost does not tell",
-    "records were lost",
-)
-"""Why a value that the model speaks of could not be compared."""
+"""What was compared, by row and column; a column is `HOST` or a state of the APIC."""
 
 
 def summary(report: Report) -> Summary:
-    """Return how much agrees, what does not first; what the model does not speak of is left out."""
+    """Return how many values disagree, agree and were not testable; the model covers all of these."""
     counts: dict[tuple[str, str], Counter[Verdict]] = {}
     for check in report.checks:
         if check.verdict is not Verdict.NOT_COVERED or check.why in NOT_TESTABLE:
             counts.setdefault(_place(check), Counter())[check.verdict] += 1
     rows: Summary = {}
-    for (row, column), found in counts.items():
-        rows.setdefault(row, {})[column] = _cell(found)
+    for (row, column), verdicts in counts.items():
+        rows.setdefault(row, {})[column] = _cell(verdicts)
     return rows
 
 
 def columns(rows: Summary) -> list[str]:
-    """Return the columns that a summary has, in order."""
+    """Return the columns of a summary, in order."""
     order = [HOST, *(state.value for state in ApicState)]
     return [column for column in order if any(column in cells for cells in rows.values())]
 
 
-def _cell(found: Counter[Verdict]) -> str:
-    good, bad, beside = (found[verdict] for verdict in Verdict)
-    parts = [f"{bad} DISAGREE" if bad else "", f"{good} agree" if good else ""]
-    return ", ".join(filter(None, [*parts, f"{beside} not testable" if beside else ""]))
+def _cell(verdicts: Counter[Verdict]) -> str:
+    words = {Verdict.DISAGREES: "DISAGREE", Verdict.AGREES: "agree", Verdict.NOT_COVERED: "not testable"}
+    return ", ".join(f"{verdicts[verdict]} {word}" for verdict, word in words.items() if verdicts[verdict])
 
 
 def _place(check: Check) -> tuple[str, str]:
-    """Return a check's row, topic and flags, and its column."""
+    """Return a check's row (its topic and the domain's flags) and its column."""
     parts = check.where.split(", ")
     if check.topic == "create" or len(parts) < 2 or not parts[0].startswith("misc_flags"):
         return check.topic, HOST
@@ -61,7 +53,7 @@ def _place(check: Check) -> tuple[str, str]:
 
 
 def junit(reports: Sequence[Report]) -> str:
-    """Return JUnit XML: a suite per report, a case per value; what is not covered is skipped."""
+    """Return JUnit XML: a suite for each report, a case for each value; values not covered are skipped."""
     root = ElementTree.Element("testsuites")
     for report in reports:
         suite = ElementTree.SubElement(
@@ -88,5 +80,5 @@ def _case(suite: ElementTree.Element, check: Check) -> None:
 
 
 def _xml(text: str) -> str:
-    """Return text that XML can hold: no control characters."""
+    """Return text without the control characters that XML forbids."""
     return "".join(char if char.isprintable() else " " for char in text)

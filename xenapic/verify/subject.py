@@ -1,18 +1,18 @@
-"""What a recording is of: a Xen on a processor, as the model sees it."""
+"""The subject of a recording: a Xen on a processor, as the model sees them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from errno import EINVAL, ENODEV
-from typing import Any
 
 from xenapic.apic.controls import CONTROLS, Controls, subsets
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Backing
 from xenapic.apic.processors import emulated
 from xenapic.apic.state import ApicState
+from xenapic.errors import DocumentInvalid, NameUnknown
 from xenapic.model.acceleration import (
     DomainChoice,
     VcpuApic,
@@ -31,41 +31,48 @@ from xenapic.model.named import blank_physinfo, version_of
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
+from xenapic.verify.recording import Recording
 
 __all__ = ["Subject", "release_of"]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The Xen and the processor that a recording is of."""
+    """The Xen and the processor that were recorded."""
 
     release: XenRelease
     technology: Technology | None
     host: Controls
-    """What Xen takes at boot; nothing of it counts on AMD."""
+    """The controls that Xen uses at boot; meaningless on AMD."""
     report: Host
     source: str
+    """The source of what the processor offers."""
 
     @classmethod
-    def from_recording(cls, data: Mapping[str, Any]) -> tuple[Subject, ...]:
-        """Work out the model's side from a recording's names: each possibility, one when all is known."""
-        release = release_of(data["xen"])
-        apicv = CommandLine(" ".join(data["xen_options"])).boolean("apicv") is not False
-        technology, offers, source = _processor(data)
-        if PHYSCAP.hvm not in PHYSCAP(data["physinfo"]["capabilities"]):
-            technology = None
-        report = _host_report(data, technology)
-        hosts = dict.fromkeys(host_controls(release, one, apicv=apicv) for one in offers)
-        found = [cls(release, technology, host, report, source) for host in hosts]
-        word = data["physinfo"].get("arch_capabilities")
-        fits = [one for one in found if one.arch_capabilities == word and one._uses_x2apic(data.get("used"))]
-        return tuple(fits or found)
+    def of(cls, recording: Recording) -> tuple[Subject, ...]:
+        """Return what the names in a recording can mean: one subject if all is known, otherwise several.
 
-    def _uses_x2apic(self, used: Sequence[str] | None) -> bool:
-        """Tell whether what a recording found in use fits; where nothing was looked at, all does."""
-        if not used or self.technology is not Technology.VMX:
+        Raises `DocumentInvalid` for an unknown release of Xen.
+        """
+        release = release_of(recording.xen)
+        options = CommandLine(" ".join(recording.xen_options))
+        technology, offers, source = _processor(recording)
+        if PHYSCAP.hvm not in PHYSCAP(recording.physinfo.capabilities):
+            technology = None
+        report = _host_report(recording, release, technology)
+        apicv = options.boolean("apicv") is not False
+        hosts = dict.fromkeys(host_controls(release, offer, apicv=apicv) for offer in offers)
+        possible = [cls(release, technology, host, report, source) for host in hosts]
+        fitting = [subject for subject in possible if subject.fits(recording)]
+        return tuple(fitting or possible)
+
+    def fits(self, recording: Recording) -> bool:
+        """Return True if the recording's other facts fit this subject; facts not recorded always fit."""
+        if self.arch_capabilities != recording.physinfo.arch_capabilities:
+            return False
+        if not recording.used or self.technology is not Technology.VMX:
             return True
-        return x2apic_assistance(self.host) is ("virtualize_x2apic_mode" in used)
+        return x2apic_assistance(self.host) is ("virtualize_x2apic_mode" in recording.used)
 
     @property
     def arch_capabilities(self) -> PHYSCAP_X86 | None:
@@ -73,7 +80,7 @@ class Subject:
         return arch_capabilities(self.release, self.effective_host)
 
     def choice(self, misc_flags: int) -> DomainChoice:
-        """Return what a domain with these flags gets."""
+        """Return the assistance that a domain with these flags gets."""
         return domain_choice(self.release, self.host, misc_flags)
 
     @property
@@ -87,67 +94,81 @@ class Subject:
         return page_backing(self.effective_host.has("virtualize_apic_accesses"), ApicState.XAPIC)
 
     def vcpu(self, misc_flags: int, state: ApicState) -> VcpuApic:
-        """Return what the processor is told for a vCPU."""
+        """Return what Xen sets up in the processor for a vCPU."""
         if self.technology is Technology.SVM:
             return vcpu_apic_svm(state)
         return vcpu_apic(self.host, self.choice(misc_flags), state)
 
 
 def release_of(text: str) -> XenRelease:
-    """Return the release of a recording's ``xen``: ``"4.17-rc"``, ``"4.17.7"``, ``"4.20.3"``."""
+    """Return the release of a recording's ``xen``: ``"4.17-rc"``, ``"4.17.7"``, ``"4.20.3"``.
+
+    Raises `DocumentInvalid` when there is none.
+    """
     if text.startswith(DEVELOPMENT.name):
         return DEVELOPMENT
-    major, minor = text.replace("-", ".").split(".")[:2]
-    return xen_release(f"{major}.{minor}")
-
-
-def _processor(data: Mapping[str, Any]) -> tuple[Technology | None, list[Controls], str]:
-    """Return what the processor may offer, and where that is known from."""
+    number = re.match(r"\d+\.\d+", text, re.ASCII)
+    if number is None:
+        raise DocumentInvalid(f"expected a version of Xen, e.g. 4.17.7, got {text!r}", "xen")
     try:
-        row = emulated(data["processor"], _emulator_release(data.get("emulator", "")))
-    except KeyError:
-        name = data["processor"]
+        return xen_release(number[0])
+    except NameUnknown as error:
+        raise DocumentInvalid(str(error), "xen") from None
+
+
+def _processor(recording: Recording) -> tuple[Technology | None, list[Controls], str]:
+    """Return the processor's technology, each set of controls that it may offer, and the source of both."""
+    name = recording.processor
+    try:
+        row = emulated(name, _emulator_release(recording.emulator))
+    except NameUnknown:
         missing = f"no row {name!r} in the table of processors" if name else "no processor is named"
-        technology, offered = _offered_by_log(data)
+        technology, offered = _offered_by_log(recording)
         unknown = {"virtualize_x2apic_mode"} if technology is Technology.VMX else set()
-        own = "what was found in use" if data.get("features") is None else "Xen's own feature list"
-        return technology, _possible(offered, unknown), f"{own}: {missing}"
+        source = "the controls that Xen uses" if recording.features is None else "Xen's own feature list"
+        return technology, _possible(offered, unknown), f"{source}: {missing}"
     known = f"the table's row {row.name} ({row.source})"
     return row.technology, _possible(row.offers & CONTROLS.keys(), row.unknown), known
 
 
-def _possible(offered: Set[str], unknown: Set[str]) -> list[Controls]:
+def _possible(offered: Set[str], unknown: Iterable[str]) -> list[Controls]:
     return [Controls.of(*offered, *more) for more in subsets(sorted(unknown))]
+
+
+NEWEST = (99, 0)
 
 
 def _emulator_release(text: str) -> tuple[int, int]:
     """Return the release in a text like ``bochs 3.0``; the newest when there is none."""
-    match = re.search(r"(\d+)\.(\d+)", text)
-    return (int(match[1]), int(match[2])) if match else (99, 0)
+    number = re.search(r"(\d{1,4})\.(\d{1,4})", text, re.ASCII)
+    return (int(number[1]), int(number[2])) if number else NEWEST
 
 
-def _offered_by_log(data: Mapping[str, Any]) -> tuple[Technology | None, set[str]]:
-    """Read what a processor offers out of what Xen logged; the log does not tell of x2APIC mode.
+def _offered_by_log(recording: Recording) -> tuple[Technology | None, set[str]]:
+    """Return what Xen's log says that a processor offers; the log does not mention x2APIC mode.
 
-    Without a log, out of what was found in use.
+    Without a log, return what was in use. Raises `DocumentInvalid` when neither was recorded.
     """
-    if data.get("features") is None:
-        keys = set(data["used"])
+    if recording.features is not None:
+        keys = {key for key, line in IN_LOG.items() if line in recording.features}
+    elif recording.used is not None:
+        keys = set(recording.used) & CONTROLS.keys()
     else:
-        lines = set(data["features"])
-        keys = {key for key, line in IN_LOG.items() if line in lines}
+        raise DocumentInvalid(
+            "expected a list where used is missing and the processor is unknown", "features"
+        )
     if not keys:
         return Technology.SVM, set()
     return Technology.VMX, {*keys, "secondary_controls"}
 
 
-def _host_report(data: Mapping[str, Any], technology: Technology | None) -> Host:
-    """Build what `describe` would have made of the recorded host: enough for the create rules."""
-    release = release_of(data["xen"])
-    physinfo = blank_physinfo(technology, PHYSCAP(data["physinfo"]["capabilities"]))
+def _host_report(recording: Recording, release: XenRelease, technology: Technology | None) -> Host:
+    """Return the host as `describe` would: complete enough for the create rules."""
+    capabilities = PHYSCAP(recording.physinfo.capabilities)
+    physinfo = blank_physinfo(technology, capabilities)
     if release.has_physinfo_arch_capabilities:
-        word = PHYSCAP_X86(data["physinfo"].get("arch_capabilities") or 0)
+        word = PHYSCAP_X86(recording.physinfo.arch_capabilities or 0)
         physinfo = replace(physinfo, arch_capabilities=word)
-    version = version_of(release, " ".join(data["xen_options"]))
-    log = BootLog(True, True, technology, frozenset(data.get("features") or ()))
+    version = version_of(release, " ".join(recording.xen_options))
+    log = BootLog(True, True, technology, frozenset(recording.features or ()))
     return describe(version, physinfo, log, probe=ENODEV if release.per_domain_apic else EINVAL)

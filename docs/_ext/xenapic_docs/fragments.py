@@ -7,7 +7,18 @@ from pathlib import Path
 
 from xenapic.glossary import TopicKind
 from xenapic.model.typical import TYPICAL
-from xenapic_docs import finder, hardware, observed, policies, proposal, reference, releases, terms
+from xenapic_docs import (
+    finder,
+    hardware,
+    observed,
+    policies,
+    proposal,
+    reference,
+    releases,
+    schemas,
+    terms,
+    toolstacks,
+)
 from xenapic_docs.comparison import comparison
 from xenapic_docs.decision import diagram
 from xenapic_docs.heatmap import heat_map
@@ -57,11 +68,17 @@ TABLES: dict[str, Callable[[], str]] = {
     "rules": reference.create_rules,
     "features": reference.features,
     "documents": reference.documents,
+    "exit_statuses": reference.exit_statuses,
+    "document_keys": schemas.document_keys,
     "libraries": reference.libraries,
     "fields": reference.fields,
     "choice": reference.choice_per_domain,
     "errors": reference.errors_table,
     "machines": reference.machines,
+    "toolstack_fields": toolstacks.keys_with_fields,
+    "toolstack_checked": toolstacks.keys_that_are_checked,
+    "toolstack_others": toolstacks.other_keys,
+    "toolstack_refusals": toolstacks.refusals,
 }
 """Markdown by name of the fragment."""
 

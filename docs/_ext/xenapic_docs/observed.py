@@ -14,7 +14,7 @@ from xenapic.apic.controls import Controls
 from xenapic.apic.state import ApicState
 from xenapic.model.flags import MISC, names
 from xenapic.verify.check import Report, Verdict
-from xenapic.verify.recording import check_file
+from xenapic.verify.checks import check_file
 from xenapic_docs.markdown import link, table
 
 ROOT = Path(__file__).parents[3]

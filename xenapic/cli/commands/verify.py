@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import xenapic
 from xenapic.apic.state import ApicState
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON, OUTPUT
-from xenapic.cli.reports import write, write_reports
+from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
 
 if TYPE_CHECKING:
     from xenapic.verify.check import Report
+    from xenapic.verify.recording import Recording
 
 HERE = "this Xen"
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.option(
     "--processor",
     default="",
@@ -77,9 +77,10 @@ def command(
     fault, and whether interrupts arrive. Nothing is left behind. Exit status 1 means that
     something disagrees.
     """
+    from xenapic.verify.checks import check_recording
     from xenapic.verify.record import Settings, record
-    from xenapic.verify.recording import check_recording
 
+    busy = on_stdout(as_json, record_file, junit_file, html_file)
     settings = Settings(
         processor=processor,
         emulator=emulator,
@@ -89,17 +90,18 @@ def command(
         trace=trace,
     )
     with xenapic.open(library) as xen:
-        data = record(xen, settings, _silent if quiet else _progress)
-    report = check_recording(data, HERE)
-    if record_file:
-        write(record_file, json.dumps(data, indent=1) + "\n")
-    write_reports("xenapic verify", {HERE: (data, report)}, junit_file, html_file)
+        recording = record(xen, settings, _silent if quiet else _progress)
+    report = check_recording(recording, HERE)
+    files = Files()
+    files.write_recording(record_file, recording)
+    files.write_reports("xenapic verify", {HERE: (recording, report)}, junit_file, html_file)
     if as_json:
         from xenapic.documents.verifications import Verification
 
-        output.emit(Verification.of(report, data["not_testable"]))
-    else:
-        _show(data, report)
+        output.emit(Verification.of(report, recording.not_testable))
+    elif not busy:
+        _show(recording, report)
+    files.finish()
     if not report.ok:
         raise SystemExit(Status.REFUSED)
 
@@ -112,12 +114,12 @@ def _silent(_step: str, _number: int, _total: int) -> None:
     pass
 
 
-def _show(data: Mapping[str, Any], report: Report) -> None:
+def _show(recording: Recording, report: Report) -> None:
     """Print the table, what disagrees, and what could not be tested."""
     from xenapic.verify.check import Verdict
     from xenapic.verify.reports import columns, summary
 
-    click.echo(f"Xen {data['xen']}; predicted from {report.processor}\n")
+    click.echo(f"Xen {recording.xen}; predicted from {report.processor}\n")
     rows = summary(report)
     headers = columns(rows)
     output.table(
@@ -126,6 +128,6 @@ def _show(data: Mapping[str, Any], report: Report) -> None:
     )
     for check in report.of(Verdict.DISAGREES):
         click.echo(f"DISAGREES {output.printable(str(check))}")
-    for reason in data["not_testable"]:
+    for reason in recording.not_testable:
         click.echo(f"not testable here: {output.printable(reason)}")
     click.echo(f"\n{report.agree} of {report.compared} agree")

@@ -1,0 +1,155 @@
+"""From the text of an xl.cfg to the create request of one release's xl, with what was not looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from xenapic.errors import NameUnknown, PolicyInvalid
+from xenapic.model.config import CreateRequest
+from xenapic.model.guest_types import GuestType
+from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
+from xenapic.toolstack import libxl, xl
+from xenapic.toolstack.keys import known
+from xenapic.toolstack.wanted import HostFacts, Wanted
+
+__all__ = ["DerivedRequest", "Evidence", "derive_request", "release_of"]
+
+EXECUTED = ((4, 17), (4, 20))
+"""The releases whose real xl was run on a real Xen, and what it sent recorded."""
+USUAL_CAPABILITIES = 0x30B
+"""hvm, pv, hap, gnttab_v1, gnttab_v2."""
+POOLS = {"Pool-0": 0}
+
+
+class Evidence(Enum):
+    """How it is known what this release's toolstack does."""
+
+    EXECUTED = "executed"
+    """Its real xl was run and recorded."""
+    SOURCE = "source"
+    """Read in its source; not run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedRequest:
+    """What a toolstack sends to Xen for a configuration."""
+
+    release: XenRelease
+    evidence: Evidence
+    syntax: str
+    """``"xl.cfg"`` or ``"libvirt"``."""
+    guest_type: GuestType
+    fields: Mapping[str, int]
+    """The fields of ``struct xen_domctl_createdomain`` that the release has, by libxenctrl's names."""
+    more: tuple[Mapping[str, int], ...] = ()
+    """The requests that follow once the guest is built: its stub domain's."""
+    warnings: tuple[str, ...] = ()
+    """What the toolstack warns of."""
+    considered: tuple[str, ...] = ()
+    """The keys of the configuration that were looked at."""
+    not_considered: tuple[str, ...] = ()
+    """The other keys, which say nothing about the request, and were not checked."""
+    unknown: tuple[str, ...] = ()
+    """The keys among those that the toolstack does not know either: it ignores them silently."""
+
+    @property
+    def request(self) -> CreateRequest:
+        """The numbers in the form that `xenapic.model.create` checks."""
+        return to_create_request(self.fields)
+
+
+NAMES = {
+    "arch.emulation_flags": "emulation_flags",
+    "arch.misc_flags": "misc_flags",
+    "altp2m_opts": "altp2m",
+    "altp2m.opts": "altp2m",
+    "altp2m.nr": "altp2m_nr",
+}
+"""libxenctrl's names, and those of `CreateRequest` where they differ."""
+
+
+def to_create_request(fields: Mapping[str, int]) -> CreateRequest:
+    """Return a request from libxenctrl's fields; fields that the release lacks are 0."""
+    absent = {"grant_opts": 0} if "grant_opts" not in fields else {}
+    return CreateRequest(**absent, **{NAMES.get(name, name): value for name, value in fields.items()})
+
+
+def release_of(xen: str | XenRelease) -> XenRelease:
+    """Return the row of a release given as ``"4.17"``, ``"4.17.7"``, ``"4.20.5-pre"`` or ``"4.17-rc"``."""
+    if isinstance(xen, XenRelease):
+        return xen
+    match = re.match(r"(\d+)\.(\d+)(?![\d])", xen)
+    if match is None or xen == DEVELOPMENT.name:
+        return xen_release(xen)
+    try:
+        return xen_release(match[0])
+    except NameUnknown as error:
+        raise NameUnknown(error.what, xen, error.near, error.hint) from None
+
+
+def derive_request(
+    text: str,
+    xen: str | XenRelease = "4.17",
+    capabilities: int = USUAL_CAPABILITIES,
+    xl_conf: str = "",
+    pools: Mapping[str, int] = POOLS,
+    extra: Iterable[str] = (),
+    arch_capabilities: int = 0,
+) -> DerivedRequest:
+    """Return the create request that xl of a release sends for the text of an xl.cfg.
+
+    ``capabilities`` are the host's (``physinfo.capabilities``), ``xl_conf`` the text of its xl.conf,
+    ``pools`` the numbers of its CPU pools by name, ``extra`` the lines ``key=value`` that ``xl create FILE``
+    is given after the file. Assumed are autoballoon="off", a qemu that is installed, and XSM off.
+
+    Raises `ToolstackRefused` where xl or libxl ends before Xen is asked, and `NameUnknown` for a release
+    that is not known. Source: ``tools/xl/xl_parse.c`` and ``tools/libs/light/libxl_create.c`` of each
+    release; for 4.17 and 4.20 (Debian's builds) compared with recordings of what the real xl sent.
+    """
+    release = release_of(xen)
+    host = HostFacts(capabilities=capabilities, arch_capabilities=arch_capabilities, pools=dict(pools))
+    defaults = xl.global_defaults(xl_conf, release)
+    wanted, get = xl.parse(_with_extra(text, extra), release, defaults)
+    fields = libxl.request(wanted, host, release)
+    keys = known(release)
+    return DerivedRequest(
+        release=release,
+        evidence=evidence_of(release),
+        syntax="xl.cfg",
+        guest_type=wanted.type,
+        fields=fields,
+        more=more_requests(wanted, fields, release),
+        warnings=(*get.warnings, *_label_warnings(wanted)),
+        considered=tuple(name for name in get.settings if keys.get(name)),
+        not_considered=tuple(name for name in get.settings if not keys.get(name)),
+        unknown=tuple(name for name in get.settings if name not in keys),
+    )
+
+
+def evidence_of(release: XenRelease) -> Evidence:
+    """Return how it is known what a release's toolstack does."""
+    run = release.number in EXECUTED and not release.per_domain_apic
+    return Evidence.EXECUTED if run else Evidence.SOURCE
+
+
+def more_requests(wanted: Wanted, fields: dict[str, int], release: XenRelease) -> tuple[dict[str, int], ...]:
+    """Return the request for the stub domain of an HVM guest that has one."""
+    stub = wanted.type is GuestType.HVM and wanted.stubdomain
+    return (libxl.stub_request(fields, release),) if stub else ()
+
+
+def _with_extra(text: str, extra: Iterable[str]) -> str:
+    """Append the command line's settings as ``xl create`` does."""
+    lines = [*extra]
+    for line in lines:
+        if "=" not in line:
+            raise PolicyInvalid(f"a setting after the file is key=value, not {line!r}")
+    return "\n".join([text, *lines, "", ""]) if lines else text
+
+
+def _label_warnings(wanted: Wanted) -> list[str]:
+    labels = {"init_seclabel": wanted.labelled, "device_model_stubdomain_seclabel": wanted.stubdomain_label}
+    return [f"XSM Disabled: {name} not supported" for name, label in labels.items() if label is not None]
