@@ -28,11 +28,14 @@ from xenapic.lab.follow import POLL, Progress, Running, check_boot, follow
 from xenapic.lab.machines import Machine
 from xenapic.lab.overlay import ENV
 from xenapic.lab.pace import Stopwatch
+from xenapic.lab.programs import need_room
 from xenapic.lab.rundir import run_directory
 from xenapic.lab.watch import SENT_BEFORE_SNAPSHOT, Watch
 
-# Raise when this module makes something else of the same inputs.
+# Increase it when this module makes something else of the same inputs.
 FORMAT = 1
+ROOM = 600
+"""Megabytes that a snapshot takes at most."""
 KEPT = 4
 """How many snapshots are kept; each has about 180 MB."""
 WARM_UP = (
@@ -106,6 +109,7 @@ def _remove_unused(kept: Entry) -> None:
 
 def _make(into: Path, guest: Guest, progress: Progress) -> dict[str, Any]:
     """Boot, warm up, and save the machine's state into the directory `into`."""
+    need_room(into, ROOM)
     with run_directory() as place, _pipe() as (commands, monitor):
         channel, serial = place / "channel", place / SERIAL
         emulators.make_channel(channel)
