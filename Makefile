@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify test-pure lint docs outputs bench bench-xen dist stubs index schemas prerequisites clean
+.PHONY: help demo test verify test-pure lint docs outputs fuzz bench bench-xen dist stubs index schemas prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ docs: $(VENV)/.installed ## build the documentation (docs/_build/html/index.html
 
 outputs: $(VENV)/.installed ## rewrite the command output shown in README and docs
 	$(BIN)/python tools/write_outputs.py
+
+fuzz: $(VENV)/.installed ## read 100,000 mutated inputs with each reader; FUZZ="--number 1000 --reader toml --corpora DIRECTORY"
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, not tested
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds

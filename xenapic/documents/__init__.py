@@ -60,7 +60,7 @@ WRITTEN_AS: Mapping[str, str] = {
     "xenapic.policy.plan:Refusal": "refusal",
     "xenapic.policy.pool:PoolPlan": "plan",
     "xenapic.verify.inspection:Inspection": "inspect",
-    "xenapic.exits.counter:ExitReport": "exits",
+    "xenapic.exits.report:ExitReport": "exits",
     "xenapic.probe.findings:Findings": "findings",
 }
 """The library's values that have a document of their own."""

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
-from xenapic.exits.counter import ExitCount, ExitReport
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.reasons import reason_name
+from xenapic.exits.report import ExitCount, ExitReport
 
 __all__ = ["ApicExits", "ExitCounts", "ExitEntry", "ShareRange"]
 

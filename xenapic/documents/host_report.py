@@ -14,6 +14,7 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.documents.xen_info import VersionEntry
+from xenapic.errors import DocumentInvalid, NameUnknown
 from xenapic.model.facts import Answer, Fact
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host
@@ -161,13 +162,16 @@ class HostReport:
         )
 
     def value(self) -> Host:
-        """Return the host; a feature that an older report does not have is unknown."""
-        told = self.features
-        return Host(
+        """Return the host; a feature that an older report does not have is unknown.
+
+        Raises `DocumentInvalid` for an unknown release of Xen.
+        """
+        reported = self.features
+        host = Host(
             version=self.version.value(),
             physinfo=self.physinfo,
             technology=self.technology,
-            features={row.key: told.get(row.key, NOT_REPORTED).value() for row in FEATURES},
+            features={row.key: reported.get(row.key, NOT_REPORTED).value() for row in FEATURES},
             interface=self.interface.value(),
             assisted_xapic=self.assisted_xapic.value(),
             assisted_x2apic=self.assisted_x2apic.value(),
@@ -178,3 +182,8 @@ class HostReport:
             grant_limits=self.grant_limits,
             measured=None if self.measurement is None else self.measurement.value(),
         )
+        try:
+            host.release  # noqa: B018  # which rules apply follows from the version
+        except NameUnknown as error:
+            raise DocumentInvalid(str(error), "version") from None
+        return host

@@ -18,6 +18,7 @@ from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
+from xenapic.parse.jsontext import step, within
 from xenapic.policy.cautions import Caution
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Plan, Refusal
@@ -36,7 +37,16 @@ __all__ = [
     "RefusedEntry",
     "RemedyEntry",
     "StateEntry",
+    "WantEntry",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class WantEntry:
+    """What is wanted of one aspect."""
+
+    aspect: Aspect
+    want: Want
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,8 @@ class PolicyEntry:
     """Whether the guest may enter x2APIC mode."""
     accept: tuple[str, ...]
     """Codes of known defects that the plan may run into."""
+    also: tuple[WantEntry, ...] = ()
+    """More wants, for aspects that `aspects` names already."""
 
     @classmethod
     def of(cls, policy: Policy) -> PolicyEntry:
@@ -62,6 +74,7 @@ class PolicyEntry:
             policy.assisted_x2apic,
             policy.guest_x2apic,
             tuple(sorted(policy.accept)),
+            tuple(WantEntry(aspect, want) for aspect, want in policy.also),
         )
 
     def value(self) -> Policy:
@@ -74,6 +87,7 @@ class PolicyEntry:
                 assisted_x2apic=self.assisted_x2apic,
                 guest_x2apic=self.guest_x2apic,
                 accept=frozenset(self.accept),
+                also=tuple((entry.aspect, entry.want) for entry in self.also),
             )
         except PolicyInvalid as error:
             raise DocumentInvalid(str(error), "policy") from None
@@ -131,9 +145,11 @@ class PlanEntry:
         )
 
     def plan(self, policy: Policy, guest_type: GuestType) -> Plan:
-        """Return the plan."""
+        """Return the plan; raise `DocumentInvalid` for an unknown release of Xen."""
         in_force = {aspect: fact.value() for aspect, fact in self.in_force.items()}
-        return Plan(policy, self.host.value(), guest_type, self.misc_flags, in_force, self.warnings)
+        with within("host"):
+            host = self.host.value()
+        return Plan(policy, host, guest_type, self.misc_flags, in_force, self.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +168,10 @@ class HostPlan:
         return cls(PolicyEntry.of(plan.policy), plan.guest_type, PlanEntry.of(plan))
 
     def value(self) -> Plan:
-        """Return the plan."""
-        return self.plan.plan(self.policy.value(), self.guest_type)
+        """Return the plan; raise `DocumentInvalid` for an unknown effect, defect or release of Xen."""
+        policy = self.policy.value()
+        with within("plan"):
+            return self.plan.plan(policy, self.guest_type)
 
 
 # -- a refusal ---------------------------------------------------------------------------------------
@@ -225,9 +243,11 @@ class RefusedEntry:
         return cls(tuple(map(ReasonEntry.of, refusal.reasons)), HostReport.of(refusal.host))
 
     def refusal(self, policy: Policy, guest_type: GuestType) -> Refusal:
-        """Return the refusal."""
+        """Return the refusal; raise `DocumentInvalid` for an unknown release of Xen."""
         reasons = tuple(entry.reason() for entry in self.refused)
-        return Refusal(policy, self.host.value(), guest_type, reasons)
+        with within("host"):
+            host = self.host.value()
+        return Refusal(policy, host, guest_type, reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +269,7 @@ class RefusalReport:
         return cls(PolicyEntry.of(refusal.policy), refusal.guest_type, entry.refused, entry.host)
 
     def value(self) -> Refusal:
-        """Return the refusal."""
+        """Return the refusal; raise `DocumentInvalid` for an unknown effect, defect or release of Xen."""
         return RefusedEntry(self.refused, self.host).refusal(self.policy.value(), self.guest_type)
 
 
@@ -288,13 +308,14 @@ class PoolReport:
         )
 
     def value(self) -> PoolPlan:
-        """Return the plans of the pool."""
+        """Return the plans of the pool; raise `DocumentInvalid` for an unknown effect, defect or release."""
         policy, guest_type = self.policy.value(), self.guest_type
         plans: dict[str, Plan] = {}
         refusals: dict[str, Refusal] = {}
         for name, entry in self.hosts.items():
-            if isinstance(entry, PlanEntry):
-                plans[name] = entry.plan(policy, guest_type)
-            else:
-                refusals[name] = entry.refusal(policy, guest_type)
+            with within("hosts", step("", name)):
+                if isinstance(entry, PlanEntry):
+                    plans[name] = entry.plan(policy, guest_type)
+                else:
+                    refusals[name] = entry.refusal(policy, guest_type)
         return PoolPlan(policy, guest_type, plans, refusals, self.holds, self.differs)

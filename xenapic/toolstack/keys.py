@@ -26,17 +26,17 @@ KEYS: tuple[Key, ...] = (
     Key(
         "type",
         "flags, arch.emulation_flags",
-        "pv (also when absent), pvh or hvm; the beginning of a name is enough",
+        "is pv (also when absent), pvh or hvm; the beginning of a name is enough",
     ),
-    Key("builder", "flags, arch.emulation_flags", "the old spelling of type: hvm, or generic for pv"),
-    Key("hap", "flags", "hap; by default on when the host has it; not PV"),
-    Key("oos", "flags", "oos=0 sets oos_off; not PV"),
-    Key("nestedhvm", "flags", "nested_virt; not PV; excludes altp2m"),
-    Key("passthrough", "flags, iommu_opts", "iommu unless disabled; sync_pt sets no_sharept"),
-    Key("pci", "flags, iommu_opts", "devices make passthrough default to enabled"),
-    Key("dtdev", "flags, iommu_opts", "devices make passthrough default to enabled"),
-    Key("vpmu", "flags", "vpmu; libxl refuses it without physinfo's vpmu", (4, 16)),
-    Key("vcpus", "max_vcpus", "the number where maxvcpus is not given; at most 1024"),
+    Key("builder", "flags, arch.emulation_flags", "is the old spelling of type: hvm, or generic for pv"),
+    Key("hap", "flags", "sets hap; by default on if the host has it; not PV"),
+    Key("oos", "flags", "0 sets oos_off; not PV"),
+    Key("nestedhvm", "flags", "sets nested_virt; not PV; excludes altp2m"),
+    Key("passthrough", "flags, iommu_opts", "sets iommu unless disabled; sync_pt sets no_sharept"),
+    Key("pci", "flags, iommu_opts", "with devices, passthrough is enabled by default"),
+    Key("dtdev", "flags, iommu_opts", "with devices, passthrough is enabled by default"),
+    Key("vpmu", "flags", "sets vpmu; libxl refuses it without physinfo's vpmu", (4, 16)),
+    Key("vcpus", "max_vcpus", "is the number if maxvcpus is not given; at most 1024"),
     Key("maxvcpus", "max_vcpus", "must not be below vcpus"),
     Key("vnuma", "max_vcpus", "its nodes give vCPUs and maxmem; not with PV nor with memory below maxmem"),
     Key("max_event_channels", "max_evtchn_port", "absent or 0: 1023"),
@@ -50,8 +50,8 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("altp2mhvm", "altp2m_opts, altp2m.opts", "the old spelling; HVM only"),
     Key("altp2m_count", "altp2m.nr", "absent: 10 for an HVM guest with altp2m, else 0", (4, 21)),
-    Key("hvm_pirq", "arch.emulation_flags", "USE_PIRQ; HVM only", (4, 19)),
-    Key("msr_relaxed", "arch.misc_flags", "MSR_RELAXED"),
+    Key("hvm_pirq", "arch.emulation_flags", "sets USE_PIRQ; HVM only", (4, 19)),
+    Key("msr_relaxed", "arch.misc_flags", "sets MSR_RELAXED"),
     Key("name", "", "must be there"),
     Key("uuid", "", "must be a UUID"),
     Key("memory", "", "below maxmem it means populate-on-demand, which excludes an IOMMU, vnuma and altp2m"),
@@ -116,8 +116,16 @@ KEYS: tuple[Key, ...] = (
 """Every key that is looked at."""
 
 ASSISTED = (
-    Key("assisted_xapic", "arch.misc_flags", "ASSISTED_XAPIC; 4.17-rc alone; absent: what the host offers"),
-    Key("assisted_x2apic", "arch.misc_flags", "ASSISTED_X2APIC; 4.17-rc alone; absent: what the host offers"),
+    Key(
+        "assisted_xapic",
+        "arch.misc_flags",
+        "sets ASSISTED_XAPIC; 4.17-rc alone; absent: as the host offers",
+    ),
+    Key(
+        "assisted_x2apic",
+        "arch.misc_flags",
+        "sets ASSISTED_X2APIC; 4.17-rc alone; absent: as the host offers",
+    ),
 )
 
 SINCE_4_15 = """

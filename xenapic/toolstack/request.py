@@ -1,4 +1,4 @@
-"""From the text of an xl.cfg to the create request of one release's xl, with what was not looked at."""
+"""From the text of a configuration to the create request of one release, with what was not looked at."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from xenapic.errors import NameUnknown, PolicyInvalid
+from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
 from xenapic.model.config import CreateRequest
 from xenapic.model.guest_types import GuestType
 from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
-from xenapic.toolstack import libxl, xl
+from xenapic.parse.domainxml import looks_like_xml
+from xenapic.toolstack import libvirt, libxl, xl
 from xenapic.toolstack.keys import known
 from xenapic.toolstack.wanted import HostFacts, Wanted
 
-__all__ = ["DerivedRequest", "Evidence", "derive_request", "release_of"]
+__all__ = ["DerivedRequest", "Evidence", "Syntax", "derive_request", "release_of"]
 
 EXECUTED = ((4, 17), (4, 20))
 """The releases whose real xl was run on a real Xen, and what it sent recorded."""
@@ -33,14 +34,21 @@ class Evidence(Enum):
     """Read in its source; not run."""
 
 
+class Syntax(Enum):
+    """The kind of configuration."""
+
+    XL_CFG = "xl.cfg"
+    LIBVIRT = "libvirt"
+    """A domain's XML."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DerivedRequest:
     """What a toolstack sends to Xen for a configuration."""
 
     release: XenRelease
     evidence: Evidence
-    syntax: str
-    """``"xl.cfg"`` or ``"libvirt"``."""
+    syntax: Syntax
     guest_type: GuestType
     fields: Mapping[str, int]
     """The fields of ``struct xen_domctl_createdomain`` that the release has, by libxenctrl's names."""
@@ -99,18 +107,23 @@ def derive_request(
     extra: Iterable[str] = (),
     arch_capabilities: int = 0,
 ) -> DerivedRequest:
-    """Return the create request that xl of a release sends for the text of an xl.cfg.
+    """Return the create request that a toolstack sends for the text of an xl.cfg or of a libvirt domain XML.
 
     ``capabilities`` are the host's (``physinfo.capabilities``), ``xl_conf`` the text of its xl.conf,
     ``pools`` the numbers of its CPU pools by name, ``extra`` the lines ``key=value`` that ``xl create FILE``
     is given after the file. Assumed are autoballoon="off", a qemu that is installed, and XSM off.
 
-    Raises `ToolstackRefused` where xl or libxl ends before Xen is asked, and `NameUnknown` for a release
-    that is not known. Source: ``tools/xl/xl_parse.c`` and ``tools/libs/light/libxl_create.c`` of each
-    release; for 4.17 and 4.20 (Debian's builds) compared with recordings of what the real xl sent.
+    Raises `ToolstackRefused` where xl, libvirt or libxl ends before Xen is asked, and `NameUnknown` for a
+    release that is not known. Source: ``tools/xl/xl_parse.c`` and ``tools/libs/light/libxl_create.c`` of each
+    release; for 4.17 and 4.20 (Debian's builds) compared with recordings of what the real xl sent. For XML
+    ``src/libxl/libxl_conf.c`` of libvirt 11.3.
     """
     release = release_of(xen)
     host = HostFacts(capabilities=capabilities, arch_capabilities=arch_capabilities, pools=dict(pools))
+    if looks_like_xml(text):
+        if [*extra]:
+            raise PolicyInvalid("settings after the file are for an xl.cfg, not for libvirt's XML")
+        return _from_libvirt(text, host, release)
     defaults = xl.global_defaults(xl_conf, release)
     wanted, get = xl.parse(_with_extra(text, extra), release, defaults)
     fields = libxl.request(wanted, host, release)
@@ -118,7 +131,7 @@ def derive_request(
     return DerivedRequest(
         release=release,
         evidence=evidence_of(release),
-        syntax="xl.cfg",
+        syntax=Syntax.XL_CFG,
         guest_type=wanted.type,
         fields=fields,
         more=more_requests(wanted, fields, release),
@@ -126,6 +139,31 @@ def derive_request(
         considered=tuple(name for name in get.settings if keys.get(name)),
         not_considered=tuple(name for name in get.settings if not keys.get(name)),
         unknown=tuple(name for name in get.settings if name not in keys),
+    )
+
+
+def _from_libvirt(text: str, host: HostFacts, release: XenRelease) -> DerivedRequest:
+    wanted, root = libvirt.parse(text)
+    try:
+        fields = libxl.request(wanted, host, release)
+    except ToolstackRefused as error:
+        raise ToolstackRefused(
+            error.message,
+            error.tool,
+            libvirt.STATUS,
+            libvirt.paths_of(error.keys),
+            error.because,
+            error.source,
+        ) from None
+    found = tuple(libvirt.paths(root))
+    return DerivedRequest(
+        release=release,
+        evidence=Evidence.SOURCE,
+        syntax=Syntax.LIBVIRT,
+        guest_type=wanted.type,
+        fields=fields,
+        considered=tuple(path for path in found if path in libvirt.PATHS),
+        not_considered=tuple(path for path in found if path not in libvirt.PATHS),
     )
 
 

@@ -78,6 +78,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "toolstack_fields": toolstacks.keys_with_fields,
     "toolstack_checked": toolstacks.keys_that_are_checked,
     "toolstack_others": toolstacks.other_keys,
+    "toolstack_libvirt": toolstacks.libvirt_paths,
     "toolstack_refusals": toolstacks.refusals,
 }
 """Markdown by name of the fragment."""

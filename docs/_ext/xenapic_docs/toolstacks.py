@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.toolstack.keys import ASSISTED, KEYS, OTHERS, Key
+from xenapic.toolstack.libvirt import PATHS
 from xenapic.toolstack.refusals import REFUSALS
 from xenapic_docs.markdown import sentence, table
 
@@ -14,11 +15,7 @@ def keys_with_fields() -> str:
     """Return the keys that decide the request."""
     return table(
         ("key", "field", "meaning"),
-        [
-            (f"`{row.name}`", ", ".join(f"`{field}`" for field in row.field.split(", ")), _meaning(row))
-            for row in (*KEYS, *ASSISTED)
-            if row.field
-        ],
+        [(f"`{row.name}`", _fields(row.field), _meaning(row)) for row in (*KEYS, *ASSISTED) if row.field],
     )
 
 
@@ -38,6 +35,18 @@ def _since(since: tuple[int, int]) -> str:
 def other_keys() -> str:
     """Return the keys that xl knows and that are not looked at."""
     return ", ".join(f"`{name}`{_since(since)}" for name, since in sorted(OTHERS.items())) + ".\n"
+
+
+def libvirt_paths() -> str:
+    """Return what is looked at in a libvirt domain XML."""
+    return table(
+        ("in the XML", "field", "meaning"),
+        [(f"`{path}`", _fields(fields), sentence(text)) for path, (fields, text) in PATHS.items()],
+    )
+
+
+def _fields(fields: str) -> str:
+    return ", ".join(f"`{field}`" for field in fields.split(", ") if field)
 
 
 def refusals() -> str:
