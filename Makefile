@@ -11,7 +11,7 @@ help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runs ## boot a real Xen on an emulated Intel machine and run xenapic on it (about a minute)
-	$(BIN)/xenapic lab run --machine broadwell_ult --file /demo.sh=tools/demo.sh -- sh /demo.sh
+	$(BIN)/xenapic lab run --machine broadwell_ult --env COLUMNS=$$(tput cols || echo 80) --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
 test: $(VENV)/.installed ## run every check: lint, types, documentation, all tests, real Xens included
 	@$(MAKE) --no-print-directory -j2 -Otarget lint docs

@@ -177,7 +177,7 @@ LIBRARY_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "refusal": PLANS.filter(lambda found: isinstance(found, Refusal)),
     "plan": POOLS,
     "exits": exit_reports(),
-    "findings": findings(),
+    "probe": findings(),
 }
 """Values of the library that a document gives back whole, by the document's name."""
 

@@ -34,6 +34,7 @@ from xenapic.errors import XenApicError
 from xenapic.model.logged import host_from_log
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
+from xenapic.parse.bootlog import parse
 from xenapic.parse.jsontext import load
 from xenapic.parse.vmcsdump import read_dump
 from xenapic.policy.plan import plan
@@ -56,6 +57,7 @@ PYTHON_WORDS = ("Traceback", "NoneType", "KeyError", "AttributeError", "TypeErro
 def log_seeds() -> Iterator[bytes]:
     """Boot logs, as a console ring or a file holds them."""
     yield INTEL_LOG
+    yield b"(XEN) Built-in command line: apicv=0\n" + INTEL_LOG + b"(d1) x\n"
     yield b"(XEN) Xen version 4.17.7\n(XEN) SVM: Supported advanced features:\n(XEN)  - none\n(XEN) HVM: SVM enabled\n"
     yield b"(XEN) [2026-01-01 10:00:00] Command line: apicv=0 console=com1\n(d1) a guest's line\n(XEN) Xen stopped\n"
     for path in sorted(DATA.rglob("*.log")):
@@ -67,6 +69,7 @@ def dump_seeds() -> Iterator[bytes]:
     domains = {1: [dumps.Vcpu(), dumps.Vcpu(dumps.X2APIC, 1, 2)], 7: [dumps.Vcpu(None)], 9: []}
     yield dumps.ring(dumps.dump_lines(domains))
     yield dumps.ring(dumps.dump_lines({1: [dumps.Vcpu()]}))
+    yield "".join(f"(XEN) {line}\n" for line in dumps.old(dumps.dump_lines(domains))).encode()
 
 
 def toml_seeds() -> Iterator[bytes]:
@@ -85,6 +88,10 @@ def toml_seeds() -> Iterator[bytes]:
 def xl_cfg_seeds() -> Iterator[bytes]:
     """Domain configurations of xl."""
     yield b'name = "guest"\ntype = "pvh"\nassisted_xapic = 1\nvcpus = 2\ncpuid = "host,x2apic=0"\n'
+    yield (
+        b'vcpus = 0x10\nmemory += "512"   # MiB\ndisk = [ \'a,hda,w\', [ "b", [] ], ]\n'
+        b'assisted_xapic = 1\non_crash = "\\n\\123\\"\\\\"\n'
+    )
     yield b"name='g'; builder=\"hvm\"; disk = [ 'a', \"b\", ]\ncpuid=['0x1:ecx=xxxxxxxxxx0xxxxxxxxxxxxxxxxxxxxx']\n"
     for path in sorted(DATA.rglob("xlcfg*.json")):
         for case in json.loads(path.read_text()):
@@ -125,12 +132,19 @@ def recording_seeds() -> Iterator[bytes]:
 
 def read_log(data: bytes) -> object:
     """Read a boot log as a console ring and as a saved log, and describe its host."""
-    return to_json(host(log=data)), to_json(host_from_log(data).host)
+    for start in (0, 5):
+        ring = parse(data, start, "")
+        assert ring.technology or not ring.features
+    logged = host_from_log(data).host
+    assert all(fact.source for fact in logged.features.values())
+    return to_json(host(log=data)), to_json(logged)
 
 
 def read_report(data: bytes) -> object:
-    """Read a document, and write what was read."""
-    return to_json(from_json(data))
+    """Read a document; what is written of it reads back equal."""
+    value = from_json(data)
+    assert from_json(json.dumps(to_json(value))) == value
+    return value
 
 
 def read_and_check(data: bytes) -> object:
@@ -309,7 +323,7 @@ def change_bytes(data: bytearray, reader: Reader, seeds: Sequence[bytes], rng: r
     """Make one change to the bytes."""
     at = rng.randrange(len(data) + 1)
     length = rng.choice((1, 2, 8, 64, 512))
-    match rng.randrange(8):
+    match rng.randrange(9):
         case 0 if data:
             data[at % len(data)] ^= 1 << rng.randrange(8)
         case 1:
@@ -324,6 +338,10 @@ def change_bytes(data: bytearray, reader: Reader, seeds: Sequence[bytes], rng: r
             data[at:at] = other[start : start + length]
         case 5:
             del data[at:]
+        case 6:
+            lines = bytes(data).split(b"\n")
+            lines.insert(rng.randrange(len(lines) + 1), lines.pop(rng.randrange(len(lines))))
+            data[:] = b"\n".join(lines)
         case _:
             data[at:at] = rng.choice((*WORDS, *reader.words, *reader.words))
 

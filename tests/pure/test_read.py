@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from xenapic.policy.read import (
     Syntax,
     from_file,
     from_mapping,
+    from_stream,
     from_toml,
     from_xl_cfg,
     read_policy,
@@ -391,3 +394,49 @@ def test_options_override_the_file(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     done = CliRunner().invoke(app, ["plan", *ON, "--require", "tpr_shadow", "--prefer", "tpr_shadow"])
     assert done.exit_code == 0 and "asked-twice" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("--require", "tpr_shadow"), 0),
+        (("--require", "ipi"), 2),
+        (("--require", "posted_interrupts", "--processor", "zen4"), 1),
+        (("--effect", "xapic-eoi-stay"), 2),
+        (("--accept", "apic-defect-memry"), 2),
+        (("--host", "report.json"), 2),
+        (("missing.toml",), 2),
+        (("refused.toml",), 1),
+        (("invalid.toml",), 2),
+        (("invalid.cfg",), 2),
+    ],
+)
+def test_no_and_nonsense_have_different_exit_statuses(
+    arguments: tuple[str, ...], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("report.json").write_text('{"schema": "xenapic/host/1"}')
+    Path("refused.toml").write_text("[apic]\neffects = ['nothing-accelerated']\n")
+    Path("invalid.toml").write_text("[apic]\neffects = ['everything-accelerated']\n")
+    Path("invalid.cfg").write_text("type = 'pvh'\n")
+    host = () if "--host" in arguments or "--processor" in arguments else ("--processor", "broadwell_ult")
+    done = CliRunner().invoke(app, ["plan", *arguments, *host])
+    assert done.exit_code == status, done.output
+
+
+def test_several_processors_are_a_pool() -> None:
+    done = CliRunner().invoke(
+        app, ["plan", "--json", "--processor", "skylake-sp", "--processor", "westmere", "--xen", "4.20"]
+    )
+    document = json.loads(done.stdout)
+    assert list(document["hosts"]) == ["skylake-sp Xen 4.20", "westmere Xen 4.20"]
+    assert "tpr_shadow" in document["holds"] and "virtual_interrupt_delivery" in document["differs"]
+
+
+def test_huge_and_deep_input_is_refused() -> None:
+    deep = "name = 'a'\nx = " + "[" * 100_000 + "\n"
+    for data in (deep, "[apic]\nx = " + "[" * 100_000, "[apic]\n" + "x." * 50_000 + "y = 1", "\0" * 1000):
+        with pytest.raises(PolicyInvalid):
+            read_policy(data)
+    with pytest.raises(FileUnreadable, match="standard input: it has more than"):
+        from_stream(io.BytesIO(b"[apic]" + b" " * (33 << 20)), "standard input")

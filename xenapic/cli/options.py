@@ -260,12 +260,9 @@ STDIN = "standard input"
 
 def _read_policy(file: str) -> ReadPolicy:
     """Read a policy file; ``-`` is standard input."""
-    from xenapic.parse.files import LIMIT_BYTES
-    from xenapic.policy.read import from_file, read_policy
+    from xenapic.policy.read import from_file, from_stream
 
-    if file != "-":
-        return from_file(file)
-    return read_policy(sys.stdin.buffer.read(LIMIT_BYTES), STDIN)
+    return from_stream(sys.stdin.buffer, STDIN) if file == "-" else from_file(file)
 
 
 def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestType | None]:

@@ -1,7 +1,7 @@
-"""``xenapic/host-plan``, ``xenapic/refusal``, ``xenapic/plan``: what a policy leads to on a host or a pool.
+"""``xenapic/host-plan``, ``xenapic/refusal``, ``xenapic/plan``: the result of a policy on a host or a pool.
 
-Each document holds the policy and the hosts it was made for, so that it is read back into an equal `Plan`,
-`Refusal` or `PoolPlan`. What follows from these (accesses, CPUID) is written for other programs.
+Each document contains the policy and its hosts, so that reading it gives an equal `Plan`, `Refusal` or
+`PoolPlan`. Everything that follows from these (accesses, CPUID) is included for other programs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WantEntry:
-    """What is wanted of one aspect."""
+    """A want for an aspect."""
 
     aspect: Aspect
     want: Want
@@ -51,7 +51,7 @@ class WantEntry:
 
 @dataclass(frozen=True, slots=True)
 class PolicyEntry:
-    """What is wanted; what is not named is left to the host."""
+    """A policy; the host decides whatever it does not mention."""
 
     aspects: Mapping[Aspect, Want]
     effects: tuple[str, ...]
@@ -60,9 +60,9 @@ class PolicyEntry:
     guest_x2apic: bool
     """Whether the guest may enter x2APIC mode."""
     accept: tuple[str, ...]
-    """Codes of known defects that the plan may run into."""
+    """Codes of known defects that the plan may hit."""
     also: tuple[WantEntry, ...] = ()
-    """More wants, for aspects that `aspects` names already."""
+    """Further wants, for aspects that are already in `aspects`."""
 
     @classmethod
     def of(cls, policy: Policy) -> PolicyEntry:
@@ -98,10 +98,10 @@ class PolicyEntry:
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """A guest whose APIC is in one state."""
+    """A guest whose APIC is in this state."""
 
     controls: tuple[str, ...] | None
-    """Keys of the controls in force; null when they are not all known."""
+    """Keys of the controls in force; null if some are unknown."""
     accesses: tuple[AccessEntry, ...]
 
     @classmethod
@@ -125,9 +125,9 @@ class PlanEntry:
     """Bits to set in createdomain's misc_flags."""
     in_force: Mapping[Aspect, FactEntry]
     states: Mapping[ApicState, StateEntry]
-    """By state of the guest's APIC."""
+    """What happens in each state of the guest's APIC."""
     cpuid_base_4_eax: HvmLeaf | None
-    """APIC bits of the hypervisor's CPUID leaf base + 4; null when they are not known."""
+    """APIC bits of the hypervisor's CPUID leaf base + 4; null if unknown."""
     warnings: tuple[Caution, ...]
     host: HostReport
 
@@ -154,7 +154,7 @@ class PlanEntry:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """A policy's plan on one host."""
+    """A policy's plan on a host."""
 
     SCHEMA: ClassVar[str] = "xenapic/host-plan/1"
 
@@ -179,7 +179,7 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True)
 class RemedyEntry:
-    """One way to make the policy possible."""
+    """A way to make the policy possible."""
 
     kind: RemedyKind
     text: str
@@ -199,16 +199,16 @@ class RemedyEntry:
 
 @dataclass(frozen=True, slots=True)
 class ReasonEntry:
-    """One reason why there is no plan."""
+    """A reason why there is no plan."""
 
     code: Code
     aspect: Aspect | None
     asked: str
-    """The words of the policy."""
+    """The policy's words."""
     fact: str
-    """What contradicts it."""
+    """The fact that contradicts it."""
     source: str
-    """Where the fact comes from."""
+    """The source of the fact."""
     remedies: tuple[RemedyEntry, ...]
 
     @classmethod
@@ -231,7 +231,7 @@ class ReasonEntry:
 
 @dataclass(frozen=True, slots=True)
 class RefusedEntry:
-    """A host on which there is no plan."""
+    """A host without a plan."""
 
     refused: tuple[ReasonEntry, ...]
     """Every reason."""
@@ -252,7 +252,7 @@ class RefusedEntry:
 
 @dataclass(frozen=True, slots=True)
 class RefusalReport:
-    """Why a policy has no plan on one host."""
+    """The reasons why a policy has no plan on a host."""
 
     SCHEMA: ClassVar[str] = "xenapic/refusal/1"
 
@@ -278,7 +278,7 @@ class RefusalReport:
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """What a policy leads to on each host of a pool: a plan, or every reason why there is none."""
+    """A policy's result on each host of a pool: a plan, or every reason why there is none."""
 
     SCHEMA: ClassVar[str] = "xenapic/plan/1"
 
@@ -287,9 +287,9 @@ class PoolReport:
     possible: bool
     """Whether there is a plan on every host."""
     holds: Mapping[Aspect, Answer]
-    """Aspects that are the same on all hosts that have a plan."""
+    """Aspects that are the same on all hosts with a plan."""
     differs: Mapping[Aspect, Mapping[Answer, tuple[str, ...]]]
-    """The other aspects: names of the hosts by answer."""
+    """The other aspects, with the names of the hosts that have each answer."""
     hosts: Mapping[str, PlanEntry | RefusedEntry]
 
     @classmethod

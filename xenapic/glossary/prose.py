@@ -243,9 +243,10 @@ TERMS: dict[str, Prose] = {
     ),
     "late": Prose(
         "A refusal is late if Xen finds the error after the architecture part of a create has run. On an Intel host that "
-        "virtualizes APIC accesses, a late refusal crashes the host.",
+        "virtualizes APIC accesses, a late refusal crashes the host. Without hap, it crashes every host whose Xen has "
+        "shadow paging.",
         xen="domain_create (xen/common/domain.c)",
-        see=("late-refused-create-panic",),
+        see=("late-refused-create-panic", "late-refused-shadow-panic"),
     ),
     "plan": Prose(
         "The result of a policy that a host can satisfy: the flags for createdomain, what will be in force, and warnings. "

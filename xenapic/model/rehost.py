@@ -34,14 +34,15 @@ ASK = "ask there: xenapic host --measure"
 def host_under(host: Host, release: XenRelease | None = None, options: str | None = None) -> Host:
     """Return what is known about a host under another release of Xen, or with other boot options.
 
-    None keeps what the host has; ``options`` replaces all of its boot options. Raises `HostUnknown` if the
-    known facts do not say what the host could do there at all.
+    None keeps what the host has; ``options`` replaces all of its boot options. As for `named_host`, the other
+    Xen is taken as built without options of its own. Raises `HostUnknown` if the known facts do not say what
+    the host could do there at all.
     """
-    if release is None and options is None:
-        return host
     changed = release is not None and (release is not host.release or not host.interface.known)
     target = release or host.release
     commandline = host.version.commandline if options is None else options
+    if not changed and commandline == host.version.commandline:
+        return host
     version = replace(version_of(target, commandline), capabilities=host.version.capabilities)
     if not changed:
         version = replace(host.version, commandline=commandline)
@@ -64,19 +65,10 @@ def host_under(host: Host, release: XenRelease | None = None, options: str | Non
         tboot=unknown("it depends on the build of that Xen", ASK) if changed else host.tboot,
         flask=unknown("it depends on the build of that Xen", ASK) if changed else host.flask,
         nested_virt=_nested_virt(host, evidence, changed),
-        altp2m=_altp2m(host, evidence, options),
+        altp2m=_altp2m(evidence),
         grant_limits=grant_limits(evidence.options),
         measured=None,
     )
-
-
-def _altp2m(host: Host, evidence: Evidence, options: str | None) -> Fact:
-    there = hostfacts.altp2m(evidence)
-    if there.known or host.technology is not Technology.VMX:
-        return there
-    if options is not None:
-        return no("the boot options given lack altp2m")
-    return there if host.altp2m else host.altp2m  # with the same options
 
 
 # -- the processor -----------------------------------------------------------------------------------
@@ -168,6 +160,13 @@ def _capabilities(host: Host, commandline: str) -> PHYSCAP:
     if hap_there and not hap_here:
         raise HostUnknown("this host runs with hap=0: it is unknown whether it has hap without that option")
     return capabilities if hap_there else capabilities & ~PHYSCAP.hap
+
+
+def _altp2m(evidence: Evidence) -> Fact:
+    fact = hostfacts.altp2m(evidence)
+    if fact.known or evidence.options.cut:
+        return fact
+    return no("the options given for that Xen lack altp2m")
 
 
 def _nested_virt(host: Host, evidence: Evidence, changed: bool) -> Fact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from xenapic.errors import PolicyInvalid
@@ -12,10 +13,12 @@ from xenapic.model.guest_types import GuestType
 from xenapic.policy.suggest import no_such
 from xenapic.policy.terms import ACCEPTABLE, EFFECTS, Aspect, Policy, Want
 
-__all__ = ["ReadPolicy", "Trouble", "from_mapping", "read_mapping", "to_mapping"]
+__all__ = ["MOST_ERRORS", "ReadPolicy", "Trouble", "from_mapping", "read_mapping", "to_mapping"]
 
 ASPECTS = {aspect.value: aspect for aspect in Aspect}
 CHOICES = ("assisted_xapic", "assisted_x2apic")
+MOST_ERRORS = 100
+"""How many errors of one policy are reported."""
 OTHER_KEYS = ("effects", *CHOICES, "guest_x2apic", "accept", "guest_type")
 
 
@@ -52,7 +55,7 @@ def from_mapping(table: Mapping[str, Any]) -> ReadPolicy:
 
 def read_mapping(table: Mapping[str, Any]) -> ReadPolicy | tuple[Trouble, ...]:
     """Read a policy from a mapping; return every error instead if there is any."""
-    troubles = tuple(_troubles(table))
+    troubles = tuple(islice(_troubles(table), MOST_ERRORS))
     if troubles:
         return troubles
     first, more = _wants(table)

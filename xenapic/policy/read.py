@@ -19,9 +19,10 @@ import os
 import re
 from dataclasses import replace
 from enum import Enum
+from typing import BinaryIO
 
 from xenapic.errors import PolicyInvalid
-from xenapic.parse.files import file_name, read_file
+from xenapic.parse.files import file_name, read_file, read_stream
 from xenapic.policy.mapping import ReadPolicy, from_mapping, to_mapping
 from xenapic.policy.suggest import no_such
 from xenapic.policy.tomlpolicy import from_toml
@@ -32,6 +33,7 @@ __all__ = [
     "Syntax",
     "from_file",
     "from_mapping",
+    "from_stream",
     "from_toml",
     "from_xl_cfg",
     "read_policy",
@@ -64,6 +66,14 @@ def from_file(path: str | os.PathLike[str], syntax: Syntax | str | None = None) 
     Raises `PolicyInvalid`, with every error and its line, and `FileUnreadable`.
     """
     return read_policy(read_file(path), file_name(path), syntax)
+
+
+def from_stream(stream: BinaryIO, name: str, syntax: Syntax | str | None = None) -> ReadPolicy:
+    """Read a policy from an open file, for example standard input; ``name`` is its name for messages.
+
+    Raises `PolicyInvalid`, with every error and its line, and `FileUnreadable` for too much input.
+    """
+    return read_policy(read_stream(stream, name), name, syntax)
 
 
 def read_policy(content: bytes | str, file: str = "", syntax: Syntax | str | None = None) -> ReadPolicy:

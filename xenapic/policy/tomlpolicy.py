@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from xenapic.errors import PolicyInvalid
-from xenapic.policy.mapping import ReadPolicy, Trouble, read_mapping
+from xenapic.policy.mapping import MOST_ERRORS, ReadPolicy, Trouble, read_mapping
 
 __all__ = ["from_toml"]
 
@@ -22,13 +23,14 @@ def from_toml(text: str) -> ReadPolicy:
     result = read_mapping(table)
     if isinstance(result, ReadPolicy):
         return result
-    raise PolicyInvalid.of(
-        [_with_line(text, trouble) for trouble in sorted(result, key=lambda each: _line(text, each) or 0)]
-    )
+    raise PolicyInvalid.of(_Lines(text).problems(result))
 
 
 def _parsed(text: str) -> dict[str, Any]:
     library = _library()
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MOST_DOTS:
+            raise PolicyInvalid(f"line {number}: the TOML is nested too deeply")
     try:
         document: dict[str, Any] = library.loads(text)
     except library.TOMLDecodeError as error:
@@ -39,9 +41,13 @@ def _parsed(text: str) -> dict[str, Any]:
         raise PolicyInvalid(f"not TOML: {error}") from None
     others = [key for key in document if key != "apic"]
     if others:
-        places = (Trouble(key, "", f"a policy has no {key!r}, only the table [apic]") for key in others)
-        raise PolicyInvalid.of([_with_line(text, place) for place in places])
+        troubles = (Trouble(key, "", f"a policy has no {key!r}, only the table [apic]") for key in others)
+        raise PolicyInvalid.of(_Lines(text).problems(islice(troubles, MOST_ERRORS)))
     return document
+
+
+MOST_DOTS = 1000
+"""In a line; the time that Python takes for a dotted key grows with the square of its length."""
 
 
 def _library() -> Any:
@@ -66,18 +72,31 @@ def _placed(message: str) -> str:
 
 # -- lines -------------------------------------------------------------------------------------------
 
+KEY = re.compile(
+    r"""^[ \t]*(?:apic[ \t]*\.[ \t]*|\[[ \t]*)?(["']?)([^"'=.\]\s]+)\1[ \t]*[=.\]]""", re.MULTILINE
+)
+"""The beginning of a line that sets a key or begins a table."""
 
-def _with_line(text: str, trouble: Trouble) -> str:
-    line = _line(text, trouble)
-    return f"line {line}: {trouble.text}" if line else trouble.text
 
+class _Lines:
+    """The lines of a text by key."""
 
-def _line(text: str, trouble: Trouble) -> int | None:
-    """Return the line of a key, or of an item of its list; None where it cannot be found."""
-    name = re.escape(trouble.key)
-    start = r"^[ \t]*(?:apic[ \t]*\.[ \t]*|\[[ \t]*)?"
-    key = re.search(rf"{start}[\"']?{name}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
-    if key is None:
-        return None
-    item = re.compile(rf"""(["']){re.escape(trouble.item)}\1""").search(text, key.end())
-    return text.count("\n", 0, item.start() if item and trouble.item else key.start()) + 1
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.ends: dict[str, int] = {}
+        """Where each key ends."""
+        for match in KEY.finditer(text):
+            self.ends.setdefault(match[2], match.end())
+
+    def number(self, trouble: Trouble) -> int:
+        """Return the line of a key, or of an item of its list; 0 where it cannot be found."""
+        end = self.ends.get(trouble.key)
+        if end is None:
+            return 0
+        item = trouble.item and re.compile(rf"""(["']){re.escape(trouble.item)}\1""").search(self.text, end)
+        return self.text.count("\n", 0, item.start() if item else end) + 1
+
+    def problems(self, troubles: Iterable[Trouble]) -> list[str]:
+        """Return the texts of errors with their lines, in the order of the lines."""
+        placed = sorted((self.number(trouble), trouble.text) for trouble in troubles)
+        return [f"line {line}: {text}" if line else text for line, text in placed]
