@@ -14,8 +14,6 @@ from xenapic.lab.machines import MACHINES
 from xenapic.lab.pytest_plugin import XenLab
 from xenapic.lab.runner import RunResult, Session
 
-LAST = ("basic",)
-"""Fixtures whose scripts change what later ones would see (they clear Xen's log): their tests come last."""
 OWN_BOOT = ("xen_args", "dom0_args", "cold")
 """Options of a run that need a boot of its own."""
 

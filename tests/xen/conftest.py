@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.xen.boots import BOOTS, LAST
+from tests.xen.boots import BOOTS
 
 SHARED = ("basic", "intel", "exits", "verified")
 """Fixtures that run once for several tests."""
@@ -40,8 +40,8 @@ def _group(item: pytest.Item) -> str:
     return ""
 
 
-def _order(item: pytest.Item) -> tuple[int, int]:
-    """Return what sorts a test: shared boots, other real Xens, the rest; in a boot, those of `LAST` last."""
-    shares, real = item.get_closest_marker("shares_boot"), item.get_closest_marker("xen")
-    late = any(name in getattr(item, "fixturenames", ()) for name in LAST)
-    return (0 if shares else 1 if real else 2), (1 if late else 0)
+def _order(item: pytest.Item) -> int:
+    """Return what sorts a test: shared boots first, then other real Xens, then the rest."""
+    if item.get_closest_marker("shares_boot"):
+        return 0
+    return 1 if item.get_closest_marker("xen") else 2

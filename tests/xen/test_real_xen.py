@@ -34,8 +34,9 @@ def in_dom0(
     scope="module",
 )
 def basic(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, str, dict[str, Any]]:
+    """Boot cold: the log of the boot must still be in the ring, and each emulator and release boots once."""
     machine, release = request.param
-    return machine, release, in_dom0(xen_lab, "dom0_basic.py", machine=machine, xen=release)
+    return machine, release, in_dom0(xen_lab, "dom0_basic.py", machine=machine, xen=release, cold=True)
 
 
 def test_host(basic: tuple[str, str, dict[str, Any]]) -> None:
