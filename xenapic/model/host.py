@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.model import evidence as rules
 from xenapic.model.facts import Fact
-from xenapic.model.flags import PHYSCAP_X86
+from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
@@ -16,7 +16,9 @@ from xenapic.model.releases import XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["Host", "describe"]
+__all__ = ["NOTHING", "Host", "describe"]
+
+NOTHING = PHYSCAP(0)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Host:
     altp2m: Fact
     """Whether alternate p2m tables are available; since 4.21, create checks this."""
     grant_limits: GrantLimits
+    unknown: PHYSCAP = NOTHING
+    """Capabilities of which ``physinfo`` says nothing, because the host is only named: they may be there."""
     measured: Measurement | None = None
     """The measured controls, if the host was measured; the VMX features are answered from them."""
 

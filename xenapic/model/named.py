@@ -11,6 +11,7 @@ from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
+from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host, describe
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
 from xenapic.model.releases import XEN_RELEASES, XenRelease
@@ -20,6 +21,8 @@ from xenapic.parse.commandline import CommandLine
 __all__ = ["blank_physinfo", "first_processor", "named_host"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
+UNKNOWN = PHYSCAP.directio | PHYSCAP.shadow | PHYSCAP.iommu_hap_pt_share | PHYSCAP.vmtrace
+"""What a processor's name does not say: it depends on firmware, on Xen's build, or on the machine."""
 MEASURE = "run xenapic host --measure on such a host"
 
 
@@ -35,12 +38,23 @@ def named_host(processor: Processor, release: XenRelease, options: str = "") -> 
         BootLog(True, True, None),
         probe=ENODEV if release.per_domain_apic else EINVAL,
     )
+    host = replace(host, unknown=UNKNOWN, grant_limits=_limits(host, options))
     if processor.technology is not Technology.VMX:
         return host
     features = {**host.features}
     for key in CONTROLS:
         features[key] = _fact(key, low, high, source)
     return replace(host, features=features)
+
+
+def _limits(host: Host, options: str) -> GrantLimits:
+    """Return the grant limits: Xen's defaults, but unknown where no option sets them."""
+    given = CommandLine(options)
+    return replace(
+        host.grant_limits,
+        frames_known=bool(given.values("gnttab_max_frames")),
+        maptrack_frames_known=bool(given.values("gnttab_max_maptrack_frames")),
+    )
 
 
 def _used(processor: Processor, release: XenRelease, options: str) -> tuple[Controls, Controls]:
