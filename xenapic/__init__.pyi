@@ -16,6 +16,7 @@ from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import FileUnreadable as FileUnreadable
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import LibraryNotFound as LibraryNotFound
+from xenapic.errors import LogInvalid as LogInvalid
 from xenapic.errors import MeasureFailed as MeasureFailed
 from xenapic.errors import NameUnknown as NameUnknown
 from xenapic.errors import NoPrivilege as NoPrivilege
@@ -54,6 +55,8 @@ from xenapic.model.host import Host as Host
 from xenapic.model.info import DomainInfo as DomainInfo
 from xenapic.model.info import PhysInfo as PhysInfo
 from xenapic.model.info import Version as Version
+from xenapic.model.logged import LoggedHost as LoggedHost
+from xenapic.model.logged import host_from_log as host_from_log
 from xenapic.model.measured import Measurement as Measurement
 from xenapic.model.measured import VcpuControls as VcpuControls
 from xenapic.model.named import named_host as named_host
@@ -123,6 +126,8 @@ __all__ = [
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
+    "LogInvalid",
+    "LoggedHost",
     "MISC",
     "MeasureFailed",
     "Measurement",
@@ -168,6 +173,7 @@ __all__ = [
     "from_mapping",
     "from_toml",
     "from_xl_cfg",
+    "host_from_log",
     "hvm_records",
     "named_host",
     "plan",

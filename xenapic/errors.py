@@ -17,6 +17,7 @@ The tree::
     ├── PolicyInvalid          a policy with unknown terms
     ├── NameUnknown            no processor, release or feature has this name
     ├── DocumentInvalid        not the JSON document that was expected
+    ├── LogInvalid             a saved log without anything about VMX or SVM
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
@@ -49,6 +50,7 @@ __all__ = [
     "FileUnreadable",
     "HandleClosed",
     "LibraryNotFound",
+    "LogInvalid",
     "MeasureFailed",
     "NameUnknown",
     "NoPrivilege",
@@ -223,6 +225,17 @@ class DocumentInvalid(XenApicError, ValueError):
     def in_file(self, file: str) -> DocumentInvalid:
         """Return the same error with the name of the file that holds the document."""
         return type(self)(self.message, self.path, file)
+
+
+class LogInvalid(XenApicError, ValueError):
+    """A saved log that shows nothing about a host; ``name`` is the log's, ``why`` the reason in words."""
+
+    code = "log-invalid"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"{name}: {why}")
 
 
 class FileUnreadable(XenApicError):

@@ -251,11 +251,13 @@ def test_by_register(xen: Xen, fake: FakeTrace) -> None:
     assert list(report.kinds.values()) == [2, 1]
 
 
-@pytest.mark.parametrize(("log", "removable"), [("Virtual Interrupt Delivery", "no"), ("EPT", "unknown")])
+@pytest.mark.parametrize(
+    ("log", "removable"), [("Virtual Interrupt Delivery", "no"), ("Extended Page Tables (EPT)", "unknown")]
+)
 def test_what_delivery_leaves_cannot_be_removed(xen: Xen, fake: FakeTrace, log: str, removable: str) -> None:
     fake.vmx = True
     fake.ring = (
-        f"(XEN) Xen version\n(XEN) VMX: Supported advanced features:\n(XEN)  - {log}\n(XEN) x\n".encode()
+        f"(XEN) Xen version\n(XEN) VMX: Supported advanced features:\n(XEN)  - {log}\n(XEN) HVM: x\n".encode()
     )
     fake.waits = [starts(DOMID) + leaves(56) + leaves(7)]
     report = count_exits(xen, DOMID, 0.05)

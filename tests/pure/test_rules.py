@@ -137,7 +137,7 @@ def test_since_418_sizes_are_bounded_by_caution() -> None:
 
 
 def test_nested_virt_on_svm_needs_what_the_log_names() -> None:
-    log = b"(XEN) SVM: Supported advanced features:\n(XEN)  - Nested Page Tables (NPT)\n"
+    log = b"(XEN) SVM: Supported advanced features:\n(XEN)  - Nested Page Tables (NPT)\n(XEN) HVM: SVM enabled\n"
     config = DomainConfig.pvh(flags=CDF.hvm | CDF.hap | CDF.nested_virt)
     assert codes(config, host("4.20", log=log, hw_cap=SVM)) == ["nested-virt-missing"]
     assert codes(config, host("4.17", log=log, hw_cap=SVM)) == []

@@ -50,6 +50,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "recording": ("verify.recording:Recording",),
     "findings": ("documents.probe_findings:FindingsReport",),
     "machines": ("documents.lab_machines:MachineList",),
+    "error": ("documents.failures:ErrorReport",),
 }
 """Every document by name, with its class; ``access`` has one class for a table and one for a comparison."""
 

@@ -11,6 +11,7 @@ from xenapic.model.facts import no
 from xenapic.model.flags import CDF, EMU, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
+from xenapic.model.info import PhysInfo
 
 __all__ = ["FIRST", "NEVER", "Rule", "Situation"]
 
@@ -42,10 +43,17 @@ class Situation:
     domid_in_use: bool = False
     cpupool_exists: bool = True
     cpupool_has_cpus: bool = True
+    now: PhysInfo | None = None
+    """What physinfo says now, where ``host`` was described some time ago."""
+
+    @property
+    def physinfo(self) -> PhysInfo:
+        """The latest physinfo."""
+        return self.now or self.host.physinfo
 
     def has(self, capability: PHYSCAP) -> bool:
         """Return True if physinfo reports a capability."""
-        return capability in self.host.physinfo.capabilities
+        return capability in self.physinfo.capabilities
 
     def possibilities(self) -> dict[str, Situation]:
         """Return, for each fact that is not known about the host, the situation with the other answer.
@@ -109,6 +117,8 @@ class Rule:
     """The first release that no longer has the rule."""
     needs_interface: bool = False
     """Whether the rule exists only together with the per-domain interface (4.17-rc)."""
+    momentary: bool = False
+    """Whether the rule looks at what changes from one moment to the next: the free memory."""
 
 
 def is_hvm(r: CreateRequest) -> bool:
@@ -165,7 +175,7 @@ def pages_needed(r: CreateRequest, s: Situation) -> int:
 
 
 def free_pages(s: Situation) -> int:
-    return s.host.physinfo.free_pages - s.host.physinfo.outstanding_pages
+    return s.physinfo.free_pages - s.physinfo.outstanding_pages
 
 
 def unknown_flags(r: CreateRequest, s: Situation) -> bool:
@@ -173,6 +183,6 @@ def unknown_flags(r: CreateRequest, s: Situation) -> bool:
 
 
 def lacks_assistance(r: CreateRequest, s: Situation) -> bool:
-    word = s.host.physinfo.arch_capabilities or PHYSCAP_X86(0)
+    word = s.physinfo.arch_capabilities or PHYSCAP_X86(0)
     wanted = r.misc_flags >> 1 & 3
     return bool(wanted & ~int(word))

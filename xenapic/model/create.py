@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from xenapic.errors import Problem
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, names
 from xenapic.model.host import Host
-from xenapic.model.releases import FIELD_SINCE
+from xenapic.model.releases import FIELD_SINCE, XenRelease
 from xenapic.model.rules import RULES
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "assistance_by_default",
     "check_request",
     "prepare_request",
+    "still_fits",
 ]
 
 
@@ -64,19 +66,17 @@ def check_request(request: CreateRequest, situation: Situation) -> Creation:
 
     A rule that needs what is not known about the host is not counted as broken; `Creation.depends` has it.
     """
-    release = situation.host.release
-    rows = [
-        row
-        for row in RULES
-        if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
-    ]
+    rows = _rules_of(situation.host.release)
     possible = situation.possibilities()
-    facts = {row: _deciding(row, request, situation, possible) for row in rows} if possible else {}
+    if not possible:
+        return Creation(
+            request, tuple(_problem(row, request) for row in rows if row.broken(request, situation))
+        )
+    facts = {row: _deciding(row, request, situation, possible) for row in rows}
+    certain = (row for row, fact in facts.items() if not fact and row.broken(request, situation))
     return Creation(
         request,
-        tuple(
-            _problem(row, request) for row in rows if not facts.get(row) and row.broken(request, situation)
-        ),
+        tuple(_problem(row, request) for row in certain),
         tuple(Dependency(_problem(row, request), fact) for row, fact in facts.items() if fact),
     )
 
@@ -89,6 +89,29 @@ def _deciding(
         return ""  # a precaution of our own is taken with what is known
     broken = row.broken(request, situation)
     return " and ".join(fact for fact, other in possible.items() if row.broken(request, other) != broken)
+
+
+def still_fits(request: CreateRequest, situation: Situation) -> bool:
+    """Return True if a request that broke no rule breaks none now, on the same host.
+
+    Only the free memory may have changed since; domain numbers and CPU pools must be checked again.
+    """
+    rows = _momentary_rules_of(situation.host.release)
+    return not any(row.broken(request, situation) for row in rows)
+
+
+@cache
+def _rules_of(release: XenRelease) -> tuple[Rule, ...]:
+    return tuple(
+        row
+        for row in RULES
+        if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
+    )
+
+
+@cache
+def _momentary_rules_of(release: XenRelease) -> tuple[Rule, ...]:
+    return tuple(row for row in _rules_of(release) if row.momentary)
 
 
 def _problem(row: Rule, request: CreateRequest) -> Problem:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xenapic.apic.features import FEATURES, Technology
-from xenapic.model import evidence as rules
+from xenapic.model import hostfacts
+from xenapic.model.evidence import Evidence, feature
 from xenapic.model.facts import Fact
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
@@ -14,9 +15,8 @@ from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
-from xenapic.parse.commandline import CommandLine
 
-__all__ = ["NOTHING", "Host", "describe"]
+__all__ = ["NOTHING", "Host", "describe", "describe_from"]
 
 NOTHING = PHYSCAP(0)
 
@@ -64,27 +64,30 @@ def describe(
     probe: int | None = None,
     measured: Measurement | None = None,
 ) -> Host:
-    """Put together what is known.
+    """Put together what is known about a running host.
 
-    ``probe`` is the errno of the safe probe (`xenapic.live.ask.probe_interface`), None when it was not made;
-    ``measured`` what `xenapic.live.measure.measure` found.
+    ``probe`` is the errno of the safe probe (`xenapic.live.ask.probe_interface`), None if it was not made;
+    ``measured`` is the result of `xenapic.live.measure.measure`.
     """
-    technology = physinfo.technology
-    options = CommandLine(version.commandline)
-    evidence = rules.Evidence(version, physinfo, log, options, technology, measured)
-    interface = rules.interface(version, physinfo, probe)
+    return describe_from(Evidence(version, physinfo, log, measured), probe)
+
+
+def describe_from(evidence: Evidence, probe: int | None = None) -> Host:
+    """Put together what follows from the evidence; ``probe`` is as for `describe`."""
+    version, physinfo, log = evidence.version, evidence.physinfo, evidence.log
+    interface = hostfacts.interface(version, physinfo, probe)
     return Host(
         version=version,
         physinfo=physinfo,
-        technology=technology,
-        features={row.key: rules.feature(row, evidence) for row in FEATURES},
+        technology=evidence.technology,
+        features={row.key: feature(row, evidence) for row in FEATURES},
         interface=interface,
-        assisted_xapic=rules.offered(PHYSCAP_X86.ASSISTED_XAPIC, interface, physinfo),
-        assisted_x2apic=rules.offered(PHYSCAP_X86.ASSISTED_X2APIC, interface, physinfo),
-        tboot=rules.tboot(log),
-        flask=rules.flask(log),
-        nested_virt=rules.nested_virt(evidence),
-        altp2m=rules.altp2m(evidence),
-        grant_limits=grant_limits(options),
-        measured=measured,
+        assisted_xapic=hostfacts.offered(PHYSCAP_X86.ASSISTED_XAPIC, interface, physinfo),
+        assisted_x2apic=hostfacts.offered(PHYSCAP_X86.ASSISTED_X2APIC, interface, physinfo),
+        tboot=hostfacts.tboot(log),
+        flask=hostfacts.flask(log),
+        nested_virt=hostfacts.nested_virt(evidence),
+        altp2m=hostfacts.altp2m(evidence),
+        grant_limits=grant_limits(evidence.options),
+        measured=evidence.measured,
     )

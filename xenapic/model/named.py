@@ -1,4 +1,4 @@
-"""A host that is only named: what `describe` would say of a processor of the table under a Xen."""
+"""A host that is only named: what `describe` would say about a processor of the table under a Xen."""
 
 from __future__ import annotations
 
@@ -6,45 +6,52 @@ from dataclasses import replace
 from errno import EINVAL, ENODEV
 
 from xenapic.apic.controls import CONTROLS, Controls
-from xenapic.apic.features import Technology
+from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.processors import PROCESSORS, Processor, allowed
-from xenapic.model.acceleration import arch_capabilities, host_controls, x2apic_assistance
+from xenapic.model.acceleration import arch_capabilities, host_controls
+from xenapic.model.consequences import uses
+from xenapic.model.evidence import Evidence
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.gnttab import GrantLimits
-from xenapic.model.host import Host, describe
+from xenapic.model.host import Host, describe_from
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["blank_physinfo", "first_processor", "named_host"]
+__all__ = ["USUAL", "blank_physinfo", "first_processor", "named_host", "version_of"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
+"""What physinfo reports on most hosts."""
 UNKNOWN = PHYSCAP.directio | PHYSCAP.shadow | PHYSCAP.iommu_hap_pt_share | PHYSCAP.vmtrace
 """What a processor's name does not say: it depends on firmware, on Xen's build, or on the machine."""
 MEASURE = "run xenapic host --measure on such a host"
+NO_LOG = "a host that is only named has no boot log"
 
 
 def named_host(processor: Processor, release: XenRelease, options: str = "") -> Host:
-    """Return what is known of a host by its processor, its release of Xen and Xen's boot options."""
+    """Return what is known about a host from its processor, its release of Xen and Xen's boot options.
+
+    Apart from the processor the host is a usual one: hap and PV are there, memory is plentiful.
+    """
     low, high = _used(processor, release, options)
     source = f"processor {processor.name} ({processor.source}) under Xen {release.name}"
     physinfo = blank_physinfo(processor.technology, USUAL)
     physinfo = replace(physinfo, arch_capabilities=arch_capabilities(release, low))
-    host = describe(
+    evidence = Evidence(
         version_of(release, options),
         physinfo,
-        BootLog(True, True, None),
-        probe=ENODEV if release.per_domain_apic else EINVAL,
+        BootLog(True, doubt=NO_LOG),
+        capabilities_from="assumed for a named processor",
+        technology_from=f"processor {processor.name}",
     )
+    host = describe_from(evidence, probe=ENODEV if release.per_domain_apic else EINVAL)
     host = replace(host, unknown=UNKNOWN, grant_limits=_limits(host, options))
     if processor.technology is not Technology.VMX:
         return host
-    features = {**host.features}
-    for key in CONTROLS:
-        features[key] = _fact(key, low, high, source)
-    return replace(host, features=features)
+    facts = {key: _fact(key, low, high, source) for key in CONTROLS}
+    return replace(host, features={row.key: facts.get(row.key, host.features[row.key]) for row in FEATURES})
 
 
 def _limits(host: Host, options: str) -> GrantLimits:
@@ -58,19 +65,19 @@ def _limits(host: Host, options: str) -> GrantLimits:
 
 
 def _used(processor: Processor, release: XenRelease, options: str) -> tuple[Controls, Controls]:
-    """Return what Xen surely uses, and what it uses at the most."""
+    """Return the controls that Xen certainly uses, and those that it uses at most."""
     apicv = CommandLine(options).boolean("apicv") is not False
     if processor.technology is not Technology.VMX:
         return Controls(), Controls()
-    surely = Controls.of(*processor.offers)
+    certain = Controls.of(*processor.offers)
     at_most = Controls.of(*processor.offers, *processor.unknown)
-    return host_controls(release, surely, apicv=apicv), host_controls(release, at_most, apicv=apicv)
+    return host_controls(release, certain, apicv=apicv), host_controls(release, at_most, apicv=apicv)
 
 
 def _fact(key: str, low: Controls, high: Controls, source: str) -> Fact:
-    answers = {_uses(key, low), _uses(key, high)}
+    answers = {uses(key, low), uses(key, high)}
     if len(answers) > 1:
-        return unknown(f"not known of {source}", MEASURE)
+        return unknown(f"not known about {source}", MEASURE)
     return yes(source) if answers.pop() else no(source)
 
 
@@ -80,23 +87,18 @@ def first_processor(key: str) -> Processor:
     return next(
         row
         for row in PROCESSORS.values()
-        if not row.emulated_by and _uses(key, host_controls(newest, allowed(row)))
+        if not row.emulated_by and uses(key, host_controls(newest, allowed(row)))
     )
 
 
-def _uses(key: str, host: Controls) -> bool:
-    """Tell whether Xen makes use of a control that it has: x2APIC mode alone is of no use to it."""
-    return x2apic_assistance(host) if key == "virtualize_x2apic_mode" else host.has(key)
-
-
 def version_of(release: XenRelease, options: str) -> Version:
-    """Return the version that a release would tell."""
+    """Return the version that a release reports."""
     major, minor = release.number
     return Version(major, minor, ".0-rc" if release.per_domain_apic else "", (), "", options)
 
 
 def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> PhysInfo:
-    """Return a physinfo of which only the capabilities are known; memory enough for any create."""
+    """Return a physinfo that has only the capabilities, and enough memory for any create."""
     return PhysInfo(
         threads_per_core=1,
         cores_per_socket=1,

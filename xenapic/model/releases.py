@@ -9,13 +9,14 @@ Sources: ``xen/include/public/domctl.h`` and ``arch-x86/xen.h`` of each release;
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from xenapic._xenctrl.since import FIELDS
 from xenapic.errors import NameUnknown
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
 
-__all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "xen_release"]
+__all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "activates_tertiary", "xen_release"]
 
 ALTP2M_FIELDS = {"altp2m": ("altp2m_opts", "altp2m"), "altp2m_nr": ("altp2m",)}
 """Members of C's createdomain that hold two fields of ours: a word up to 4.20, a structure since."""
@@ -97,6 +98,26 @@ XEN_RELEASES = (
 """Oldest first."""
 
 DEVELOPMENT = XEN_RELEASES[2]
+
+
+TERTIARY_SINCE = {(4, 15): 6, (4, 16): 6, (4, 17): 4, (4, 18): 2}
+"""The first point release that activates the tertiary controls; 4.19 and later always do (d779e3f98c)."""
+POINT = re.compile(r"\.(\d{1,4})")
+
+
+def activates_tertiary(number: tuple[int, int], extra: str) -> bool | None:
+    """Return True if a Xen activates the tertiary controls where it can; None if it is not known.
+
+    ``extra`` is what follows the number, for example ``".7"``.
+    """
+    if number == (0, 0) or (number == (4, 19) and "-unstable" in extra):
+        return None
+    if number not in TERTIARY_SINCE:
+        return number > max(TERTIARY_SINCE)
+    point = POINT.match(extra)
+    if "-rc" in extra:
+        return False
+    return int(point[1]) >= TERTIARY_SINCE[number] if point else None
 
 
 def xen_release(name: str, per_domain: bool = False) -> XenRelease:

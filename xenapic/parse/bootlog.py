@@ -1,69 +1,99 @@
-"""Read facts from Xen's boot log without believing a guest.
+"""Read facts from Xen's boot log in the console ring, without believing a guest.
 
-A fact is taken only from a ring that is *whole*: never wrapped, never cleared,
-so that it begins with Xen's boot, and the first feature list in it was
-printed before any guest existed. A prefix alone would not do: Xen adds none to
-text that follows an unfinished line of its own, and that text may be a guest's
-(``vprintk_common`` keeps ``continued`` per CPU, for guests too). With the
+A fact is taken only from a *complete* ring, which was never wrapped or cleared and so starts
+with Xen's boot, and only from the first feature list in it, which was printed before any guest existed.
+A prefix alone is not enough: Xen adds none to text that follows an unfinished line of its own, and that
+text may be a guest's (``vprintk_common`` keeps ``continued`` per CPU, for guests too). With the
 option ``console_to_ring`` dom0 writes into the ring without a prefix; then nothing in
-it is believed.
+the ring is believed. A log that a person saved is another matter: `xenapic.parse.logtext`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from xenapic.apic.features import Technology
 from xenapic.parse.commandline import CommandLine
+from xenapic.parse.featurelist import LogLine, find_list, plain
 from xenapic.parse.ring import Origin, ring_lines
 
-__all__ = ["BootLog", "parse"]
+__all__ = ["VERSION", "BootLog", "built_in_options", "parse"]
 
-HEADER = re.compile(r"(VMX|SVM): Supported advanced features:")
-ITEM = re.compile(r" - (.+)")
+BUILT_IN = "Built-in command line: "
+"""The start of the line with the options of Xen's build (``cmdline_parse``, ``xen/common/kernel.c``)."""
+VERSION = re.compile(r"Xen version (\d{1,4})\.(\d{1,4})(\S*)(?: .*)?")
+"""The line with the version (``print_version``, ``xen/common/version.c``)."""
+NOT_WHOLE = (
+    "Xen's log no longer holds its start (it wrapped or was cleared), so a guest may have written any of it"
+)
+TO_RING = "dom0 can write into Xen's log (console_to_ring), so it is not believed"
 
 
 @dataclass(frozen=True)
 class BootLog:
-    """What the ring still says of Xen's start."""
+    """What a log shows about Xen's start."""
 
     trusted: bool
-    """False when dom0 can write lines of its own into the ring (``console_to_ring``)."""
+    """False if dom0 can write lines of its own into the ring (``console_to_ring``)."""
     whole: bool = False
-    """Whether the ring still holds all since Xen's start, so that what is absent was not printed."""
+    """Whether the log has everything since Xen's start, so that a missing line was not printed."""
     technology: Technology | None = None
-    """Which extension printed its features; None when no such list can be believed."""
+    """The extension whose feature list was found; None without a list that can be believed."""
     features: frozenset[str] = field(default_factory=frozenset)
-    """The list's lines as Xen words them, e.g. ``"APIC TPR shadow"``."""
+    """The list's items as Xen words them, for example ``"APIC TPR shadow"``."""
     lines: tuple[str, ...] = ()
     """Xen's own lines up to the end of that list."""
+    gap: str = ""
+    """Why a missing item may still have been printed; empty if the list is complete."""
+    built_in: str = ""
+    """The options that this Xen was built with; Xen does not report them with its command line."""
+    doubt: str = NOT_WHOLE
+    """Why nothing follows from a missing line, if the log is not `whole`."""
+    name: str = "Xen's boot log"
+    """What to call the log in the source of a fact."""
+    where: Mapping[str, int] = field(default_factory=dict)
+    """The number of the line of each item; only for a saved log."""
 
     def says(self, start: str) -> bool:
-        """Tell whether Xen printed a line that starts so, before it knew its features."""
+        """Return True if Xen printed a line that starts so before its feature list ended."""
         return any(line.startswith(start) for line in self.lines)
+
+    def source(self, item: str) -> str:
+        """Return the place of an item for the source of a fact."""
+        line = self.where.get(item)
+        return f"{self.name}, line {line}: '{item}'" if line else f"{self.name}: '{item}'"
+
+
+def built_in_options(lines: Iterable[str]) -> str:
+    """Return the options that a Xen was built with, from its own lines; empty without any.
+
+    Xen prints them before its version, when no guest exists.
+    """
+    for text in lines:
+        if text.startswith(BUILT_IN):
+            return text.removeprefix(BUILT_IN)
+        if VERSION.fullmatch(text):
+            break
+    return ""
 
 
 def parse(ring: bytes, start: int, commandline: str) -> BootLog:
-    """Read the ring's content; ``start`` is the position of its first byte, 0 for a whole ring."""
-    if CommandLine(commandline).flag("console_to_ring"):
-        return BootLog(trusted=False)
+    """Read the ring's content; ``start`` is the position of its first byte, 0 for a complete ring."""
     if start != 0:
-        return BootLog(trusted=True)
-    own = [line.text for line in ring_lines(ring, whole_start=True)[0] if line.origin is Origin.XEN]
-    for number, text in enumerate(own):
-        if header := HEADER.fullmatch(text):
-            items = _items(own[number + 1 :])
-            before = tuple(own[: number + 1 + len(items)])
-            return BootLog(True, True, Technology(header[1]), frozenset(items), before)
-    return BootLog(True, True, lines=tuple(own))
-
-
-def _items(lines: list[str]) -> list[str]:
-    items = []
-    for line in lines:
-        item = ITEM.fullmatch(line)
-        if item is None:
-            break
-        items.append(item[1])
-    return items
+        return BootLog(trusted=not CommandLine(commandline).flag("console_to_ring"))
+    lines = [
+        LogLine(number, plain(line.text), line.origin is Origin.XEN)
+        for number, line in enumerate(ring_lines(ring, whole_start=True)[0], 1)
+    ]
+    found = find_list(lines)
+    own = tuple(line.text for line in lines[: found.end if found else None] if line.own)
+    built_in = built_in_options(own)
+    if CommandLine(f"{built_in} {commandline}").flag("console_to_ring"):
+        return BootLog(trusted=False, built_in=built_in, doubt=TO_RING)
+    if found is None:
+        return BootLog(True, True, lines=own, built_in=built_in)
+    return BootLog(
+        True, True, found.technology, frozenset(found.items), own, gap=found.gap, built_in=built_in
+    )

@@ -14,12 +14,13 @@ FALSE = ("no", "off", "false", "disable", "0")
 class CommandLine:
     """Xen's boot options. If an option is given twice, the last one counts, as in Xen.
 
-    Xen's report does not include options built into it (``CONFIG_CMDLINE``); only its boot log shows those.
+    ``built_in`` has the options that Xen was built with (``CONFIG_CMDLINE``), which Xen reads first. Xen's
+    report of its command line does not include them; only its boot log shows them.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, built_in: str = "") -> None:
         self.text = text
-        self.options = [option for option in text.partition(" -- ")[0].split(" ") if option]
+        self.options = [*_options(built_in), *_options(text)]
 
     @property
     def cut(self) -> bool:
@@ -47,6 +48,10 @@ class CommandLine:
     def flag(self, name: str) -> bool:
         """Return True if a boolean option that is off by default was turned on."""
         return self.boolean(name) is True
+
+
+def _options(text: str) -> list[str]:
+    return [option for option in text.partition(" -- ")[0].split(" ") if option]
 
 
 def _halves(option: str) -> tuple[str, str, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import xenapic
 from xenapic.cli import output, values
-from xenapic.cli.options import FILE, JSON, guest_type_option, policy_of, policy_options
+from xenapic.cli.base import Command
+from xenapic.cli.options import JSON, POLICY_FILE, guest_type_option, policy_of, policy_options
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused, Problem
 
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 
-@click.command("create")
+@click.command("create", cls=Command)
 @guest_type_option("the policy file's, else pvh")
 @click.option(
-    "--policy", "policy_file", type=FILE, help="A policy file: TOML, or an xl.cfg. See 'xenapic plan'."
+    "--policy", "policy_file", type=POLICY_FILE, help="A policy file: TOML, or an xl.cfg. See 'xenapic plan'."
 )
 @policy_options
 @click.option(
@@ -61,36 +63,49 @@ def command(
     policy = asked if policy_file or asked != Policy() else None
     preset = guest_type or (file_type.value if file_type else "pvh")
     config = values.set_fields(preset, {"max_vcpus": vcpus, **fields})
-    with xenapic.open(library) as xen:
-        problems, domid = _check_or_create(xen, config, policy, memory, dry_run)
-    if as_json:
-        from xenapic.documents.domains import CreateReport
-
-        output.emit(CreateReport.of(domid, problems))
-        if problems:
-            raise SystemExit(Status.REFUSED)
-    elif problems:
-        raise ConfigRefused(problems)
-    else:
-        click.echo("no rule forbids this domain" if dry_run else domid)
-
-
-def _check_or_create(
-    xen: xenapic.Xen, config: DomainConfig, policy: Policy | None, memory: int | None, dry_run: bool
-) -> tuple[tuple[Problem, ...], int | None]:
-    """Return every problem, and the new domain's number if there is one. The config is checked once."""
-    if dry_run:
-        return xen.check(config, policy), None
     try:
-        return (), _create(xen, config, policy, memory)
+        with xenapic.open(library) as xen:
+            if not dry_run:
+                _create(xen, config, policy, memory, as_json)
+                return
+            problems = xen.check(config, policy)
+            if problems:
+                raise ConfigRefused(problems)
     except ConfigRefused as error:
-        return error.problems, None
+        if not as_json:
+            raise
+        _print(None, as_json, error.problems)
+        raise SystemExit(Status.REFUSED) from None
+    _print(None, as_json)
 
 
-def _create(xen: xenapic.Xen, config: DomainConfig, policy: Policy | None, memory: int | None) -> int:
+def _create(
+    xen: xenapic.Xen, config: DomainConfig, policy: Policy | None, memory: int | None, as_json: bool
+) -> None:
+    """Create the domain, print its number, and only then let go of it.
+
+    If the number cannot be printed, nobody would know of the domain: it is destroyed.
+    """
     with xen.create_domain(config, policy) as domain:
         domain.set_max_vcpus(config.max_vcpus)
         if memory is not None:
             domain.set_max_mem(memory * 1024)
+        try:
+            _print(domain.domid, as_json)
+        except OSError as error:
+            raise output.OutputLost(
+                f"the number of domain {domain.domid} could not be printed ({error.strerror}): "
+                "it was destroyed again"
+            ) from None
         domain.release()
-        return domain.domid
+
+
+def _print(domid: int | None, as_json: bool, problems: Sequence[Problem] = ()) -> None:
+    """Print the answer and flush it."""
+    if as_json:
+        from xenapic.documents.domains import CreateReport
+
+        output.emit(CreateReport.of(domid, problems))
+    else:
+        click.echo("no rule forbids this domain" if domid is None else domid)
+    output.flush()
