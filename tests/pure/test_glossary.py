@@ -131,7 +131,7 @@ def test_every_error_class() -> None:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if kind.__module__.startswith("xenapic."):
+        if kind.__module__.startswith("xenapic.") and ".cli." not in kind.__module__:
             assert [one.name for one in find(kind.__name__)] == [kind.code]
 
 
