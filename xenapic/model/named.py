@@ -20,7 +20,7 @@ from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["USUAL", "blank_physinfo", "first_processor", "named_host", "version_of"]
+__all__ = ["UNKNOWN", "USUAL", "blank_physinfo", "first_processor", "named_host", "version_of"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
 """What physinfo reports on most hosts."""

@@ -41,9 +41,6 @@ class FileCheck:
         """Whether nothing that xenapic checks forbids the domain."""
         return self.refused is None and not self.problems
 
-    def __bool__(self) -> bool:
-        return self.possible
-
 
 def check_file(
     text: str,
