@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify test-pure lint docs outputs bench bench-xen dist stubs schemas prerequisites clean
+.PHONY: help demo test verify test-pure lint docs outputs bench bench-xen dist stubs index schemas prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
 
 stubs: $(VENV)/.installed ## rewrite xenapic/__init__.pyi after a change of the public names
 	$(BIN)/python tools/write_stub.py
+
+index: $(VENV)/.installed ## rewrite the index of xenapic explain after a change of any table
+	$(BIN)/python tools/write_index.py
 
 schemas: $(VENV)/.installed ## rewrite the JSON schemas after a change of the documents' classes
 	$(BIN)/python tools/write_schemas.py

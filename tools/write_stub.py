@@ -24,4 +24,4 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     import xenapic
 
-    STUB.write_text(stub(xenapic._HOMES, xenapic.__all__))
+    STUB.write_text(stub(xenapic.HOMES, xenapic.__all__))

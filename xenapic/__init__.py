@@ -15,12 +15,13 @@ Names load on first use, so `import xenapic` is cheap.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+TYPE_CHECKING = False  # as in `typing`, which costs 4 ms to import
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
+HOMES = {
     "xenapic.apic.controls": ("Controls", "ControlWords"),
     "xenapic.apic.features": ("Technology",),
     "xenapic.apic.processors": ("PROCESSORS", "Processor", "processor"),
@@ -83,6 +84,7 @@ _HOMES = {
     "xenapic.policy.reasons": ("Code", "Reason"),
     "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
     "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
+    "xenapic.toolstack.check": ("FileCheck", "check_file"),
     "xenapic.toolstack.request": ("DerivedRequest", "derive_request"),
     "xenapic.exits.counter": ("ExitCounter", "ExitReport", "count_exits"),
     "xenapic.live.xen": ("Xen", "open"),
@@ -92,7 +94,7 @@ _HOMES = {
 This is the only list: ``__init__.pyi``, which type checkers read, is written from it (``make stubs``)."""
 
 
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF.keys() - {"open"})  # noqa: PLE0605  (`from xenapic import *` keeps Python's own open)
 
@@ -101,6 +103,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'xenapic' has no attribute {name!r}")
+    from importlib import import_module
+
     value = globals()[name] = getattr(import_module(home), name)
     return value
 

@@ -39,7 +39,7 @@ FROM_HEADERS = (
     "xc_error",
 )
 IN_A_UNION = {"pending_event"}
-"""Members of unnamed unions, which the recordings leave out; the real headers do tell of them."""
+"""Members of unnamed unions, which the recordings leave out. The check with the real headers includes them."""
 C_EVENTS = {"TRC_HVM_VMEXIT": "TRC_HVM_VMX_EXIT"}
 HEADER_NAMES = {"xen_cpupoolinfo": "xc_cpupoolinfo_t", "xc_error": "xc_error"}
 

@@ -49,9 +49,9 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
-def test_value_that_fits_nowhere_is_refused() -> None:
+def test_a_value_that_fits_nowhere_is_invalid() -> None:
     result = run("create", "--vcpus", "-1")
-    assert result.exit_code == 1 and "max_vcpus=-1 does not fit" in result.stderr
+    assert result.exit_code == 2 and "max_vcpus=-1 does not fit" in result.stderr
 
 
 def test_help_lists_every_command_and_imports_none() -> None:

@@ -159,7 +159,7 @@ def test_libxenctrls_log_goes_to_logging(real: Library, caplog: pytest.LogCaptur
 def test_no_library() -> None:
     with pytest.raises(LibraryNotFound, match="libxenmisc4.16"):
         load("4.16")
-    with pytest.raises(LibraryNotFound, match="no library"):
+    with pytest.raises(LibraryNotFound, match="cannot be read as a library"):
         load("/nowhere/libxenctrl.so.4.17")
 
 
@@ -179,7 +179,7 @@ def test_nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_release() -> None:
     with pytest.raises(ReleaseUnknown, match="newer xenapic"):
         load("4.23")
-    with pytest.raises(ReleaseUnknown, match="calls itself"):
+    with pytest.raises(ReleaseUnknown, match="has the soname"):
         load(next(Path("/usr/lib").glob("*/libxentoollog.so.1")))
 
 

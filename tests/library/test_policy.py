@@ -127,7 +127,7 @@ def test_a_domain_handed_over_keeps_its_policy(xen: Xen, tmp_path: Path) -> None
 def test_a_damaged_or_missing_memory_is_no_policy(xen: Xen, tmp_path: Path) -> None:
     with xen.create_domain(DomainConfig.pvh(), Policy()) as domain:
         (path,) = (tmp_path / "state").iterdir()
-        path.write_text('{"apic": {"tpr_shadow": "maybe"}}')
+        path.write_text(path.read_text().replace('"apic": {', '"apic": {"tpr_shadow": "maybe", '))
         assert domain.policy() is None
         path.unlink()
         assert domain.policy() is None
@@ -169,7 +169,7 @@ def test_create_for_a_policy(
 
 def test_create_refuses_a_policy(xen: Xen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "guest.cfg"
-    path.write_text('type = "pvh"\nassisted_xapic = 0\n')
+    path.write_text('name = "a"\ntype = "pvh"\nkernel = "/boot/kernel"\nassisted_xapic = 0\n')
     done = run(xen, monkeypatch, "create", "--policy", str(path))
     assert done.exit_code == 1
     assert "apic-defect-memory" in done.stderr and "Leave it at the host's default" in done.stderr

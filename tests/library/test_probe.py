@@ -294,7 +294,7 @@ def test_guest_memory(xen: Xen, machine: FakeMachine) -> None:
         domain.memory.write(0x5FFE, b"across")
         assert domain.memory.read(0x5FFC, 10) == b"\xcc\xccacross\xcc\xcc"
         with pytest.raises(TypeError):
-            domain.memory.write(0x5000, "text")  # type: ignore[arg-type]
+            domain.memory.write(0x5000, "text")  # type: ignore[arg-type]  # what is tested
         assert machine.mapped == 0
     xen.close()
     with pytest.raises(HandleClosed):

@@ -138,7 +138,7 @@ def test_the_command_says_what_it_needs(installed: Path, tmp_path: Path) -> None
     assert done.returncode == 1 and "pip install 'xenapic[cli]'" in done.stderr
 
 
-NEEDS_FILES = ("abi/test_*.py", "pure/test_docs_*.py", "pure/test_recording.py", "pure/test_processors.py")
+NEEDS_FILES = ("abi/test_*.py", "pure/test_docs_contributing.py", "pure/test_processors.py")
 """Quick tests that read files outside the package: layouts, recordings, pages, make targets."""
 
 

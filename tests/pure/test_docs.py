@@ -26,10 +26,10 @@ from xenapic.model.releases import XEN_RELEASES
 from xenapic.model.typical import TYPICAL
 from xenapic.policy.finder import SETTINGS, processor_classes
 from xenapic.policy.terms import Policy
-from xenapic_docs import comparison, decision, finder, heatmap, observed, svg
+from xenapic_docs import comparison, decision, finder, heatmap, observed, schemas, svg
 from xenapic_docs.api import examples_as_code, readable_signature, skip_what_has_a_top_name
 from xenapic_docs.fragments import TABLES, files, pictures, write
-from xenapic_docs.markdown import topic_label
+from xenapic_docs.markdown import slug, topic_label
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -288,3 +288,27 @@ def test_the_diagram_leads_where_cr8_does() -> None:
     way = decision.WAYS[2]
     for controls, op in product(subsets(("tpr_shadow", "cr8_load_exiting", "cr8_store_exiting")), OPERATIONS):
         assert decision.follow(way, decision.Case(controls, op)) is access_cr8(controls, op).kind
+
+
+# -- documents -----------------------------------------------------------------------------------------
+
+
+def test_every_key_of_every_document_is_listed() -> None:
+    text = schemas.document_keys()
+    for name, schema in schemas.schemas().items():
+        section = text.partition(f"## `{schema['title']}`")[2].partition("\n## ")[0]
+        forms = schema.get("anyOf", [schema])
+        for form in forms:
+            for key in schemas.entries().get(form.get("$ref", "").rpartition("/")[2], form)["properties"]:
+                assert f"| `{key}`" in section, (name, key)
+    for part in schemas.entries():
+        assert f"({slug('part', part)})=\n**{part}**" in text
+
+
+def test_the_kinds_of_values_are_in_words() -> None:
+    integer = {"type": "integer"}
+    assert schemas.kind({"anyOf": [integer, {"type": "null"}]}) == "integer or null"
+    assert schemas.kind({"type": "array", "items": integer}) == "list of integer"
+    assert schemas.kind({"type": "object", "additionalProperties": integer}) == "object: name to integer"
+    assert schemas.kind({"enum": ["yes", "no"]}) == '`"yes"` or `"no"`'
+    assert schemas.kind({}) == "any value"

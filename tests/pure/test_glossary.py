@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import runpy
+import subprocess
+import sys
+from enum import IntFlag
 from pathlib import Path
 
 import jsonschema
@@ -19,8 +24,9 @@ from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.errors import XenApicError, errno_name
-from xenapic.glossary import TopicKind, find, near, prose, topics
-from xenapic.glossary.build import every_topic, remedies_of, saved_by
+from xenapic.glossary import TopicKind, find, names, near, prose, source, topics
+from xenapic.glossary.controls import saved_by
+from xenapic.glossary.policies import remedies_of
 from xenapic.glossary.topic import Topic
 from xenapic.model import create, rules
 from xenapic.model.defects import DEFECTS
@@ -30,6 +36,7 @@ from xenapic.policy.cautions import CautionCode
 from xenapic.policy.reasons import Code
 from xenapic.policy.terms import EFFECTS, Aspect, Want
 
+ROOT = Path(__file__).parent.parent.parent
 MUST = {
     TopicKind.CONTROL: [row.key for row in FEATURES],
     TopicKind.ENTRY_RULE: [rule.code for rule in ENTRY_RULES],
@@ -55,8 +62,45 @@ MUST = {
 
 
 def test_names_are_unique() -> None:
-    names = [topic.name for topic in every_topic()]
-    assert len(names) == len(set(names))
+    every = [name for kind in TopicKind for name in source(kind).names()]
+    assert len(every) == len(set(every)) and every == list(names())
+
+
+def test_the_index_is_that_of_the_topics() -> None:
+    written = runpy.run_path(str(ROOT / "tools/write_index.py"))
+    assert written["INDEX"].read_text() == written["index"](), "run `make index`"
+
+
+def test_only_the_topic_that_is_asked_for_is_built() -> None:
+    """Looking up a term loads neither the rules of Xen nor the policies, and reads no docstring."""
+    code = (
+        "import sys; from xenapic.glossary import find; "
+        "assert find('x2apic')[0].name == 'x2apic'; "
+        "print(*[m for m in sys.modules if m.startswith('xenapic.')], *{'ast', 'inspect'} & {*sys.modules})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(loaded.split()) == {
+        "xenapic.apic", "xenapic.apic.state", "xenapic.glossary", "xenapic.glossary.prose",
+        "xenapic.glossary.states", "xenapic.glossary.topic",
+    }  # fmt: skip
+
+
+def test_texts_do_not_depend_on_docstrings() -> None:
+    """With -OO Python drops docstrings; every topic stays the same."""
+    code = "from xenapic.glossary import topics; print(hash(str([*topics().values()])))"
+    texts = {
+        subprocess.run(
+            [sys.executable, *options, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        ).stdout
+        for options in ((), ("-OO",))
+    }  # fmt: skip
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("word", [MISC, PHYSCAP_X86, CDF, EMU])
+def test_every_flag_has_a_text(word: type[IntFlag]) -> None:
+    assert all(prose.FLAGS[f"{word.__name__}.{member.name}"] for member in word)
 
 
 @pytest.mark.parametrize("kind", MUST, ids=lambda kind: kind.value)
@@ -87,7 +131,7 @@ def test_every_error_class() -> None:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if kind.__module__.startswith("xenapic."):
+        if kind.__module__.startswith("xenapic.") and ".cli." not in kind.__module__:
             assert [one.name for one in find(kind.__name__)] == [kind.code]
 
 

@@ -246,4 +246,4 @@ def test_the_command(tmp_path: Path, broadwell: Any) -> None:
     assert [one["verdict"] for one in document["files"][0]["checks"]].count("disagrees") == 1
     (tmp_path / "none.json").write_text("{}")
     done = CliRunner().invoke(app, ["spec", "check", str(tmp_path / "none.json")])
-    assert done.exit_code == 1 and "document-invalid" in done.output
+    assert done.exit_code == 2 and "document-invalid" in done.output

@@ -1,1 +1,1 @@
-"""libxenctrl as it is: declarations picked by release, calls that raise. Knows nothing of APICs."""
+"""libxenctrl: declarations for each release, and calls that raise. This package knows nothing about APICs."""

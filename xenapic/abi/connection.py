@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +37,7 @@ class Connection:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.ffi = library.ffi
+        self._xenctrl = library.xenctrl
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._xch: XcInterface | None = None
@@ -97,12 +97,13 @@ class Connection:
         Every call comes through here. Raises `HandleClosed` when the handle is closed or belongs to the
         parent process.
         """
-        if not self._is_ours():
+        if self._pid != os.getpid():
             raise HandleClosed("the handle belongs to the parent process; open one after fork()")
         with self._lock:
-            if self._xch is None:
+            xch = self._xch
+            if xch is None:
                 raise HandleClosed("the handle is closed")
-            return work(self._xch, *args)
+            return work(xch, *args)
 
     def call(self, function: str, asked: str, *args: Any) -> int:
         """Call a function of libxenctrl that returns a negative number when it fails; return its result.
@@ -110,46 +111,48 @@ class Connection:
         ``asked`` says for people what the call is for; ``{}`` in it stands for the arguments. Raises what
         the errno means: `CallFailed`, `DomainNotFound` or `NoPrivilege`.
         """
-        result: int = self._call(function, asked, args, _is_negative)
-        return result
+        result, failure = self.exclusively(self._invoke, function, args, 0)
+        if failure or LOG.isEnabledFor(logging.DEBUG):
+            self._report(function, asked, args, result, failure)
+        return result  # type: ignore[no-any-return]  # these functions return numbers
 
     def call_for_pointer(self, function: str, asked: str, *args: Any) -> Any:
         """Call a function of libxenctrl that returns NULL when it fails; raise what `call` raises."""
-        return self._call(function, asked, args, _is_null)
-
-    def call_for_nothing(self, function: str, asked: str, *args: Any) -> None:
-        """Call a function of libxenctrl that returns nothing and cannot fail."""
-        self._call(function, asked, args, _never)
-
-    def _call(self, function: str, asked: str, args: tuple[Any, ...], failed: Callable[[Any], bool]) -> Any:
-        started = time.perf_counter() if LOG.isEnabledFor(logging.DEBUG) else 0.0
-        c_function = getattr(self.library.xenctrl, function)
-        result, number, said = self.exclusively(self._invoke, c_function, args, failed)
-        if started:
-            took = (time.perf_counter() - started) * 1e6
-            answer = result if number is None else errno_name(number)
-            LOG.debug("%s: %s -> %s (%.0f us)", function, asked.format(*args), answer, took)
-        if number is not None:
-            raise call_failure(function, number, asked.format(*args), said, self.library.release)
+        result, failure = self.exclusively(self._invoke, function, args, None)
+        self._report(function, asked, args, result, failure)
         return result
 
+    def call_for_nothing(self, function: str, *args: Any) -> None:
+        """Call a function of libxenctrl that returns nothing and cannot fail."""
+        self.exclusively(getattr(self._xenctrl, function), *args)
+
     def _invoke(
-        self,
-        xch: XcInterface,
-        c_function: Callable[..., Any],
-        args: tuple[Any, ...],
-        failed: Callable[[Any], bool],
-    ) -> tuple[Any, int | None, str]:
-        """Return the result, the errno (None on success) and what libxenctrl says about a failure."""
-        result = c_function(xch, *args)
-        if not failed(result):
-            return result, None, self._log.drain()
+        self, xch: XcInterface, function: str, args: tuple[Any, ...], least: int | None
+    ) -> tuple[Any, tuple[int, str] | None]:
+        """Return the result, and the errno with what libxenctrl says if the call failed.
+
+        It failed if the result is less than ``least``, or NULL where that is None.
+        """
+        result = getattr(self._xenctrl, function)(xch, *args)
+        if (result >= least) if least is not None else result:
+            self._log.drain()
+            return result, None
         number = self.ffi.errno
-        return result, number, self._log.drain() or self._last_error(xch)
+        return result, (number, self._log.drain() or self._last_error(xch))
+
+    def _report(
+        self, function: str, asked: str, args: tuple[Any, ...], result: Any, failure: tuple[int, str] | None
+    ) -> None:
+        """Log a call; raise what its failure means."""
+        what = asked.format(*args)
+        LOG.debug("%s: %s -> %s", function, what, errno_name(failure[0]) if failure else result)
+        if failure:
+            number, said = failure
+            raise call_failure(function, number, what, said, self.library.release)
 
     def _last_error(self, xch: XcInterface) -> str:
         """Return libxenctrl's error text of the call just made, and clear it."""
-        xenctrl = self.library.xenctrl
+        xenctrl = self._xenctrl
         error = xenctrl.xc_get_last_error(xch)
         if error == self.ffi.NULL or error.code == 0:
             return ""
@@ -161,18 +164,6 @@ class Connection:
     def drain_log(self) -> str:
         """Return the errors that libxenctrl has logged; for `exclusively`."""
         return self._log.drain()
-
-
-def _is_negative(result: int) -> bool:
-    return result < 0
-
-
-def _is_null(result: object) -> bool:
-    return not result
-
-
-def _never(_result: object) -> bool:
-    return False
 
 
 def text_of(ffi: Any, chars: Any) -> str:

@@ -1,7 +1,7 @@
-"""Read the soname that a shared library gives itself, without loading it.
+"""Read the soname of a shared library without loading it.
 
-A file may lie under any name; only ``DT_SONAME`` says which ABI it has, and
-loading it with the wrong declarations would corrupt memory.
+A file can have any name. Only ``DT_SONAME`` identifies its ABI, and loading it with the wrong declarations
+would corrupt memory.
 Source: System V ABI, chapters 4 and 5 (64-bit objects).
 """
 
@@ -21,9 +21,9 @@ DYNAMIC = struct.Struct("<qQ")
 
 
 def elf_soname(path: Path) -> str | None:
-    """Return ``DT_SONAME`` of a little-endian 64-bit shared object, None when it has none.
+    """Return ``DT_SONAME`` of a little-endian 64-bit shared object, None if it has no soname.
 
-    Raises OSError when the file cannot be read, ValueError when it is not such an object.
+    Raises OSError when the file cannot be read, ValueError when it is something else.
     """
     data = path.read_bytes()
     try:

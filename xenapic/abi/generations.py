@@ -1,8 +1,8 @@
-"""The Xen releases whose libxenctrl is known, a row each.
+"""The Xen releases whose libxenctrl is known, one row each.
 
-libxenctrl is unstable by design: each release has a soname of its own
-(``libxenctrl.so.4.17``) and may lay structures out differently. Releases whose
-declarations are the same share a *generation*; ``build_ffi.py`` refuses to
+libxenctrl is unstable by design: each release has its own soname
+(``libxenctrl.so.4.17``) and may lay structures out differently. Releases with the
+same declarations share a *generation*; ``build_ffi.py`` refuses to
 build when releases of one generation differ.
 
 To add a release: add its row, mark what it changed in ``xenapic/abi/decl``, add its

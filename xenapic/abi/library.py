@@ -1,10 +1,10 @@
-"""Find libxenctrl, tell its release by its soname, pick the declarations that fit.
+"""Find libxenctrl, read its release from its soname, and choose the matching declarations.
 
-Nothing here calls Xen. The order of search:
+Nothing here calls Xen. The search order is:
 
 1. the argument ``library`` (a path or a release such as ``"4.17"``),
 2. the environment variable ``XENAPIC_LIBXENCTRL`` (the same two forms),
-3. the release that the running hypervisor states in ``/sys/hypervisor/version``,
+3. the release that the running hypervisor reports in ``/sys/hypervisor/version``,
 4. every known release, newest first.
 """
 
@@ -40,18 +40,18 @@ SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
 TOOLLOG_SONAME = "libxentoollog.so.1"
 FOREIGN_SONAME = "libxenforeignmemory.so.1"
 EVTCHN_SONAME = "libxenevtchn.so.1"
-"""Both stable; libxenctrl itself needs them, so they are there."""
+"""Stable libraries; libxenctrl itself needs them, so they are installed."""
 SYSFS_VERSION = Path("/sys/hypervisor/version")
 SEARCHED_BY_HAND = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
 
 @dataclass(frozen=True)
 class Library:
-    """libxenctrl of one release, loaded, with the declarations that fit it."""
+    """libxenctrl of one release, loaded, with the matching declarations."""
 
     release: Release
     path: str
-    """What the dynamic linker was given."""
+    """The name or path given to the dynamic linker."""
     ffi: FFI
     xenctrl: LibXenCtrl
     foreign: LibXenForeignMemory
@@ -63,8 +63,8 @@ class Library:
 def load(library: str | os.PathLike[str] | None = None) -> Library:
     """Load libxenctrl.
 
-    Raises `LibraryNotFound` when there is none, `ReleaseUnknown` when its soname
-    is none of those in `xenapic.abi.generations`.
+    Raises `LibraryNotFound` when it is not installed, `ReleaseUnknown` when `xenapic.abi.generations` does
+    not have its soname.
     """
     asked = os.fspath(library) if library is not None else os.environ.get(ENVIRONMENT)
     if asked:
@@ -80,7 +80,7 @@ def load(library: str | os.PathLike[str] | None = None) -> Library:
 
 
 def running_release() -> str | None:
-    """Return the release (``"4.17"``) the kernel says it runs under, or None."""
+    """Return the Xen release (``"4.17"``) that the kernel reports it runs under, or None."""
     try:
         return ".".join((SYSFS_VERSION / part).read_text().strip() for part in ("major", "minor"))
     except OSError:
@@ -89,7 +89,7 @@ def running_release() -> str | None:
 
 def _load_asked(asked: str) -> Library:
     if re.fullmatch(r"\d+\.\d+", asked):
-        row = _known(asked, f"Xen {asked} was asked for")
+        row = _known(asked, f"Xen {asked} was requested")
         try:
             return _load(row, soname(row))
         except OSError as error:
@@ -98,10 +98,10 @@ def _load_asked(asked: str) -> Library:
     try:
         name = elf_soname(path)
     except (OSError, ValueError) as error:
-        raise LibraryNotFound(f"{path} is no library that can be read: {error}") from error
+        raise LibraryNotFound(f"{path} cannot be read as a library: {error}") from error
     match = SONAME.fullmatch(name or "")
     if match is None:
-        raise ReleaseUnknown(f"{path} calls itself {name or 'nothing'}, not libxenctrl.so.4.N")
+        raise ReleaseUnknown(f"{path} has the soname {name or '(none)'}, not libxenctrl.so.4.N")
     row = _known(match["release"], f"{path} is {name}")
     try:
         return _load(row, str(path))
@@ -113,15 +113,15 @@ def _known(text: str, fact: str) -> Release:
     row = release(text)
     if row is None:
         raise ReleaseUnknown(
-            f"{fact}; the structures of that release are not known here, and a wrong layout corrupts "
-            f"memory. Known: Xen {RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic."
+            f"{fact}. xenapic does not know the structures of that release, and a wrong layout would corrupt "
+            f"memory. Known are Xen {RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic."
         )
     return row
 
 
 @cache
 def _load(row: Release, path: str) -> Library:
-    """Load once per process: a handle costs no second search, and C keeps its state anyway."""
+    """Load the library once per process, so that further handles need no search."""
     ffi: FFI = importlib.import_module(f"xenapic._xenctrl.{row.generation}").ffi
     return Library(
         release=row,
@@ -136,12 +136,12 @@ def _load(row: Release, path: str) -> Library:
 
 
 def _nothing_found(running: str | None) -> LibraryNotFound | ReleaseUnknown:
-    """Say why no known release was found: another one is there, or none at all."""
+    """Return the error: only unknown releases are installed, or none at all."""
     others = sorted({match["release"] for name in _installed() if (match := SONAME.match(name))})
     unknown = [text for text in others if release(text) is None]
     if unknown:
         return ReleaseUnknown(
-            f"libxenctrl is installed for Xen {', '.join(unknown)} only; known here are Xen "
+            f"libxenctrl is installed only for Xen {', '.join(unknown)}; xenapic knows Xen "
             f"{RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic."
         )
     return LibraryNotFound(f"no libxenctrl.so.4.N was found. {_advice(running)}")

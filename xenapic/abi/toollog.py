@@ -1,18 +1,18 @@
-"""libxenctrl's own log, led into Python's `logging`.
+"""libxenctrl's own log, passed on to Python's `logging`.
 
-libxenctrl logs through libxentoollog, by default to stderr. Here it gets a
-logger that writes into a pipe, which is emptied after each call: no C callback
-(which would need executable memory), nothing on stderr.
+libxenctrl logs through libxentoollog, by default to stderr. Here its logger writes into memory, which is
+read after each call: no C callback (which would need executable memory), nothing on stderr, no system call
+while nothing is logged.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
-import os
 import re
 from typing import TYPE_CHECKING
 
-from xenapic.errors import errno_name
+from xenapic.errors import CallFailed
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import XenToolLogger
@@ -22,7 +22,6 @@ __all__ = ["ToolLog"]
 
 LOG = logging.getLogger("xenapic.libxenctrl")
 XTL_DEBUG = 1
-PIPE_BYTES = 65536
 LEVELS = {
     "debug": logging.DEBUG,
     "verbose": logging.DEBUG,
@@ -44,24 +43,25 @@ class ToolLog:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._closed = False
-        self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._stream = library.libc.fdopen(writer, b"w")
+        self._text = library.ffi.new("char **")
+        self._size = library.ffi.new("size_t *")
+        self._stream = library.libc.open_memstream(self._text, self._size)
         if self._stream == library.ffi.NULL:
-            number = library.ffi.errno
-            os.close(self._reader)
-            os.close(writer)
-            raise OSError(number, f"fdopen for libxentoollog: {errno_name(number)}")
+            raise _no_memory("open_memstream", library.ffi.errno)
         self.logger: XenToolLogger = library.toollog.xtl_createlogger_stdiostream(self._stream, XTL_DEBUG, 0)
         if self.logger == library.ffi.NULL:
-            self._close_pipe()
-            raise MemoryError("libxentoollog could not make a logger")
+            self._close_stream()
+            raise _no_memory("xtl_createlogger_stdiostream", library.ffi.errno)
 
     def drain(self) -> str:
-        """Pass on what was logged since the last call; return the errors among it, one per line."""
-        try:
-            data = os.read(self._reader, PIPE_BYTES)
-        except BlockingIOError:
-            return ""
+        """Pass on what was logged since the last call; return the errors in it, one per line."""
+        size = self._size[0]
+        return self._pass_on(size) if size else ""
+
+    def _pass_on(self, size: int) -> str:
+        data = bytes(self._library.ffi.buffer(self._text[0], size))
+        self._library.libc.rewind(self._stream)
+        self._size[0] = 0  # the C library writes it again with the next message
         errors = []
         for line in data.decode(errors="replace").splitlines():
             match = LINE.fullmatch(line)
@@ -72,14 +72,18 @@ class ToolLog:
         return "\n".join(errors)
 
     def close(self) -> None:
-        """Drain a last time, free the logger, close the pipe; a second call does nothing."""
+        """Drain a last time, free the logger and its memory; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
         self._library.toollog.xtl_logger_destroy(self.logger)
         self.drain()
-        self._close_pipe()
+        self._close_stream()
 
-    def _close_pipe(self) -> None:
+    def _close_stream(self) -> None:
         self._library.libc.fclose(self._stream)
-        os.close(self._reader)
+        self._library.libc.free(self._text[0])
+
+
+def _no_memory(function: str, number: int) -> CallFailed:
+    return CallFailed(function, number or errno.ENOMEM, "make a logger for libxenctrl")

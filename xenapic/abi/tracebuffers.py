@@ -1,12 +1,12 @@
-"""Xen's trace buffers as they lie in memory: who may read them, and what is in them.
+"""Xen's trace buffers in memory: who may read them, and what is in them.
 
 Xen has one set of buffers, a ring for each CPU, which it shares with the control domain.
-A *directory* (``struct t_info``) holds the frames of each ring; a ring starts with
-``struct t_buf``, whose ``prod`` is Xen's and whose ``cons`` is the reader's.
+A *directory* (``struct t_info``) holds the frames of each ring. A ring starts with
+``struct t_buf``: Xen writes ``prod``, and the reader writes ``cons``.
 
-Xen keeps no record of who reads. But each reader binds the virtual interrupt that tells of
-half-full buffers (``xentrace`` and ``xenbaked`` do), Xen lets only one bind it, and it is
-unbound when its holder dies: it serves as the lock here.
+Xen does not record who reads the buffers. But each reader (``xentrace``, ``xenbaked``) binds the virtual
+interrupt that reports half-full buffers. Xen lets only one program bind it, and unbinds it when that
+program dies, so it serves as the lock here.
 
 Sources: ``xen/include/public/trace.h``, ``xen/common/trace.c``, ``tools/xentrace/xentrace.c``.
 """
@@ -35,9 +35,9 @@ HEADER_BYTES = 8
 
 
 class TraceVirq:
-    """The virtual interrupt VIRQ_TBUF, held: nobody else reads the trace buffers meanwhile.
+    """The virtual interrupt VIRQ_TBUF, bound: no other tracer reads the trace buffers meanwhile.
 
-    Raises `TraceBusy` when another holds it.
+    Raises `TraceBusy` when another tracer has bound it.
     """
 
     def __init__(self, library: Library) -> None:
@@ -49,8 +49,8 @@ class TraceVirq:
             if number in (errno.EEXIST, errno.EBUSY):
                 raise TraceBusy(
                     TraceUse.READ,
-                    "another tracer reads Xen's trace buffers (it has bound VIRQ_TBUF): there is one set of "
-                    "them, so end it first; look for xentrace, xenbaked and 'xenapic exits'",
+                    "another tracer reads Xen's trace buffers (it has bound VIRQ_TBUF), and Xen has only one "
+                    "set. End that tracer first; look for xentrace, xenbaked and 'xenapic exits'",
                 )
             raise CallFailed("xenevtchn_bind_virq", number, "bind VIRQ_TBUF")
 
@@ -66,7 +66,7 @@ class TraceVirq:
         raise CallFailed("xenevtchn_open", number, "open /dev/xen/evtchn (is the module xen-evtchn loaded?)")
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a buffer becomes half full, but no longer than so many seconds."""
+        """Sleep until a buffer becomes half full, at most for the given seconds."""
         if self._channel is None:
             return
         descriptor = self._evtchn.xenevtchn_fd(self._channel)
@@ -76,14 +76,14 @@ class TraceVirq:
                 self._evtchn.xenevtchn_unmask(self._channel, port)
 
     def close(self) -> None:
-        """Let others read; a second call does nothing."""
+        """Let other tracers read; a second call does nothing."""
         channel, self._channel = self._channel, None
         if channel is not None:
             self._evtchn.xenevtchn_close(channel)
 
 
 class TraceBuffers:
-    """The rings of all CPUs, mapped. Raises `CallFailed` when they cannot be."""
+    """The rings of all CPUs, mapped. Raises `CallFailed` when they cannot be mapped."""
 
     def __init__(self, library: Library, directory_frame: int, directory_bytes: int, max_cpu: int) -> None:
         self._ffi, self._library = library.ffi, library.foreign
@@ -101,11 +101,11 @@ class TraceBuffers:
 
     @property
     def cpus(self) -> tuple[int, ...]:
-        """CPUs that have a buffer: those that were online when the buffers were allocated."""
+        """The CPUs that have a buffer: those that were online when the buffers were allocated."""
         return tuple(self._rings)
 
     def unread(self) -> int:
-        """Return how many bytes lie unread in all buffers together."""
+        """Return the number of unread bytes in all buffers together."""
         return sum(
             length
             for ring in self._rings.values()
@@ -113,9 +113,9 @@ class TraceBuffers:
         )
 
     def take(self, cpu: int) -> bytes:
-        """Return what a CPU has recorded since it was last taken: whole records, and room is made for more.
+        """Return a CPU's unread records, which are complete, and free their room in the ring.
 
-        Raises ValueError when the ring's positions make no sense; what it held is then dropped.
+        Raises ValueError when the ring's positions are invalid; its content is then dropped.
         """
         ring = self._rings[cpu]
         cons, prod = ring.cons, ring.prod  # once each: Xen goes on writing
@@ -127,7 +127,7 @@ class TraceBuffers:
             ring.cons = prod
 
     def discard(self) -> None:
-        """Drop all that lies unread, and make sense of positions that make none; for when tracing is off."""
+        """Drop everything unread, and reset invalid positions. Tracing must be off."""
         for ring in self._rings.values():
             try:
                 pieces(ring.cons, ring.prod, self.ring_bytes)
@@ -136,7 +136,7 @@ class TraceBuffers:
             ring.cons = ring.prod
 
     def close(self) -> None:
-        """Unmap; a second call does nothing. The buffers themselves stay Xen's until reboot."""
+        """Unmap the buffers; a second call does nothing. Xen keeps the buffers themselves until reboot."""
         self._rings.clear()
         memory, self._memory = self._memory, None
         if memory is None:
@@ -172,21 +172,21 @@ class TraceBuffers:
             self._memory, DOMID_XEN, protection, count, self._ffi.new("unsigned long[]", list(frames)), errors
         )
         if address == self._ffi.NULL:
-            number = self._ffi.errno or next((-one for one in errors if one), errno.EFAULT)
+            number = self._ffi.errno or next((-error for error in errors if error), errno.EFAULT)
             raise CallFailed("xenforeignmemory_map", number, asked)
         self._maps.append((address, count))
         return address
 
 
 def pieces(cons: int, prod: int, size: int) -> list[tuple[int, int]]:
-    """Return start and length of what lies between two positions of a ring: no, one or two pieces.
+    """Return the start and length of the pieces between two positions of a ring: none, one or two.
 
-    Positions run to twice the size, so that a full ring differs from an empty one.
+    Positions run to twice the size, so that a full ring differs from an empty ring.
     Raises ValueError for positions that Xen never sets.
     """
     length = prod - cons if prod >= cons else prod + 2 * size - cons
     if not (0 <= cons < 2 * size and 0 <= prod < 2 * size and length <= size) or (cons | prod) & 3:
-        raise ValueError(f"trace buffer positions {cons:#x} and {prod:#x} of {size:#x} bytes make no sense")
+        raise ValueError(f"trace buffer positions {cons:#x} and {prod:#x} of {size:#x} bytes are invalid")
     start = cons % size
     first = min(length, size - start)
     return [piece for piece in ((start, first), (0, length - first)) if piece[1]]

@@ -14,7 +14,9 @@ def main() -> None:
     """Run the command; say what to install when the extra ``cli`` is missing."""
     try:
         from xenapic.cli.app import app
+        from xenapic.cli.signals import unwind_on_termination
 
+        unwind_on_termination()
         app.main(prog_name="xenapic")
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from importlib import import_module
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 import xenapic
-from xenapic.cli.output import show_error
-from xenapic.cli.status import Status
-from xenapic.errors import Unavailable, XenApicError
+from xenapic.cli.base import AS_JSON, LazyGroup
+from xenapic.cli.output import EMITTED, colour, flush, prepare_streams
+from xenapic.cli.status import MEANINGS, Status
 
-__all__ = ["COMMANDS", "LazyGroup", "app"]
+__all__ = ["COMMANDS", "app"]
 
 COMMANDS = {
     "info": "Show the version of Xen, and the host's memory, processors and capabilities.",
@@ -38,45 +37,62 @@ COMMANDS = {
 """Each command and its line in ``--help``; its code is ``command`` in `xenapic.cli.commands`.NAME."""
 
 
-class LazyGroup(click.Group):
-    """A group that imports a subcommand when it is used."""
-
-    def __init__(self, *args: Any, package: str, table: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.package = package
-        self.table = table
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return list(self.table)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one subcommand."""
-        if cmd_name not in self.table:
-            return None
-        command: click.Command = import_module(f"{self.package}.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list for ``--help`` from the table, which imports no subcommand."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.table.items()))
-
-
 class App(LazyGroup):
-    """The complete command: turns errors into messages and exit statuses."""
+    """The complete command: turns errors into messages, documents and exit statuses."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command and exit with its status."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        prepare_streams()
+        status: Any
+        try:
+            try:
+                status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            except SystemExit as end:
+                status = end.code
+            flush()
+        except Exception as error:
+            status = self._report(error, "--json" in (sys.argv if args is None else args))
+        sys.exit(status or Status.FINE)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments before the subcommand; this prints ``--help`` and ``--version``."""
+        try:
+            return super().parse_args(ctx, args)
+        except OSError as error:
+            raise SystemExit(self._report(error, False)) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; an error of ours becomes a message and an exit status."""
+        """Run the subcommand; an error becomes a message, with ``--json`` a document, and a status."""
         try:
             return super().invoke(ctx)
-        except XenApicError as error:
-            show_error(error)
-            sys.exit(Status.UNAVAILABLE if isinstance(error, Unavailable) else Status.REFUSED)
-        except BrokenPipeError:
-            # The reader (head, less) is gone, which is fine. Keep Python from flushing into the pipe again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(Status.FINE)
+        except click.exceptions.Exit:
+            raise
+        except KeyboardInterrupt:
+            error: Exception = click.Abort()
+        except Exception as raised:
+            error = raised
+        as_json = ctx.meta.get(AS_JSON, False) and not ctx.meta.get(EMITTED)
+        raise SystemExit(self._report(error, as_json))
+
+    @staticmethod
+    def _report(error: Exception, as_json: bool) -> int:
+        from xenapic.cli.failures import report
+
+        return report(error, as_json)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of exit statuses."""
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(int(status)), meaning) for status, meaning in MEANINGS.items()])
 
 
 @click.group(
@@ -104,15 +120,14 @@ def app(ctx: click.Context, verbose: bool, library: str | None) -> None:
 
     \b
     In dom0, as root:
-      xenapic host                          what is accelerated here, and how that is known
-      xenapic create --type pvh --dry-run   check whether Xen would create this domain
-      xenapic list                          the domains
+      xenapic host                     what is accelerated here, with sources
+      xenapic create --dry-run         check whether Xen would create a domain
+      xenapic list                     the domains
     Without Xen, on any Debian:
-      xenapic lab run -- xenapic host       the same on a real Xen in an emulated machine
-
-    Exit status: 0 success, 1 refused or failed, 2 wrong usage, 3 Xen cannot be used from here.
+      xenapic lab run -- xenapic host  the same, in an emulated machine
     """
     ctx.obj = library
+    ctx.color = colour()
     if verbose:
         import logging
 

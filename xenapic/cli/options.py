@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from xenapic.errors import DocumentInvalid
+from xenapic.cli.base import Name, OutputFile
+from xenapic.errors import Unavailable
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
     from xenapic.model.host import Host
-    from xenapic.policy.terms import Aspect, Policy
+    from xenapic.policy.terms import Policy
 
 __all__ = [
     "CHOICE",
+    "DOMID",
     "FILE",
     "FLAG",
     "JSON",
     "OUTPUT",
+    "POLICY_FILE",
+    "PROCESSOR",
+    "RELEASE",
     "HostChoice",
     "guest_type_option",
     "host_options",
@@ -36,7 +41,9 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; 'xenapi
 """The option of every command that can print a JSON document."""
 
 FILE = click.Path(exists=True, dir_okay=False)
-OUTPUT = click.Path(dir_okay=False, allow_dash=True)
+POLICY_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
+OUTPUT = OutputFile()
+DOMID = click.IntRange(0, 0x7FEF)  # as in xen/include/public/xen.h, DOMID_FIRST_RESERVED
 CHOICE = click.Choice(["yes", "no", "default"])
 FLAG = {"yes": True, "no": False, "default": None}
 
@@ -61,10 +68,40 @@ class HostChoice:
     """The host that the options choose; without any, the host that the command runs on."""
 
     reports: tuple[str, ...] = ()
-    processor: str | None = None
-    xen: str = "4.20"
-    xen_options: str = ""
+    processors: tuple[str, ...] = ()
+    xen: str | None = None
+    xen_options: str | None = None
     measure: bool = False
+
+
+DEFAULT_XEN = "4.20"
+
+
+def _releases() -> list[str]:
+    from xenapic.model.releases import XEN_RELEASES
+
+    return [row.name for row in XEN_RELEASES]
+
+
+def _processors() -> Iterable[str]:
+    from xenapic.apic.processors import PROCESSORS
+
+    return PROCESSORS
+
+
+def _similar_processors(name: str) -> str:
+    """Return the processors of similar names, each with what it is."""
+    from xenapic.apic.processors import PROCESSORS
+    from xenapic.errors import NameUnknown
+
+    near = NameUnknown.among("processor", name, PROCESSORS).near
+    kinds = {"": "the real processor", "bochs": "Bochs' model", "qemu": "QEMU's model"}
+    named = (f"{known} ({kinds[PROCESSORS[known].emulated_by]})" for known in near)
+    return f"did you mean {' or '.join(named)}?" if near else ""
+
+
+PROCESSOR = Name("processor", _processors, explain=_similar_processors)
+RELEASE = Name("release of Xen", _releases)
 
 
 def host_options(function: F) -> F:
@@ -72,16 +109,23 @@ def host_options(function: F) -> F:
     for option in (
         click.option("--measure", is_flag=True, help="Measure this host first (see 'xenapic host')."),
         click.option(
-            "--xen-options", default="", metavar="TEXT", help="Boot options of that Xen, e.g. apicv=0."
+            "--xen-options", metavar="TEXT", help="Boot options of Xen on that processor, e.g. apicv=0."
         ),
         click.option(
             "--xen",
-            default="4.20",
-            show_default=True,
+            type=RELEASE,
             metavar="RELEASE",
-            help="Release of Xen on that processor, e.g. 4.17-rc.",
+            help=f"Release of Xen on that processor, e.g. 4.17-rc.  [default: {DEFAULT_XEN}]",
         ),
-        click.option("--processor", metavar="NAME", help="A processor from the table instead of this host."),
+        click.option(
+            "--processor",
+            "processors",
+            multiple=True,
+            type=PROCESSOR,
+            metavar="NAME",
+            help="A processor from the table instead of this host: a real one (sapphire-rapids-sp) or an "
+            "emulator's model (sapphire_rapids).",
+        ),
         click.option(
             "--host",
             "reports",
@@ -96,92 +140,102 @@ def host_options(function: F) -> F:
 
 def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     """Return the chosen hosts by name; raise click's usage errors and `DocumentInvalid`."""
-    if sum(map(bool, (choice.reports, choice.processor, choice.measure))) > 1:
+    if sum(map(bool, (choice.reports, choice.processors, choice.measure))) > 1:
         raise click.UsageError("--host, --processor and --measure exclude each other")
+    if not choice.processors and (choice.xen or choice.xen_options is not None):
+        option = "--xen" if choice.xen else "--xen-options"
+        raise click.UsageError(f"{option} needs --processor: the Xen of a host that exists cannot be chosen")
     if choice.reports:
-        return {path: _report(Path(path)) for path in choice.reports}
-    if choice.processor:
-        name = " ".join(filter(None, [choice.processor, f"Xen {choice.xen}", choice.xen_options]))
-        return {name: _named(choice.processor, choice)}
+        return {path: _report(path) for path in choice.reports}
+    if choice.processors:
+        return dict(_named(name, choice) for name in choice.processors)
     import xenapic
 
-    with xenapic.open(library) as xen:
-        if choice.measure:
-            xen.measure()
-        return {"this host": xen.host()}
+    try:
+        with xenapic.open(library) as xen:
+            if choice.measure:
+                xen.measure()
+            return {"this host": xen.host()}
+    except Unavailable as error:
+        raise type(error)(f"{error}\n{ELSEWHERE}", error.errno) from None
 
 
-def _report(path: Path) -> Host:
-    from xenapic.documents import from_json
+ELSEWHERE = (
+    "To ask about another host: --processor NAME with --xen RELEASE (no Xen is needed), or "
+    "--host FILE with a report saved by 'xenapic host --json'."
+)
+
+
+def _report(path: str) -> Host:
+    from xenapic.documents import from_file
     from xenapic.model.host import Host
 
-    try:
-        return from_json(path.read_bytes(), Host)
-    except DocumentInvalid as error:
-        raise DocumentInvalid(f"{path}: {error}") from None
+    return from_file(path, Host)
 
 
-def _named(name: str, choice: HostChoice) -> Host:
-    from xenapic.apic.processors import PROCESSORS
+def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
+    """Return the name and the host of a processor of the table."""
+    from xenapic.apic.processors import processor
     from xenapic.model.named import named_host
-    from xenapic.model.releases import XEN_RELEASES, xen_release
+    from xenapic.model.releases import xen_release
 
-    processor = PROCESSORS.get(name)
-    if processor is None:
-        raise click.BadParameter(
-            f"unknown processor {name!r}; known are {', '.join(PROCESSORS)}", param_hint="--processor"
-        )
-    try:
-        release = xen_release(choice.xen)
-    except KeyError:
-        known = ", ".join(row.name for row in XEN_RELEASES)
-        raise click.BadParameter(
-            f"unknown release {choice.xen!r}; known are {known}", param_hint="--xen"
-        ) from None
-    return named_host(processor, release, choice.xen_options)
+    release, options = choice.xen or DEFAULT_XEN, choice.xen_options or ""
+    title = " ".join(filter(None, [name, f"Xen {release}", options]))
+    return title, named_host(processor(name), xen_release(release), options)
 
 
 # -- a policy --------------------------------------------------------------------------------------
 
 
-def _aspects(_ctx: object, _param: object, names: tuple[str, ...]) -> tuple[Aspect, ...]:
+def _aspects() -> list[str]:
     from xenapic.policy.terms import Aspect
 
-    known = {aspect.value: aspect for aspect in Aspect}
-    for name in names:
-        if name not in known:
-            raise click.BadParameter(f"unknown aspect {name!r}; known are {', '.join(known)}")
-    return tuple(known[name] for name in names)
+    return [aspect.value for aspect in Aspect]
+
+
+def _effects() -> list[str]:
+    from xenapic.policy.terms import EFFECTS
+
+    return [row.name for row in EFFECTS]
+
+
+def _defects() -> Iterable[str]:
+    from xenapic.policy.terms import ACCEPTABLE
+
+    return ACCEPTABLE
+
+
+def _wanted(verb: str, text: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{verb}", multiple=True, metavar="ASPECT", type=Name("aspect", _aspects), help=text
+    )
 
 
 def policy_options(function: F) -> F:
     """Add the options that make up a policy."""
-    from xenapic.policy.terms import EFFECTS, Aspect
-
-    effects = ", ".join(row.name for row in EFFECTS)
-    aspects = ", ".join(aspect.value for aspect in Aspect)
     as_in_xl = "As in xl.cfg of Xen 4.17-rc."
     for option in (
-        click.option("--accept", multiple=True, metavar="CODE", help="Accept this defect."),
+        click.option(
+            "--accept",
+            multiple=True,
+            metavar="CODE",
+            type=Name("defect", _defects),
+            help=f"Accept this defect: {', '.join(_defects())}.",
+        ),
         click.option("--hide-x2apic", is_flag=True, help="The toolstack hides x2APIC from the guest."),
         click.option("--assisted-x2apic", type=CHOICE, default="default", help=as_in_xl),
         click.option("--assisted-xapic", type=CHOICE, default="default", help=as_in_xl),
         click.option(
-            "--effect", "effects", multiple=True, metavar="NAME", help=f"Require an effect: {effects}."
-        ),
-        click.option(
-            "--prefer", multiple=True, metavar="ASPECT", callback=_aspects, help="Use it where possible."
-        ),
-        click.option(
-            "--forbid", multiple=True, metavar="ASPECT", callback=_aspects, help="It must not be in force."
-        ),
-        click.option(
-            "--require",
+            "--effect",
+            "effects",
             multiple=True,
-            metavar="ASPECT",
-            callback=_aspects,
-            help=f"It must be in force. ASPECT is one of {aspects}.",
+            metavar="NAME",
+            type=Name("effect", _effects),
+            help=f"Require an effect: {', '.join(_effects())}.",
         ),
+        _wanted("prefer", "It must be in force where that is possible."),
+        _wanted("forbid", "It must not be in force."),
+        _wanted("require", f"It must be in force. ASPECT is one of {', '.join(_aspects())}."),
     ):
         function = option(function)
     return function
@@ -189,7 +243,7 @@ def policy_options(function: F) -> F:
 
 def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestType | None]:
     """Return the policy of a file and of the options, which override the file; and the file's guest type."""
-    from xenapic.policy.terms import Policy, Want
+    from xenapic.policy.terms import Aspect, Policy, Want
 
     policy, guest_type = Policy(), None
     if file is not None:
@@ -198,7 +252,7 @@ def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestT
         policy, guest_type = from_file(Path(file))
     aspects = {**policy.aspects}
     for verb, want in (("prefer", Want.PREFER), ("forbid", Want.FORBID), ("require", Want.REQUIRE)):
-        aspects.update(dict.fromkeys(options[verb], want))
+        aspects.update(dict.fromkeys(map(Aspect, options[verb]), want))
     xapic, x2apic = FLAG[options["assisted_xapic"]], FLAG[options["assisted_x2apic"]]
     changed = replace(
         policy,

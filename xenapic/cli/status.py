@@ -1,10 +1,22 @@
-"""The exit statuses of the command."""
+"""The exit statuses of the command, and which error has which: the one table of them."""
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
-__all__ = ["Status"]
+import click
+
+from xenapic.errors import (
+    ConfigInvalid,
+    DocumentInvalid,
+    FileUnreadable,
+    NameUnknown,
+    PolicyInvalid,
+    Unavailable,
+)
+
+__all__ = ["MEANINGS", "Status", "status_of"]
 
 
 class Status(IntEnum):
@@ -12,8 +24,38 @@ class Status(IntEnum):
 
     FINE = 0
     REFUSED = 1
-    """Refused, or failed."""
-    USAGE = 2
-    """Wrong usage."""
+    INVALID = 2
     UNAVAILABLE = 3
-    """Xen cannot be used from here: no Xen, no privilege, or no libxenctrl that fits."""
+    INTERRUPTED = 130
+    READER_GONE = 141
+
+
+MEANINGS = {
+    Status.FINE: "success: yes",
+    Status.REFUSED: "no: refused, something disagrees, or a step failed",
+    Status.INVALID: "the question makes no sense: misspelt, invalid, or a file that cannot be read",
+    Status.UNAVAILABLE: "Xen cannot be used from here: no Xen, no privilege, or no libxenctrl that fits",
+    Status.INTERRUPTED: "interrupted by Ctrl-C",
+    Status.READER_GONE: "the reader of the output went away, e.g. head",
+}
+"""What each status means; 130 and 141 are what shells report for SIGINT and SIGPIPE."""
+
+INVALID = (ConfigInvalid, DocumentInvalid, FileUnreadable, NameUnknown, PolicyInvalid)
+INVALID_CODES = ("lab-usage",)
+"""Codes of errors in rooms that most commands do not import."""
+
+
+def status_of(error: Exception) -> Status | None:
+    """Return the exit status for an error; None for an error that should not happen."""
+    if isinstance(error, click.Abort):
+        return Status.INTERRUPTED
+    if isinstance(error, click.ClickException):
+        return Status.INVALID
+    if isinstance(error, OSError):
+        return Status.READER_GONE if error.errno == errno.EPIPE else Status.REFUSED
+    code = getattr(error, "code", None)
+    if not isinstance(code, str):
+        return None
+    if isinstance(error, INVALID) or code in INVALID_CODES:
+        return Status.INVALID
+    return Status.UNAVAILABLE if isinstance(error, Unavailable) else Status.REFUSED

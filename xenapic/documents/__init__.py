@@ -43,13 +43,14 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "verify": ("documents.verifications:Verification",),
     "lab-verify": ("documents.verifications:LabVerification",),
     "list": ("documents.domains:DomainList",),
-    "create": ("documents.domains:CreateReport",),
+    "create": ("documents.creations:CreateReport",),
     "destroy": ("documents.domains:DestroyReport",),
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),
     "recording": ("verify.recording:Recording",),
     "findings": ("documents.probe_findings:FindingsReport",),
     "machines": ("documents.lab_machines:MachineList",),
+    "error": ("documents.failures:ErrorReport",),
 }
 """Every document by name, with its class; ``access`` has one class for a table and one for a comparison."""
 

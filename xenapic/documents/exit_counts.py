@@ -11,11 +11,11 @@ from xenapic.exits.counter import ExitCount, ExitReport
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.reasons import reason_name
 
-__all__ = ["ApicExits", "ExitCounts", "ExitEntry", "Share"]
+__all__ = ["ApicExits", "ExitCounts", "ExitEntry", "ShareRange"]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ShareRange:
     """A part of all exits, 0 to 1."""
 
     least: float
@@ -36,7 +36,7 @@ class ApicExits:
     """Exits that acceleration would have avoided."""
     removable_unknown: int
     """Exits of which it is unknown whether acceleration would have avoided them."""
-    removable_share: Share
+    removable_share: ShareRange
 
     @classmethod
     def of(cls, report: ExitReport) -> ApicExits:
@@ -47,7 +47,7 @@ class ApicExits:
             unknown=report.count(cause=Cause.UNKNOWN),
             removable=report.count(removable=Removable.YES),
             removable_unknown=report.count(removable=Removable.UNKNOWN),
-            removable_share=Share(*report.removable_share),
+            removable_share=ShareRange(*report.removable_share),
         )
 
 

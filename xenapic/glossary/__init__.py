@@ -1,73 +1,165 @@
-"""Every term of the specification explained in one place, for people and for `xenapic explain`.
+"""Every term that xenapic uses, explained: for `xenapic explain` and for the documentation.
 
-A topic is taken from the table that decides (controls, registers, rules, releases, defects); only what
-no table says is written here (`xenapic.glossary.prose`). Pure: no Xen, no hardware.
+A topic comes from the table that decides (controls, registers, rules, releases, defects…), and only what no
+table has is written in `xenapic.glossary.prose`. Pure: no Xen, no hardware.
+
+`find` looks a spelling up in ``index.json`` and builds only the topics that it means. `make index` writes the
+index from the topics.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from functools import lru_cache
-from types import MappingProxyType
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from importlib import import_module
+from importlib.resources import files
+from typing import NamedTuple
 
-from xenapic.apic.registers import MSR_X2APIC_FIRST, MSR_X2APIC_LAST, SLOTS, offset_of, register
-from xenapic.glossary.build import every_topic, register_topic
-from xenapic.glossary.topic import Topic, TopicKind
+from xenapic.glossary.topic import Source, Topic, TopicKind
 
-__all__ = ["Topic", "TopicKind", "find", "near", "topics"]
+__all__ = ["Topic", "TopicKind", "find", "index_of", "names", "near", "source", "topic", "topics"]
+
+HOMES = {
+    TopicKind.TERM: "terms",
+    TopicKind.CONTROL: "controls",
+    TopicKind.ENTRY_RULE: "controls",
+    TopicKind.CAPABILITY: "controls",
+    TopicKind.STATE: "states",
+    TopicKind.REGISTER: "registers",
+    TopicKind.OUTCOME: "registers",
+    TopicKind.COMPLETION: "registers",
+    TopicKind.EXIT: "registers",
+    TopicKind.SETTING: "terms",
+    TopicKind.FLAG: "releases",
+    TopicKind.OPTION: "releases",
+    TopicKind.RELEASE: "releases",
+    TopicKind.DEFECT: "releases",
+    TopicKind.WANT: "policies",
+    TopicKind.EFFECT: "policies",
+    TopicKind.REFUSAL: "policies",
+    TopicKind.WARNING: "policies",
+    TopicKind.CREATE_RULE: "creates",
+    TopicKind.ERRNO: "creates",
+    TopicKind.ERROR: "exceptions",
+    TopicKind.PROCESSOR: "processors",
+}
+"""The module of this package that builds the topics of a kind."""
 
 
-@lru_cache(maxsize=1)
+def source(kind: TopicKind) -> Source:
+    """Return where the topics of a kind come from."""
+    found: Source = import_module(f"{__name__}.{HOMES[kind]}").SOURCES[kind]
+    return found
+
+
+# -- all topics ------------------------------------------------------------------------------------------
+
+
+def names(kind: TopicKind | None = None) -> tuple[str, ...]:
+    """Return the names of all topics, or of those of a kind, in the order of their kinds."""
+    kinds = _index().kinds
+    return kinds[kind] if kind else tuple(name for names in kinds.values() for name in names)
+
+
+@cache
+def topic(name: str) -> Topic:
+    """Return a topic by its name; raise KeyError when there is none."""
+    return source(_index().kind_of[name]).topic(name)
+
+
+class _Topics(Mapping[str, Topic]):
+    """Every topic by name, each built on first use."""
+
+    def __getitem__(self, name: str) -> Topic:
+        return topic(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names())
+
+    def __len__(self) -> int:
+        return len(names())
+
+
 def topics() -> Mapping[str, Topic]:
     """Return every topic by name, in the order of their kinds."""
-    return MappingProxyType({topic.name: topic for topic in every_topic()})
+    return _Topics()
+
+
+# -- the index -------------------------------------------------------------------------------------------
+
+
+class _Index(NamedTuple):
+    kinds: Mapping[TopicKind, tuple[str, ...]]
+    """Names of the topics of each kind."""
+    kind_of: Mapping[str, TopicKind]
+    spellings: Mapping[str, tuple[str, ...]]
+    """Names of the topics that a spelling means."""
 
 
 @lru_cache(maxsize=1)
-def _index() -> Mapping[str, tuple[str, ...]]:
-    """Return the names of the topics that a spelling means."""
-    found: dict[str, dict[str, None]] = {}
-    for topic in topics().values():
-        for spelling in (topic.name, topic.title, *topic.aliases):
-            found.setdefault(_same(spelling), {})[topic.name] = None
-    return {spelling: tuple(names) for spelling, names in found.items()}
+def _index() -> _Index:
+    data = json.loads(files(__name__).joinpath("index.json").read_text())
+    kinds = {TopicKind(kind): tuple(names) for kind, names in data["kinds"].items()}
+    kind_of = {name: kind for kind, names in kinds.items() for name in names}
+    spellings: dict[str, list[str]] = {}
+    for name in kind_of:
+        spellings.setdefault(_plain(name), []).append(name)
+    for spelling, meant in data["spellings"].items():
+        spellings.setdefault(spelling, []).extend(meant)
+    return _Index(kinds, kind_of, {spelling: tuple(meant) for spelling, meant in spellings.items()})
 
 
-def _same(text: str) -> str:
-    """Return what is left when case, spaces, hyphens and underscores do not count."""
+def index_of(every: Mapping[TopicKind, Mapping[str, Topic]]) -> dict[str, object]:
+    """Return the content of ``index.json``: names by kind, and the other spellings of each topic."""
+    spellings: dict[str, list[str]] = {}
+    for topics in every.values():
+        for entry in topics.values():
+            for spelling in map(_plain, (entry.title, *entry.aliases)):
+                meant = spellings.setdefault(spelling, [])
+                if spelling != _plain(entry.name) and entry.name not in meant:
+                    meant.append(entry.name)
+    return {
+        "kinds": {kind.value: list(topics) for kind, topics in every.items()},
+        "spellings": {spelling: meant for spelling, meant in sorted(spellings.items()) if meant},
+    }
+
+
+def _plain(text: str) -> str:
+    """Return a text without the differences that do not count: case, spaces, hyphens and underscores."""
     return text.casefold().replace(" ", "").replace("-", "").replace("_", "")
 
 
+# -- looking up --------------------------------------------------------------------------------------------
+
+
 def find(text: str) -> list[Topic]:
-    """Return the topics that a text means, none when it means none.
+    """Return the topics that a text means; an empty list when it means none.
 
-    It may be a name, the SDM's name, an MSR (``0x80B``, ``80bh``), an offset (``0x0b0``), an exit reason's
-    number, a code, an exception's name.
+    The text can be a name, the SDM's name, an MSR (``0x80B``, ``80bh``), an offset (``0x0b0``), the number
+    of an exit reason, a code, or the name of an exception.
     """
-    names = _index().get(_same(text), ())
-    if names:
-        return [topics()[name] for name in names]
-    reserved = _reserved(text)
-    return [reserved] if reserved else []
+    spelling = _plain(text)
+    meant = _index().spellings.get(spelling, ())
+    if meant:
+        return [topic(name) for name in meant]
+    if not spelling.removeprefix("msr").removeprefix("offset")[:1].isdigit() and not _hexadecimal(spelling):
+        return []
+    from xenapic.glossary.registers import by_number
+
+    register = by_number(spelling)
+    return [register] if register else []
 
 
-def _reserved(text: str) -> Topic | None:
-    """Return a topic for a place of a register that has none."""
-    digits = _same(text).removeprefix("msr").removeprefix("offset").removeprefix("0x").removesuffix("h")
-    try:
-        number = int(digits, 16)
-    except ValueError:
-        return None
-    if MSR_X2APIC_FIRST <= number <= MSR_X2APIC_LAST:
-        return register_topic(register(offset_of(number)))
-    return register_topic(register(number)) if number in SLOTS else None
+def _hexadecimal(spelling: str) -> bool:
+    return bool(spelling) and set(spelling.removesuffix("h")) <= set("0123456789abcdef")
 
 
 def near(text: str, most: int = 5) -> list[str]:
-    """Return the names of topics that are spelt similarly or contain the text, nearest first."""
-    wanted, found = _same(text), _index()
-    spellings = difflib.get_close_matches(wanted, found, n=most, cutoff=0.6)
-    spellings += [spelling for spelling in found if wanted and wanted in spelling]
-    names = dict.fromkeys(name for spelling in spellings for name in found[spelling])
-    return list(names)[:most]
+    """Return the names of topics whose spelling is similar or contains the text, the nearest first."""
+    import difflib
+
+    wanted, known = _plain(text), _index().spellings
+    similar = difflib.get_close_matches(wanted, known, n=most, cutoff=0.6)
+    similar += [spelling for spelling in known if wanted and wanted in spelling]
+    return list(dict.fromkeys(name for spelling in similar for name in known[spelling]))[:most]

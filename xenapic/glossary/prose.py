@@ -1,22 +1,25 @@
-"""What no other table says of a term. Everything else of a topic is taken from where it is decided."""
+"""Texts about terms that no other table has. A topic takes everything else from the table that decides.
+
+Pure data, by the name of the topic: this module imports none of the tables, so that one topic is cheap.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from xenapic.apic.outcome import Completion, Kind, SvmExit, VmxExit
-from xenapic.apic.state import ApicState
-from xenapic.policy.terms import Want
+from typing import NamedTuple
 
 __all__ = [
     "ALSO",
+    "CAUTIONS",
     "COMPLETIONS",
     "CONTROLS",
     "ERRNOS",
+    "ERRORS",
     "EXITS",
-    "KINDS",
+    "FLAGS",
     "OPTIONS",
+    "OUTCOMES",
     "OWN_CODES",
+    "REFUSALS",
     "RELEASES",
     "SETTINGS",
     "STATES",
@@ -26,9 +29,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Prose:
-    """Words about one term."""
+class Prose(NamedTuple):
+    """The texts of one topic."""
 
     text: str
     effect: str = ""
@@ -56,67 +58,67 @@ HANDLED = "vmx_vmexit_handler (xen/arch/x86/hvm/vmx/vmx.c)"
 
 CONTROLS: dict[str, Prose] = {
     "external_interrupt_exiting": Prose(
-        "Interrupts of the processor itself end guest execution instead of reaching the guest.",
-        "Decides about no access to the APIC. Virtual-interrupt delivery cannot be used without it.",
+        "Interrupts of the physical processor cause a VM exit instead of reaching the guest.",
+        "It affects no access to the APIC. Virtual-interrupt delivery requires it.",
         PIN,
         f"{TAKEN}: required",
         ("virtual_interrupt_delivery",),
     ),
     "posted_interrupts": Prose(
-        "An interrupt for a running vCPU is noted in a descriptor in memory and announced by a notification "
+        "An interrupt for a running vCPU is recorded in a descriptor in memory and announced by a notification "
         "vector; the processor moves it into the virtual IRR and delivers it.",
-        "Decides about no access to the APIC. It saves the exit that an interrupt from outside would cost.",
+        "It affects no access to the APIC. It saves the exit that an interrupt from outside would cost.",
         POSTED,
         f"{TAKEN}; vmx_deliver_posted_intr (xen/arch/x86/hvm/vmx/vmx.c)",
         ("interrupts-need-no-exit",),
     ),
     "cr8_load_exiting": Prose(
         "MOV to CR8 exits.",
-        "With it a guest's write of CR8 leaves. Xen drops it when, and only when, it uses the TPR shadow.",
+        "While it is 1, a guest's write of CR8 exits. Xen clears it exactly when it uses the TPR shadow.",
         PROCESSOR_BASED,
         TAKEN,
         ("tpr_shadow", "CR_ACCESS"),
     ),
     "cr8_store_exiting": Prose(
         "MOV from CR8 exits.",
-        "With it a guest's read of CR8 leaves. Xen drops it when, and only when, it uses the TPR shadow.",
+        "While it is 1, a guest's read of CR8 exits. Xen clears it exactly when it uses the TPR shadow.",
         PROCESSOR_BASED,
         TAKEN,
         ("tpr_shadow", "CR_ACCESS"),
     ),
     "tpr_shadow": Prose(
-        "There is a virtual-APIC page, and CR8 is the TPR in it. With 'virtualize APIC accesses' the page's "
-        "offset 080 is it too, in x2APIC mode MSR 808.",
+        "The vCPU has a virtual-APIC page, and CR8 accesses the TPR in it. With 'virtualize APIC accesses', offset 080 "
+        "of the APIC page does too; in x2APIC mode, MSR 808 does.",
         "",
         f'{CR8}; "TPR virtualization"',
-        f"{TAKEN}; the threshold is set in vmx_intr_assist (xen/arch/x86/hvm/vmx/intr.c)",
+        f"{TAKEN}; vmx_intr_assist (xen/arch/x86/hvm/vmx/intr.c) sets the threshold",
         ("TASKPRI", "TPR virtualization", "TPR_BELOW_THRESHOLD", "xapic-tpr-stays"),
     ),
     "msr_bitmaps": Prose(
-        "A bitmap says per MSR and direction whether RDMSR and WRMSR exit. Without bitmaps all of them exit.",
+        "A bitmap says for each MSR whether RDMSR and WRMSR exit. Without bitmaps, all of them exit.",
         "",
         f'{PROCESSOR_BASED}; "MSR-bitmap address"',
         f"{TAKEN}; {SWITCHED} opens and closes 800 to 8FF",
         ("RDMSR", "WRMSR", "MSR bitmap"),
     ),
     "tertiary_controls": Prose(
-        "The tertiary controls count. While it is 0 the processor takes all of them as 0.",
-        "Decides about no access by itself: Xen uses no tertiary control that bears on the APIC.",
+        "Activates the tertiary controls. While it is 0, the processor treats all of them as 0.",
+        "It affects no access by itself: Xen uses no tertiary control that concerns the APIC.",
         PROCESSOR_BASED,
-        f"{TAKEN}, since February 2024 and in point releases since then",
+        f"{TAKEN}, since February 2024 and in the point releases after that",
         ("ipi_virtualization",),
     ),
     "secondary_controls": Prose(
-        "The secondary controls count. While it is 0 the processor takes all of them as 0.",
+        "Activates the secondary controls. While it is 0, the processor treats all of them as 0.",
         "",
         PROCESSOR_BASED,
         TAKEN,
     ),
     "virtualize_apic_accesses": Prose(
         "The processor recognises accesses to the APIC-access page, which Xen maps at the guest's FEE00000. "
-        "By itself it saves no exit: it makes the exit say which register was meant. Together with the TPR shadow "
-        "and the controls that need it, accesses stay in the guest. While it is 0 the page is ordinary memory as "
-        "far as VMX is concerned, and the page tables (EPT) decide.",
+        "By itself it saves no exit, but the exit says which register was accessed. Together with the TPR shadow "
+        "and the controls that require the TPR shadow, accesses stay in the guest. While it is 0, VMX treats the page as "
+        "ordinary memory, and the page tables (EPT) decide.",
         "",
         PAGE,
         f"{TAKEN}; {SWITCHED}; domain_creation_finished (xen/arch/x86/hvm/vmx/vmx.c) maps the page",
@@ -124,24 +126,24 @@ CONTROLS: dict[str, Prose] = {
     ),
     "virtualize_x2apic_mode": Prose(
         "RDMSR and WRMSR of 800 to 8FF that the MSR bitmap lets through act on the virtual-APIC page. By itself "
-        "only the TPR (808) is; the others need register virtualization (reads) or virtual-interrupt delivery (EOI, "
-        "self-IPI). Xen uses it together with one of those two only.",
+        "it covers only the TPR (808); reads of other registers need register virtualization, writes of EOI and self-IPI need "
+        "virtual-interrupt delivery. Xen uses it only together with one of these two.",
         "",
         MSRS,
         f"{TAKEN}; {SWITCHED}",
         ("assisted_x2apic", "x2apic", "MSR bitmap"),
     ),
     "apic_register_virtualization": Prose(
-        "Reads of nearly all registers are answered from the virtual-APIC page, and writes go there first and exit "
-        "afterwards (trap-like), which is cheaper to handle.",
+        "The processor answers reads of nearly all registers from the virtual-APIC page. Writes go to that page first "
+        "and exit afterwards (trap-like), which is cheaper to handle.",
         "",
         f"{PAGE}; {MSRS}",
         f"{TAKEN}; vmx_handle_apic_write (xen/arch/x86/hvm/vmx/vmx.c)",
         ("APIC_WRITE", "xapic-reads-stay", "x2apic-reads-stay"),
     ),
     "virtual_interrupt_delivery": Prose(
-        "The processor evaluates and delivers pending virtual interrupts itself: at an EOI, a change of the TPR or a "
-        "self-IPI the next one is delivered without Xen.",
+        "The processor itself evaluates and delivers pending virtual interrupts: after an EOI, a change of the TPR or a "
+        "self-IPI, it delivers the next one without Xen.",
         "",
         DELIVERY,
         f"{TAKEN}; vmx_process_isr, vmx_update_eoi_exit_bitmap (xen/arch/x86/hvm/vmx/vmx.c)",
@@ -149,22 +151,22 @@ CONTROLS: dict[str, Prose] = {
     ),
     "ipi_virtualization": Prose(
         "The processor sends virtual IPIs to other vCPUs through a table of posted-interrupt descriptors.",
-        "Writes of the ICR could stay. No Xen up to 4.22 switches it on, so they leave.",
+        "Writes of the ICR could stay in the guest. No Xen up to 4.22 turns it on, so they exit.",
         IPI,
         f"not in {TAKEN}",
         ("ICR",),
     ),
     "avic": Prose(
-        "AMD's virtual local APIC: xAPIC accesses are answered from a backing page, IPIs and device interrupts are "
-        "delivered without an exit.",
-        "None under Xen: no release up to 4.22 switches it on, and every APIC access leaves the guest.",
+        "AMD's virtual local APIC: the processor answers xAPIC accesses from a backing page, and delivers IPIs and device "
+        "interrupts without an exit.",
+        "None under Xen: no release up to 4.22 turns it on, and every APIC access exits.",
         AVIC,
         "nowhere",
         ("x2avic", "NPF"),
     ),
     "x2avic": Prose(
         "AVIC for guests in x2APIC mode.",
-        "None under Xen: no release up to 4.22 switches it on, and every APIC access leaves the guest.",
+        "None under Xen: no release up to 4.22 turns it on, and every APIC access exits.",
         AVIC,
         "nowhere",
         ("avic", "MSR"),
@@ -173,13 +175,13 @@ CONTROLS: dict[str, Prose] = {
 
 TERMS: dict[str, Prose] = {
     "access": Prose(
-        "One read or write by the guest of one register of its local APIC: at the page (xAPIC mode), by RDMSR or WRMSR "
-        "(x2APIC mode), or of the TPR by CR8 (any mode). What becomes of it is an outcome.",
+        "One read or write of one register of the guest's local APIC: through the page (xAPIC mode), by RDMSR or WRMSR "
+        "(x2APIC mode), or of the TPR through CR8 (any mode). What happens to it is its outcome.",
         see=("stays", "exits before", "exits after", "memory"),
     ),
     "accelerated": Prose(
-        "Not a term of this specification, because it has no one meaning: it has been used for 'the exit has a more "
-        "specific reason', for 'some accesses stay' and for 'all accesses stay'. Name the control or the effect.",
+        "Not a term here, because it has several meanings: people use it for 'the exit has a more specific reason', for "
+        "'some accesses stay' and for 'all accesses stay'. Name the control or the effect.",
         see=("virtualize_apic_accesses", "xapic-reads-stay", "x2apic-reads-stay"),
     ),
     "APICv": Prose(
@@ -188,7 +190,7 @@ TERMS: dict[str, Prose] = {
         see=("apic_register_virtualization", "virtual_interrupt_delivery", "apicv"),
     ),
     "aspect": Prose(
-        "One control that a policy can ask for or forbid on its own: TPR shadow, virtualize APIC accesses, register "
+        "A control that a policy can require or forbid: TPR shadow, virtualize APIC accesses, register "
         "virtualization, virtual-interrupt delivery, posted interrupts, virtualize x2APIC mode.",
         see=(
             "tpr_shadow",
@@ -200,8 +202,8 @@ TERMS: dict[str, Prose] = {
         ),
     ),
     "APIC-access page": Prose(
-        "The page whose accesses the processor takes for accesses to the APIC while 'virtualize APIC accesses' is 1. "
-        "One per domain under Xen, mapped at the guest's FEE00000. Its content is never meant to be seen.",
+        "The page whose accesses the processor treats as accesses to the APIC while 'virtualize APIC accesses' is 1. "
+        "Xen has one per domain and maps it at the guest's FEE00000. Software should never see its content.",
         sdm=PAGE,
         xen="vmx_alloc_vlapic_mapping, domain_creation_finished (xen/arch/x86/hvm/vmx/vmx.c)",
         see=("virtualize_apic_accesses", "memory"),
@@ -214,63 +216,65 @@ TERMS: dict[str, Prose] = {
         see=("tpr_shadow",),
     ),
     "decided host-wide": Prose(
-        "Decided once, at Xen's boot, for every domain. On every release all of APIC acceleration is; 4.17-rc let a "
-        "domain leave two controls out.",
+        "Decided once, when Xen boots, for every domain. Every release decides all of APIC acceleration this way, except "
+        "4.17-rc, where a domain can turn two controls off.",
         xen=TAKEN,
         see=("4.17-rc",),
     ),
     "in force": Prose(
-        "The control is 1 in the VMCS of the guest's vCPU, in the APIC state in which it can be: 'virtualize APIC "
+        "The control is 1 in the VMCS of the guest's vCPU, in the APIC state that it belongs to: 'virtualize APIC "
         "accesses' in xAPIC mode at the default base, 'virtualize x2APIC mode' in x2APIC mode, the others always. "
-        "What Xen reports, logs or was asked for is something else.",
+        "What Xen reports, what it logs and what was asked for are different facts.",
         see=("xapic", "x2apic"),
     ),
     "MSR bitmap": Prose(
-        "For x2APIC mode with assistance Xen lets through, with register virtualization, reads of 800 to 8FF but for "
-        "80A, 838 and 839; with virtual-interrupt delivery, writes of 808, 80B and 83F. Otherwise 800 to 8FF exit.",
+        "In x2APIC mode with x2APIC assistance, Xen lets through reads of 800 to 8FF except 80A, 838 and 839 (with register "
+        "virtualization) and writes of 808, 80B and 83F (with virtual-interrupt delivery). All other accesses to 800 "
+        "to 8FF exit.",
         sdm=MSRS,
         xen=SWITCHED,
         see=("msr_bitmaps", "x2APIC assistance"),
     ),
     "x2APIC assistance": Prose(
         "'Virtualize x2APIC mode' together with register virtualization or virtual-interrupt delivery. Xen "
-        "uses x2APIC mode only so.",
+        "uses x2APIC mode only in this combination.",
         xen=SWITCHED,
         see=("virtualize_x2apic_mode", "assisted_x2apic"),
     ),
     "late": Prose(
-        "Of a refusal: Xen finds it after the architecture part of a create has run. On an Intel host that virtualizes "
-        "APIC accesses such a refusal takes the host down.",
+        "A refusal is late if Xen finds the error after the architecture part of a create has run. On an Intel host that "
+        "virtualizes APIC accesses, a late refusal crashes the host.",
         xen="domain_create (xen/common/domain.c)",
         see=("late-refused-create-panic",),
     ),
     "plan": Prose(
-        "What comes of a policy that a host can meet: the flags for createdomain, what will be in force, warnings. "
-        "Otherwise there is a refusal with every reason.",
+        "The result of a policy that a host can satisfy: the flags for createdomain, what will be in force, and warnings. "
+        "If the host cannot satisfy it, the result is a refusal with every reason.",
         see=("require", "forbid", "prefer"),
     ),
     "safe probe": Prose(
-        "A create with an assisted flag on a Xen whose arch_capabilities is 0 cannot succeed. ENODEV: the "
-        "interface is there, the hardware is not. EINVAL: no interface. Nothing is created, and the refusal is an early one.",
+        "A create with an assisted flag that cannot succeed, because Xen's arch_capabilities is 0. ENODEV: the "
+        "interface exists, but the hardware lacks the feature. EINVAL: there is no interface. Nothing is created, and the refusal is "
+        "an early one.",
         see=("ENODEV", "EINVAL", "4.17-rc"),
     ),
     "XEN_HVM_CPUID_APIC_ACCESS_VIRT": Prose(
         "Bit 0 of EAX of the hypervisor's CPUID leaf base + 4 (40000004, or 40000104 with Viridian), as the guest sees it.",
-        "Set if Xen uses register virtualization; on 4.17-rc the xAPIC flag must be set too.",
+        "Set if Xen uses register virtualization; on 4.17-rc only if the xAPIC flag is set too.",
         xen="cpuid_hypervisor_leaves (xen/arch/x86/traps.c, since 4.21 cpuid.c)",
         see=("apic_register_virtualization", "assisted_xapic"),
     ),
     "XEN_HVM_CPUID_X2APIC_VIRT": Prose(
         "Bit 1 of EAX of the hypervisor's CPUID leaf base + 4, as the guest sees it.",
         "Set if Xen uses x2APIC mode, register virtualization and virtual-interrupt delivery; on 4.17-rc the x2APIC flag "
-        "takes the place of x2APIC mode. It says more than is so: the ICR's writes leave all the same.",
+        "replaces x2APIC mode in this condition. It promises too much: writes of the ICR exit nevertheless.",
         xen="cpuid_hypervisor_leaves (xen/arch/x86/traps.c, since 4.21 cpuid.c)",
         see=("virtualize_x2apic_mode", "cpuid-x2apic-virt-overstates"),
     ),
     "Viridian hints": Prose(
-        "What a Windows guest is told of its APIC: to use Viridian's MSRs for EOI, ICR and TPR (leaf 40000004 EAX bit 3) when "
-        "Xen does not use register virtualization, and that APIC accesses are virtualized (leaf 40000006 EAX bit 0).",
-        "Host-wide on every release; 4.17-rc's flags never reached them.",
+        "What Xen tells a Windows guest about its APIC: to use Viridian's MSRs for EOI, ICR and TPR (leaf 40000004 EAX bit 3) "
+        "if Xen does not use register virtualization, and that APIC accesses are virtualized (leaf 40000006 EAX bit 0).",
+        "Host-wide on every release; 4.17-rc's flags do not change them.",
         xen="cpuid_viridian_leaves (xen/arch/x86/hvm/viridian/viridian.c)",
         see=("viridian-ignores-assisted-flags",),
     ),
@@ -285,155 +289,230 @@ ALSO: dict[str, tuple[str, ...]] = {
 }
 """Other spellings of terms."""
 
-STATES: dict[ApicState, Prose] = {
-    ApicState.DISABLED: Prose(
-        "On a processor nothing answers at FEE00000.",
+STATES: dict[str, Prose] = {
+    "disabled": Prose(
+        "Bit 11 is 0: the APIC is hardware-disabled. On a real processor nothing answers at FEE00000.",
         "Xen clears both mode controls. The APIC-access page stays mapped: where Xen can virtualize APIC accesses, "
         "FEE00000 is memory.",
         APIC_STATE,
         SWITCHED,
         ("memory", "apic-page-memory-outside-xapic"),
     ),
-    ApicState.XAPIC: Prose(
-        "The registers are at FEE00000, 16 bytes apart. Every guest starts so.",
+    "xapic": Prose(
+        "xAPIC mode at the default base. The registers are at FEE00000, 16 bytes apart. Every guest starts in this state.",
         "Xen sets 'virtualize APIC accesses' where it can; on 4.17-rc only with the xAPIC flag.",
         APIC_STATE,
         SWITCHED,
         ("virtualize_apic_accesses", "assisted_xapic"),
     ),
-    ApicState.X2APIC: Prose(
-        "The registers are MSRs 800 to 8FF.",
-        "With x2APIC assistance Xen sets 'virtualize x2APIC mode' and opens the MSR bitmap; on 4.17-rc only with the x2APIC "
-        "flag. Without, every access exits, and 'virtualize APIC accesses' stays set.",
+    "x2apic": Prose(
+        "x2APIC mode. The registers are MSRs 800 to 8FF.",
+        "With x2APIC assistance, Xen sets 'virtualize x2APIC mode' and opens the MSR bitmap; on 4.17-rc only with the x2APIC "
+        "flag. Without it, every access exits, and 'virtualize APIC accesses' stays set.",
         X2APIC_STATES,
         SWITCHED,
         ("virtualize_x2apic_mode", "MSR bitmap", "assisted_x2apic"),
     ),
-    ApicState.RELOCATED: Prose(
-        "The registers were moved from FEE00000. A guest that tries gets #GP since Xen 4.12; a toolstack can load such a state.",
-        "Xen clears both mode controls: every access exits by EPT.",
+    "xapic-relocated": Prose(
+        "xAPIC mode at a base other than FEE00000. Since Xen 4.12 a guest that relocates its APIC gets #GP, but a toolstack can "
+        "load such a state.",
+        "Xen clears both mode controls: every access exits with an EPT violation.",
         APIC_STATE,
         f"{SWITCHED}; guest_wrmsr_apic_base (xen/arch/x86/hvm/vlapic.c)",
         ("EPT_VIOLATION",),
     ),
 }
 
-KINDS: dict[Kind, Prose] = {
-    Kind.STAYS: Prose("No exit. What completes the access is one of the completions."),
-    Kind.EXITS_BEFORE: Prose(
-        "The guest's instruction has done nothing yet.", see=("APIC_ACCESS", "RDMSR", "EPT_VIOLATION")
+OUTCOMES: dict[str, Prose] = {
+    "stays": Prose(
+        "The processor completes the access, and the guest continues without an exit. The completion says how."
     ),
-    Kind.EXITS_AFTER: Prose("One exit per write all the same.", see=("APIC_WRITE",)),
-    Kind.DEPENDS: Prose("So is a write of the ICR, and of the self-IPI register.", see=("ICR", "SELF_IPI")),
-    Kind.FAULTS: Prose("The processor checks reserved bits of virtualized WRMSR.", see=("x2apic",)),
-    Kind.MEMORY: Prose(
-        "What is written can be read back, by every vCPU of the domain, and nothing else happens.",
+    "exits before": Prose(
+        "Fault-like exit: the guest's instruction has done nothing yet, and Xen performs the access.",
+        see=("APIC_ACCESS", "RDMSR", "EPT_VIOLATION"),
+    ),
+    "exits after": Prose(
+        "Trap-like exit: the write has reached the virtual-APIC page, and Xen does what follows from it. Each write "
+        "still costs one exit.",
+        see=("APIC_WRITE",),
+    ),
+    "depends": Prose(
+        "A write that stays or exits afterwards, depending on the value: a write of the ICR or of the self-IPI register.",
+        see=("ICR", "SELF_IPI"),
+    ),
+    "faults": Prose(
+        "The guest gets #GP(0) without an exit: the processor checks the reserved bits of a virtualized WRMSR.",
+        see=("x2apic",),
+    ),
+    "memory": Prose(
+        "The access reads or writes plain memory instead of an APIC. Every vCPU of the domain can read back what was "
+        "written, and nothing else happens.",
         see=("apic-defect-memory", "apic-page-memory-outside-xapic"),
     ),
-    Kind.PHYSICAL: Prose("No combination that Xen sets leads here; the table knows it to be able to say so."),
-    Kind.UNKNOWN: Prose("What a table says where a fact of the host is unknown and makes a difference."),
+    "physical": Prose(
+        "The access reaches the processor's own APIC. A hypervisor must never allow this, and no combination that Xen sets does; "
+        "the table can express it so that it can rule it out."
+    ),
+    "unknown": Prose("The outcome depends on a fact about the host that is unknown."),
 }
 
-COMPLETIONS: dict[Completion, Prose] = {
-    Completion.READ: Prose("The value is the one in the virtual-APIC page.", see=("virtual-APIC page",)),
-    Completion.TPR: Prose(
-        "The TPR is written. Without virtual-interrupt delivery the guest is left when its class falls below the "
-        "threshold; with it pending interrupts are evaluated.",
+COMPLETIONS: dict[str, Prose] = {
+    "read of the virtual-APIC page": Prose(
+        "The guest gets the value in the virtual-APIC page.", see=("virtual-APIC page",)
+    ),
+    "TPR virtualization": Prose(
+        "The TPR is written. Without virtual-interrupt delivery, the guest exits when the TPR's class falls below the "
+        "threshold; with it, the processor evaluates pending interrupts.",
         sdm='SDM volume 3C, "TPR virtualization"',
         see=("tpr_shadow", "TPR_BELOW_THRESHOLD"),
     ),
-    Completion.EOI: Prose(
-        "The highest vector is taken out of the ISR, and pending interrupts are evaluated. The guest is left if the "
-        "vector is in the EOI-exit bitmap, which holds those that Xen must see (level-triggered ones).",
+    "EOI virtualization": Prose(
+        "The processor removes the highest vector from the ISR and evaluates pending interrupts. The guest exits if the "
+        "vector is in the EOI-exit bitmap, which has the vectors whose EOI Xen must see (level-triggered ones).",
         sdm='SDM volume 3C, "EOI virtualization"',
         see=("virtual_interrupt_delivery", "VIRTUALIZED_EOI"),
     ),
-    Completion.SELF_IPI: Prose(
-        "The vector is set in the IRR, and pending interrupts are evaluated.",
+    "self-IPI virtualization": Prose(
+        "The processor sets the vector in the IRR and evaluates pending interrupts.",
         sdm='SDM volume 3C, "Self-IPI virtualization"',
         see=("virtual_interrupt_delivery", "ICR", "SELF_IPI"),
     ),
-    Completion.IPI: Prose("Under no Xen.", sdm=IPI, see=("ipi_virtualization",)),
-    Completion.ICR_HIGH: Prose("The destination is only stored.", sdm=PAGE, see=("ICR2",)),
+    "IPI virtualization": Prose("No Xen uses it.", sdm=IPI, see=("ipi_virtualization",)),
+    "write of the virtual-APIC page, bytes 2:0 cleared": Prose(
+        "The destination is stored, and nothing else happens.", sdm=PAGE, see=("ICR2",)
+    ),
 }
 
-EXITS: dict[VmxExit | SvmExit, Prose] = {
-    VmxExit.CR_ACCESS: Prose("MOV to or from CR8, for one.", sdm=REASONS, xen="vmx_cr_access (vmx.c)"),
-    VmxExit.RDMSR: Prose(
+EXITS: dict[str, Prose] = {
+    "CR_ACCESS": Prose(
+        "A control-register access, for example MOV to or from CR8.", sdm=REASONS, xen="vmx_cr_access (vmx.c)"
+    ),
+    "RDMSR": Prose(
         "RDMSR that the MSR bitmap does not let through.", sdm=REASONS, xen="vmx_msr_read_intercept (vmx.c)"
     ),
-    VmxExit.WRMSR: Prose(
+    "WRMSR": Prose(
         "WRMSR that the MSR bitmap does not let through.", sdm=REASONS, xen="vmx_msr_write_intercept (vmx.c)"
     ),
-    VmxExit.TPR_BELOW_THRESHOLD: Prose(
-        "Trap-like: the guest lowered its TPR below what Xen waits for, so an interrupt may now be delivered.",
+    "TPR_BELOW_THRESHOLD": Prose(
+        "Trap-like: the guest lowered its TPR below the threshold that Xen set, so an interrupt can now be delivered.",
         sdm=REASONS,
         xen="vmx_intr_assist (xen/arch/x86/hvm/vmx/intr.c)",
         see=("tpr_shadow",),
     ),
-    VmxExit.APIC_ACCESS: Prose(
-        "Fault-like: an access to the APIC-access page that is not virtualized. The exit qualification holds offset and kind of "
-        "access; Xen decodes the instruction, but for an EOI, which it does at once.",
+    "APIC_ACCESS": Prose(
+        "Fault-like: an access to the APIC-access page that is not virtualized. The exit qualification has the offset and the kind "
+        "of access. Xen decodes the instruction, except for an EOI, which it performs at once.",
         sdm=REASONS,
         xen=f"{HANDLED}, vmx_handle_eoi_write",
         see=("virtualize_apic_accesses",),
     ),
-    VmxExit.VIRTUALIZED_EOI: Prose(
-        "Trap-like: an EOI for a vector in the EOI-exit bitmap was virtualized.", sdm=REASONS, xen=HANDLED
+    "VIRTUALIZED_EOI": Prose(
+        "Trap-like: the processor virtualized an EOI for a vector in the EOI-exit bitmap.",
+        sdm=REASONS,
+        xen=HANDLED,
     ),
-    VmxExit.EPT_VIOLATION: Prose(
-        "Fault-like: nothing is mapped where the guest expects its APIC. Xen decodes the instruction and emulates.",
+    "EPT_VIOLATION": Prose(
+        "Fault-like: nothing is mapped where the guest expects its APIC. Xen decodes and emulates the instruction.",
         sdm=REASONS,
         xen="ept_handle_violation (vmx.c)",
     ),
-    VmxExit.APIC_WRITE: Prose(
-        "Trap-like: the value is in the virtual-APIC page, Xen does what follows from it; nothing is decoded.",
+    "APIC_WRITE": Prose(
+        "Trap-like: the value is in the virtual-APIC page, and Xen does what follows from it without decoding the instruction.",
         sdm=REASONS,
         xen="vmx_handle_apic_write (vmx.c)",
         see=("apic_register_virtualization",),
     ),
-    SvmExit.CR8_READ: Prose(
-        "MOV from CR8, when intercepted; no Xen does.", sdm=APM_EXITS, xen="construct_vmcb"
+    "CR8_READ": Prose(
+        "MOV from CR8, if intercepted. No Xen intercepts it.", sdm=APM_EXITS, xen="construct_vmcb"
     ),
-    SvmExit.CR8_WRITE: Prose(
-        "MOV to CR8, when intercepted; no Xen does.", sdm=APM_EXITS, xen="construct_vmcb"
+    "CR8_WRITE": Prose(
+        "MOV to CR8, if intercepted. No Xen intercepts it.", sdm=APM_EXITS, xen="construct_vmcb"
     ),
-    SvmExit.MSR: Prose(
+    "MSR": Prose(
         "RDMSR or WRMSR; for 800 to 8FF always, under every Xen.", sdm=APM_EXITS, xen="svm_vmexit_handler"
     ),
-    SvmExit.NPF: Prose(
-        "Nested page fault: AMD's way to an access to the APIC's page, under every Xen.",
+    "NPF": Prose(
+        "Nested page fault. On AMD, every access to the APIC's page ends in it, under every Xen.",
         sdm=APM_EXITS,
         xen="svm_do_nested_pgfault",
     ),
 }
 
-WANTS: dict[Want, str] = {
-    Want.REQUIRE: "Unknown counts as not in force: the refusal says how to measure.",
-    Want.FORBID: "Unknown counts as in force.",
-    Want.PREFER: "A warning says when it could not be had, or is unknown.",
-    Want.DEFAULT: "The same as not naming the aspect.",
+FLAGS: dict[str, str] = {
+    "MISC.MSR_RELAXED": "Reading an MSR that Xen does not handle returns 0 instead of faulting, if the processor has the MSR.",
+    "MISC.ASSISTED_XAPIC": "Virtualize APIC accesses for this domain. Only in 4.17.0-rc1 to rc3.",
+    "MISC.ASSISTED_X2APIC": "Virtualize x2APIC mode for this domain. Only in 4.17.0-rc1 to rc3.",
+    "PHYSCAP_X86.ASSISTED_XAPIC": "The host can virtualize APIC accesses.",
+    "PHYSCAP_X86.ASSISTED_X2APIC": (
+        "The host has x2APIC mode, and register virtualization or virtual-interrupt delivery."
+    ),
+    "CDF.hvm": "A hardware-virtualized guest (HVM or PVH); without the flag, a PV guest.",
+    "CDF.hap": "Hardware-assisted paging (EPT, NPT).",
+    "CDF.s3_integrity": "tboot checks the domain's memory across a suspend of the host.",
+    "CDF.oos_off": "Shadow paging without out-of-sync pages.",
+    "CDF.xs_domain": "The xenstore domain.",
+    "CDF.iommu": "Devices can be assigned to the domain.",
+    "CDF.nested_virt": "The guest can use VMX or SVM itself (nested virtualization).",
+    "CDF.vpmu": "The guest has performance counters. Since 4.16.",
+    "CDF.trap_unmapped_accesses": "Arm: trap accesses to unmapped memory. Since 4.21; refused on x86.",
+    "EMU.LAPIC": "A local APIC for each vCPU. PVH and HVM guests have it.",
+    "EMU.HPET": "A high-precision event timer.",
+    "EMU.PM": "ACPI power management: its timer and its registers.",
+    "EMU.RTC": "A real-time clock.",
+    "EMU.IOAPIC": "An I/O APIC.",
+    "EMU.PIC": "Two 8259 interrupt controllers.",
+    "EMU.VGA": "A VGA adapter.",
+    "EMU.IOMMU": "An emulated IOMMU.",
+    "EMU.PIT": "An 8254 timer. PV guests can have it too.",
+    "EMU.USE_PIRQ": "Interrupts of devices can be routed over event channels.",
+    "EMU.VPCI": "PCI configuration space (vPCI).",
+}
+
+WANTS: dict[str, str] = {
+    "require": "The aspect is in force, or there is no plan. Unknown counts as not in force: the refusal says how to measure.",
+    "forbid": "The aspect is not in force, or there is no plan. Unknown counts as in force.",
+    "prefer": "In force where possible. There is a plan in any case; a warning says if it is not in force, or unknown.",
+    "host default": "Whatever the host does. The same as not naming the aspect.",
+}
+
+REFUSALS: dict[str, str] = {
+    "aspect-missing": "A required aspect will not be in force on this host.",
+    "guest-without-apic": "An aspect is required for a PV guest, which has no local APIC.",
+    "x2apic-hidden": "x2APIC mode is required, but the guest may not enter it.",
+    "aspect-imposed": "A forbidden aspect is in force for every such guest on this host.",
+    "aspect-unknown": "It is unknown whether a required or forbidden aspect will be in force.",
+    "policy-conflict": "The policy requires and forbids the same aspect.",
+    "guest-type-missing": "Xen cannot run a PVH or HVM guest on this host.",
+}
+
+CAUTIONS: dict[str, str] = {
+    "host-wide": "This Xen decides for the whole host: nothing can be changed for this domain alone.",
+    "preferred-not-had": "A preferred aspect will not be in force.",
+    "preferred-unknown": "It is unknown whether a preferred aspect will be in force.",
+    "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
+    "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
+    "no-apic": "A PV guest has no local APIC: APIC acceleration does not concern it.",
 }
 
 SETTINGS: dict[str, Prose] = {
     "assisted_xapic": Prose(
-        "A setting of xl.cfg and xl.conf in 4.17.0-rc1 to rc3, default what the host offers. Its man page: 'a "
+        "A setting of xl.cfg and xl.conf in 4.17.0-rc1 to rc3; the default is whatever the host offers. Its man page: 'a "
         "memory-mapped APIC access will be decoded by hardware and either issue a more specific VM exit than just a p2m fault, or "
-        "altogether avoid a VM exit'. What it controlled is one bit, 'virtualize APIC accesses'. Every other release "
-        "does not look at it: xl passes over settings it does not know.",
-        "1: 'virtualize APIC accesses' in xAPIC mode. 0: without it, and the guest's APIC page is plain memory where the host "
-        "could virtualize. TPR shadow, register virtualization and virtual-interrupt delivery stay set either way. For a PV "
-        "guest xl does not look at it, and libxl refuses it from others.",
+        "altogether avoid a VM exit'. It switches one bit, 'virtualize APIC accesses'. Every other release "
+        "ignores it, because xl ignores settings that it does not know.",
+        "1: 'virtualize APIC accesses' in xAPIC mode. 0: without it; where the host could virtualize, the guest's APIC page is then "
+        "plain memory. TPR shadow, register virtualization and virtual-interrupt delivery stay set either way. For a PV "
+        "guest, xl ignores it, and libxl refuses it from other callers.",
         xen="construct_vmcs, vmx_vlapic_msr_changed of 4.17-rc; libxl_x86.c, xl_parse.c",
         see=("MISC.ASSISTED_XAPIC", "virtualize_apic_accesses", "apic-defect-memory", "assisted_x2apic"),
     ),
     "assisted_x2apic": Prose(
-        "A setting of xl.cfg and xl.conf in 4.17.0-rc1 to rc3, default what the host offers. Its man page: 'certain "
-        "accesses to MSR APIC registers will avoid a VM exit'. What it controlled is one bit, 'virtualize x2APIC mode', and with "
-        "it the MSR bitmap. Every other release does not look at it: xl passes over settings it does not know.",
-        "1: 'virtualize x2APIC mode' in x2APIC mode, bitmap open. 0: every access in x2APIC mode exits; register virtualization and "
-        "virtual-interrupt delivery stay set, and the guest may still use x2APIC mode. For a PV guest xl does not look "
-        "at it, and libxl refuses it from others.",
+        "A setting of xl.cfg and xl.conf in 4.17.0-rc1 to rc3; the default is whatever the host offers. Its man page: 'certain "
+        "accesses to MSR APIC registers will avoid a VM exit'. It switches one bit, 'virtualize x2APIC mode', and the MSR bitmap "
+        "with it. Every other release ignores it, because xl ignores settings that it does not know.",
+        "1: 'virtualize x2APIC mode' in x2APIC mode, and an open bitmap. 0: every access in x2APIC mode exits; register "
+        "virtualization and virtual-interrupt delivery stay set, and the guest can still use x2APIC mode. For a PV guest, xl "
+        "ignores it, and libxl refuses it from other callers.",
         xen="vmx_vlapic_msr_changed of 4.17-rc; libxl_x86.c, xl_parse.c",
         see=("MISC.ASSISTED_X2APIC", "virtualize_x2apic_mode", "x2APIC assistance", "assisted_xapic"),
     ),
@@ -441,37 +520,37 @@ SETTINGS: dict[str, Prose] = {
 
 OPTIONS: dict[str, Prose] = {
     "apicv": Prose(
-        "Boolean, default true. Intel only, at boot, for every domain.",
-        "apicv=0 takes register virtualization, virtual-interrupt delivery, x2APIC mode and with them posted interrupts "
-        "away. TPR shadow and 'virtualize APIC accesses' stay: no option of Xen takes those.",
+        "Boolean, default true. Intel only; decided at boot, for every domain.",
+        "apicv=0 turns off register virtualization, virtual-interrupt delivery, x2APIC mode and, with them, posted "
+        "interrupts. TPR shadow and 'virtualize APIC accesses' stay on: no option of Xen turns them off.",
         xen="opt_apicv_enabled (xen/arch/x86/hvm/vmx/vmcs.c)",
         see=("APICv", "tpr_shadow"),
     ),
     "console_to_ring": Prose(
-        "What dom0's console prints goes into Xen's ring as well.",
-        "dom0 can write whole lines into the ring, so no fact is taken from it.",
+        "Xen copies what dom0's console prints into Xen's ring.",
+        "dom0 can then write any line into the ring, so xenapic takes no fact from it.",
         xen="xen/drivers/char/console.c",
     ),
     "conring_size": Prose(
         "Size of Xen's console ring.",
-        "A larger one keeps the boot log longer; only a ring that is whole since boot is believed.",
+        "A larger ring keeps the boot log longer; xenapic only trusts a ring that is complete since boot.",
         xen="xen/drivers/char/console.c",
     ),
     "gnttab_max_frames": Prose(
-        "Most grant frames of a domain, 64 unless said.",
-        "Before 4.18 a create that asks for more is refused late.",
+        "The highest number of grant frames of a domain; 64 by default.",
+        "Before 4.18, a create that asks for more is refused late.",
         xen="xen/common/grant_table.c",
         see=("grant-frames-too-many", "late"),
     ),
     "gnttab_max_maptrack_frames": Prose(
-        "Most maptrack frames of a domain, 1024 unless said.",
-        "Before 4.18 a create that asks for more is refused late.",
+        "The highest number of maptrack frames of a domain; 1024 by default.",
+        "Before 4.18, a create that asks for more is refused late.",
         xen="xen/common/grant_table.c",
         see=("maptrack-frames-too-many", "late"),
     ),
     "altp2m": Prose(
-        "Alternate p2m tables can be had.",
-        "None on the APIC. Since 4.21 createdomain refuses altp2m without it.",
+        "Makes alternate p2m tables available.",
+        "None on the APIC. Since 4.21, createdomain refuses altp2m without it.",
         xen="opt_altp2m_enabled (xen/arch/x86/hvm/hvm.c)",
         see=("altp2m-missing",),
     ),
@@ -479,26 +558,60 @@ OPTIONS: dict[str, Prose] = {
 
 RELEASES: dict[str, str] = {
     "4.17-rc": "The development tree of July to November 2022, 4.17.0-rc1 to rc3: the only one in which a domain can "
-    "choose. It calls itself 4.17 and has 4.17's ABI; behaviour tells it apart (the safe probe). For tests only.",
-    "4.17": "From 4.17.0 on without the choice per domain, which was taken out before the release.",
+    "choose. It calls itself 4.17 and has 4.17's ABI; only its behaviour is different (the safe probe). For tests only.",
+    "4.17": "Since 4.17.0 without the choice per domain, which was removed before the release.",
 }
 
 ERRNOS: dict[str, str] = {
-    "EINVAL": "For the safe probe it means: no choice per domain.",
-    "ENODEV": "For the safe probe it means: the choice is there, the hardware is not.",
-    "EACCES": "Every domctl answers so when the library is of another release than the hypervisor.",
-    "EOPNOTSUPP": "Linux knows the number as ENOTSUP, too.",
+    "EINVAL": "From the safe probe: no choice per domain.",
+    "ENODEV": "From the safe probe: the choice exists, but the hardware lacks the feature.",
+    "EACCES": "Every domctl returns it if the library is of another release than the hypervisor.",
+    "EOPNOTSUPP": "Linux also calls it ENOTSUP.",
     "EEXIST": "",
-    "ESRCH": "From calls about a domain: there is none of that number.",
+    "ESRCH": "From calls about a domain: no domain has this number.",
 }
 
 OWN_CODES: dict[str, Prose] = {
-    "field-missing": Prose(
-        "The release's createdomain does not have the field, and it is not at its default."
-    ),
+    "field-missing": Prose("The release's createdomain lacks the field, and its value is not the default."),
     "assisted-flags-conflict": Prose(
         "misc_flags sets an assisted flag that the policy's plan leaves out. The policy chooses these flags.",
         see=("MISC.ASSISTED_XAPIC", "MISC.ASSISTED_X2APIC"),
     ),
 }
 """Codes that `xenapic.model.create.prepare_request` adds to those of the rules; xenapic refuses, not Xen."""
+
+ERRORS: dict[str, str] = {
+    "error": "Base class of every error of this package.",
+    "unavailable": "Xen cannot be used from here; each subclass says what to install or do.",
+    "library-not-found": "No libxenctrl of a known release could be loaded.",
+    "release-unknown": "The libxenctrl is of a release whose structures are unknown: calling it could corrupt memory.",
+    "release-mismatch": "The library and the running hypervisor are of different releases.",
+    "no-privilege": "Xen runs, but this user or this domain may not control it.",
+    "no-xen": "The machine does not run under Xen, or its kernel lacks Xen's interface.",
+    "handle-closed": "The handle is closed, or the parent process opened it before a fork.",
+    "measure-failed": "The controls in force could not be read with certainty.",
+    "config-invalid": "A value that no release accepts in its field: wrong type, out of range, or a contradiction.",
+    "policy-invalid": "A policy with an unknown aspect, effect or value, or a policy file in an unknown format.",
+    "name-unknown": "A table has no row of this name: no such processor, release or feature.",
+    "document-invalid": "Not the JSON document expected: not JSON, another schema, a missing key or a wrong type.",
+    "file-unreadable": "A file cannot be read; the message says why.",
+    "probe-failed": "The probe guest failed or timed out, or its timing cannot tell a VM exit from none.",
+    "trace-busy": "Xen's only set of trace buffers is in use; the message says how.",
+    "toolstack-refused": "A toolstack would refuse the configuration before it sends anything to Xen.",
+    "log-invalid": "A saved log shows nothing about a host. The error says why.",
+    "config-refused": "A domain was refused before Xen was called, with every reason.",
+    "policy-refused": "This host cannot satisfy the policy. The error has every reason.",
+    "call-failed": "A call of libxenctrl failed. The error has Xen's error number and what was asked.",
+    "domain-not-found": "No domain has this number (ESRCH).",
+    "lab": "The lab itself failed, not the command that it ran.",
+    "lab-usage": "There is no such machine, release of Xen or file.",
+    "lab-prerequisite": "Programs or package sources that the lab needs are missing; the message says what to install.",
+    "lab-fetch": "The packages of a Xen release could not be fetched or unpacked.",
+    "lab-channel": "What dom0 sent back is damaged, or too large for the channel.",
+    "lab-boot": "The emulated machine did not complete a stage of its boot. The error has the serial log.",
+    "lab-timeout": "A stage took longer than its limit.",
+    "lab-emulator": "The emulator ended before the command did.",
+    "lab-xen-panic": "Xen stopped with a BUG or a panic; the serial log says which.",
+    "lab-dom0": "Dom0's kernel or its start-up script gave up before the command ended.",
+}
+"""By the code of the exception."""

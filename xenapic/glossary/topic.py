@@ -1,19 +1,18 @@
-"""A topic: one term of the specification, explained."""
+"""A topic: one term, explained."""
 
 from __future__ import annotations
 
-import ast
-import inspect
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from functools import lru_cache
-from types import ModuleType
+from typing import NamedTuple
 
-__all__ = ["Topic", "TopicKind", "attribute_docs"]
+from xenapic.glossary.prose import Prose
+
+__all__ = ["Source", "Topic", "TopicKind", "from_prose", "joined"]
 
 
 class TopicKind(Enum):
-    """What sort of term; in the order in which they are listed."""
+    """The kind of a term, in the order in which kinds are listed."""
 
     TERM = "term"
     CONTROL = "control"
@@ -39,48 +38,46 @@ class TopicKind(Enum):
     PROCESSOR = "processor"
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """One term, with all there is to say about it."""
+class Topic(NamedTuple):
+    """One term, and everything about it."""
 
     name: str
-    """Unique; how programs and other topics refer to it."""
+    """Unique; programs and other topics refer to the topic by it."""
     kind: TopicKind
     title: str
-    """Its full name; the SDM's, where the SDM has one."""
+    """Its full name; the SDM's where the SDM has one."""
     text: str
     """What it is."""
     effect: str = ""
-    """What it does: which accesses stay or leave because of it, what happens to whom."""
+    """What it does: which accesses stay or exit because of it, or what happens to whom."""
     sdm: str = ""
-    """Where Intel's SDM (or AMD's APM) has it, by volume and title."""
+    """The place in Intel's SDM or AMD's APM, by volume and title."""
     xen: str = ""
-    """Where Xen has it: function or option, and file."""
+    """The place in Xen: function or option, and file."""
     see: tuple[str, ...] = ()
     """Names of other topics."""
     aliases: tuple[str, ...] = ()
-    """Other spellings under which it is found."""
+    """Other spellings."""
 
 
-@lru_cache
-def attribute_docs(module: ModuleType) -> dict[str, str]:
-    """Return the strings that stand below members of a module's classes, by ``Class.member``.
+class Source(NamedTuple):
+    """Where the topics of a kind come from."""
 
-    Python does not keep them; the source does. Without the source there are none.
-    """
-    try:
-        tree = ast.parse(inspect.getsource(module))
-    except OSError:
-        return {}
-    found = {}
-    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-        for node, after in zip(owner.body, owner.body[1:], strict=False):
-            name = _assigned(node)
-            if name and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[f"{owner.name}.{name}"] = inspect.cleandoc(str(after.value.value))
-    return found
+    names: Callable[[], Iterable[str]]
+    """Return the names of all topics of the kind, in order."""
+    topic: Callable[[str], Topic]
+    """Return one topic by name; raise KeyError for an unknown name."""
 
 
-def _assigned(node: ast.stmt) -> str:
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    return target.id if isinstance(target, ast.Name) else ""
+def from_prose(kind: TopicKind, rows: Mapping[str, Prose], also: Mapping[str, tuple[str, ...]]) -> Source:
+    """Return the source of topics about which only `xenapic.glossary.prose` has anything to say."""
+
+    def topic(name: str) -> Topic:
+        return Topic(name, kind, name, *rows[name], also.get(name, ()))
+
+    return Source(rows.keys, topic)
+
+
+def joined(*parts: str) -> str:
+    """Return the parts that are not empty, with a space between them."""
+    return " ".join(filter(None, parts))

@@ -1,1 +1,1 @@
-"""A running Xen: ask, create, measure, read what is in force."""
+"""A running Xen: ask it, create domains, measure, read what is in force."""

@@ -1,41 +1,40 @@
-"""Ask a running Xen: what the host can do, and what its answers about domains mean."""
+"""Ask a running Xen what the host can do, and turn its answers into values."""
 
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from xenapic.errors import CallFailed
 from xenapic.live.create import send
 from xenapic.live.owners import this_process
+from xenapic.live.rows import DOMAIN_INFO, PHYSINFO
 from xenapic.model.config import CreateRequest
-from xenapic.model.flags import (
-    CDF,
-    DOMINF,
-    EMU,
-    MISC,
-    PHYSCAP,
-    PHYSCAP_X86,
-    DOMINF_shutdownmask,
-    DOMINF_shutdownshift,
-    Shutdown,
-)
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
 from xenapic.model.host import Host, describe
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
+from xenapic.model.rows import Rows
 from xenapic.parse.bootlog import BootLog, parse
 
 if TYPE_CHECKING:
-    from xenapic._xenctrl.libxenctrl import DomainInfoStruct
     from xenapic.abi.handle import Handle
 
-__all__ = ["ask_boot_log", "ask_host", "ask_physinfo", "ask_version", "probe_interface", "to_domain_info"]
+__all__ = [
+    "ask_boot_log",
+    "ask_domain",
+    "ask_domains",
+    "ask_host",
+    "ask_physinfo",
+    "ask_version",
+    "probe_interface",
+]
 
 
 def ask_version(handle: Handle) -> Version:
-    """Ask which Xen this is."""
+    """Return which Xen this is."""
     major, minor = handle.host.version()
     return Version(
         major=major,
@@ -48,26 +47,19 @@ def ask_version(handle: Handle) -> Version:
 
 
 def ask_physinfo(handle: Handle) -> PhysInfo:
-    """Ask for processors, memory and capabilities."""
-    raw = handle.host.physinfo()
-    word = getattr(raw, "arch_capabilities", None)
-    return PhysInfo(
-        threads_per_core=raw.threads_per_core,
-        cores_per_socket=raw.cores_per_socket,
-        nr_cpus=raw.nr_cpus,
-        max_cpu_id=raw.max_cpu_id,
-        nr_nodes=raw.nr_nodes,
-        max_node_id=raw.max_node_id,
-        cpu_khz=raw.cpu_khz,
-        capabilities=PHYSCAP(raw.capabilities),
-        arch_capabilities=None if word is None else PHYSCAP_X86(word),
-        total_pages=raw.total_pages,
-        free_pages=raw.free_pages,
-        scrub_pages=raw.scrub_pages,
-        outstanding_pages=raw.outstanding_pages,
-        max_mfn=raw.max_mfn,
-        hw_cap=tuple(raw.hw_cap),
-    )
+    """Return processors, memory and capabilities."""
+    return PhysInfo.from_row(handle.host.physinfo(), 0, PHYSINFO)
+
+
+def ask_domain(handle: Handle, domid: int) -> DomainInfo:
+    """Return what Xen says about one domain; raise `DomainNotFound`."""
+    return DomainInfo.from_row(handle.domains.info(domid), 0, DOMAIN_INFO)
+
+
+def ask_domains(handle: Handle) -> Rows[DomainInfo]:
+    """Return all domains, as one hypercall saw them."""
+    rows, count = handle.domains.snapshot()
+    return Rows(DomainInfo, rows, count, DOMAIN_INFO)
 
 
 def ask_boot_log(handle: Handle, commandline: str) -> BootLog:
@@ -76,13 +68,24 @@ def ask_boot_log(handle: Handle, commandline: str) -> BootLog:
     return parse(ring.data, ring.start, commandline)
 
 
-def ask_host(handle: Handle, log: BootLog, probe: bool = False, measured: Measurement | None = None) -> Host:
+def ask_host(
+    handle: Handle,
+    version: Version,
+    log: BootLog,
+    probe: bool = False,
+    measured: Measurement | None = None,
+    before: Host | None = None,
+) -> Host:
     """Return the host as Xen, its command line and its boot log describe it.
 
-    With ``probe`` the per-domain interface is asked for by a create that cannot
-    succeed, if nothing else tells (`probe_interface`). ``measured`` outweighs every other source.
+    With ``probe``, and if nothing else says whether the per-domain interface exists, one create that cannot
+    succeed finds out (`probe_interface`). ``measured`` outweighs every other source. The facts of ``before``,
+    an earlier answer with the same log, are used again if Xen's capabilities are still the same.
     """
-    version, physinfo = ask_version(handle), ask_physinfo(handle)
+    physinfo = ask_physinfo(handle)
+    settled = before is not None and (before.interface.known or not probe)
+    if before is not None and settled and _same_facts(before, physinfo, measured):
+        return replace(before, physinfo=physinfo)
     host = describe(version, physinfo, log, measured=measured)
     if probe and not host.interface.known:
         number = probe_interface(handle, physinfo)
@@ -90,13 +93,23 @@ def ask_host(handle: Handle, log: BootLog, probe: bool = False, measured: Measur
     return host
 
 
-def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
-    """Ask for an assisted flag where no hardware backs it; return Xen's errno, None if it cannot be asked.
+def _same_facts(before: Host, now: PhysInfo, measured: Measurement | None) -> bool:
+    """Return True if at most the amounts of memory have changed."""
+    then = before.physinfo
+    return (
+        before.measured is measured
+        and now.capabilities == then.capabilities
+        and now.arch_capabilities == then.arch_capabilities
+        and now.hw_cap == then.hw_cap
+    )
 
-    The one create that is sent to fail. It is safe: on the only release that may
-    know the flag it is refused in ``arch_sanitise_domain_config``, before any
-    architecture code has run. ENODEV: the interface is there, the hardware is
-    not. EINVAL: the flag is unknown.
+
+def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
+    """Request an assisted flag without hardware for it; return Xen's errno, or None if that is not possible.
+
+    This is the only create that is meant to fail. It is safe: the only release that may know the flag
+    refuses it in ``arch_sanitise_domain_config``, before any architecture code runs. ENODEV means that the
+    interface exists and the hardware does not; EINVAL means that the flag is unknown.
     """
     ready = PHYSCAP.hvm | PHYSCAP.hap
     if (
@@ -112,42 +125,5 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
         domid = send(handle, request, this_process().to_handle())
     except CallFailed as error:
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
-    handle.domains.destroy(domid)  # a Xen that takes the flag without reporting it: not one we know
+    handle.domains.destroy(domid)  # no known Xen accepts the flag without reporting it
     return None
-
-
-DOMINF_BITS = (1 << DOMINF_shutdownshift) - 1
-
-
-def to_domain_info(raw: DomainInfoStruct) -> DomainInfo:
-    """Turn ``struct xen_domctl_getdomaininfo`` into a value."""
-    flags = DOMINF(raw.flags & DOMINF_BITS)
-    reason: Shutdown | int | None = None
-    if DOMINF.shutdown in flags:
-        number = raw.flags >> DOMINF_shutdownshift & DOMINF_shutdownmask
-        reason = Shutdown(number) if number in Shutdown._value2member_map_ else number
-    last_vcpu = raw.max_vcpu_id
-    return DomainInfo(
-        domid=raw.domain,
-        flags=flags,
-        shutdown_reason=reason,
-        tot_pages=raw.tot_pages,
-        max_pages=raw.max_pages,
-        outstanding_pages=raw.outstanding_pages,
-        shr_pages=raw.shr_pages,
-        paged_pages=raw.paged_pages,
-        shared_info_frame=raw.shared_info_frame,
-        cpu_time=raw.cpu_time,
-        nr_online_vcpus=raw.nr_online_vcpus,
-        max_vcpu_id=-1 if last_vcpu == XEN_INVALID_MAX_VCPU_ID else last_vcpu,
-        ssidref=raw.ssidref,
-        handle=UUID(bytes=bytes(raw.handle)),
-        cpupool=raw.cpupool,
-        gpaddr_bits=getattr(raw, "gpaddr_bits", None),
-        emulation_flags=EMU(raw.arch_config.emulation_flags),
-        misc_flags=MISC(raw.arch_config.misc_flags),
-    )
-
-
-XEN_INVALID_MAX_VCPU_ID = 0xFFFFFFFF
-"""``XEN_INVALID_MAX_VCPU_ID`` (``xen/include/public/domctl.h``): the domain has no vCPUs yet."""

@@ -1,4 +1,4 @@
-"""A domain: what it is, what can be done to it, and who must destroy it."""
+"""A domain: what it is, what can be done with it, and who must destroy it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.errors import ConfigInvalid, DomainNotFound, XenApicError
-from xenapic.live.ask import to_domain_info
+from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
-from xenapic.live.policy_store import forget, rename
+from xenapic.live.policy_store import forget
 from xenapic.model.info import DomainInfo
 
 if TYPE_CHECKING:
@@ -30,18 +30,17 @@ LOG = logging.getLogger("xenapic")
 class Domain:
     """A domain by its number.
 
-    One that `Xen.create_domain` returned is *owned*: it is destroyed when the
-    ``with`` block ends, whatever was raised, when the object is dropped, or when
-    the program ends, unless `release` handed it over. One from `Xen.domain` is
-    only looked at.
+    A domain from `Xen.create_domain` is *owned*: it is destroyed when the ``with`` block ends, even by an
+    exception, when the object is garbage-collected, or when the program ends, unless `release` handed it
+    over. A domain from `Xen.domain` is not owned.
     """
 
     def __init__(self, handle: Handle, domid: int) -> None:
         self.handle = handle
         """The calls of libxenctrl, for what this class has no method for."""
         self.domid = domid
-        self.memory = GuestMemory(handle, domid)
         self._guard: weakref.finalize[[Handle, int, UUID, int], Domain] | None = None
+        self._remembered = False
         self._mark: UUID | None = None
         self._final_handle: UUID | None = None
 
@@ -55,43 +54,50 @@ class Domain:
         return domain
 
     @property
+    def memory(self) -> GuestMemory:
+        """The memory of the guest."""
+        return GuestMemory(self.handle, self.domid)
+
+    @property
     def owned(self) -> bool:
         """Whether leaving the ``with`` block destroys the domain."""
         return self._guard is not None and self._guard.alive
 
     def info(self) -> DomainInfo:
         """Ask Xen about the domain; raise `DomainNotFound` when it is gone."""
-        return to_domain_info(self.handle.domains.info(self.domid))
+        return ask_domain(self.handle, self.domid)
 
     def policy(self) -> Policy | None:
-        """Return the policy the domain was created for; None when it has none, or none is remembered."""
+        """Return the policy that the domain was created for; None if it has none or it is not remembered."""
         from xenapic.live.policy_store import recall
 
         return recall(self.domid, self.info().handle)
 
     def remember(self, policy: Policy) -> bool:
-        """Keep a policy for `policy`; return whether it could be kept."""
+        """Store a policy for `policy` to return; return False if it could not be stored."""
         from xenapic.live.policy_store import remember
 
-        return remember(self.domid, self._mark or self.info().handle, policy)
+        ours = [handle for handle in (self._mark, self._final_handle) if handle is not None]
+        self._remembered = remember(self.domid, ours or [self.info().handle], policy)
+        return self._remembered
 
     def destroy(self) -> None:
-        """Destroy the domain and free all it has; raise `DomainNotFound` when it is gone."""
+        """Destroy the domain and free its resources; raise `DomainNotFound` when it is gone."""
         if self._guard is None or self._mark is None or not self._guard.alive:
-            forget(self.domid, self.info().handle)
             self.handle.domains.destroy(self.domid)
+            forget(self.domid)
             return
         destroy_marked(self.handle, self.domid, self._mark)
-        forget(self.domid, self._mark)
+        if self._remembered:
+            forget(self.domid)
         self._guard.detach()
 
     def release(self) -> None:
-        """Hand the domain over: it lives on when this program ends, under its own handle."""
+        """Hand the domain over: it outlives this program, under its own handle."""
         if not self.owned:
             return
         assert self._guard is not None and self._mark is not None and self._final_handle is not None
         self.handle.domains.set_handle(self.domid, self._final_handle.bytes)
-        rename(self.domid, self._mark, self._final_handle)
         self._guard.detach()
 
     def pause(self) -> None:
@@ -99,7 +105,7 @@ class Domain:
         self.handle.domains.pause(self.domid)
 
     def unpause(self) -> None:
-        """Take back one pause."""
+        """Undo one pause."""
         self.handle.domains.unpause(self.domid)
 
     def set_max_vcpus(self, count: int) -> None:
@@ -109,7 +115,7 @@ class Domain:
     def set_max_mem(self, kib: int) -> None:
         """Limit the domain's memory, in KiB."""
         if not 0 <= kib < 1 << 63:
-            raise ConfigInvalid(f"{kib} KiB is no amount of memory")
+            raise ConfigInvalid(f"{kib} KiB is not a valid amount of memory")
         self.handle.domains.set_max_memory(self.domid, kib)
 
     def set_native_tsc(self) -> None:
@@ -125,12 +131,11 @@ class Domain:
         self.handle.hvm.set_context(self.domid, context)
 
     def controls(self) -> tuple[VcpuControls, ...]:
-        """Return what is in force on each vCPU of an HVM-type domain, running or not.
+        """Return the VMX controls and APIC state of each vCPU of an HVM-type domain, running or not.
 
-        Read with debug key 'v' from Xen's console ring, which is left as it is; the vCPUs' local APICs
-        from their LAPIC records. On AMD there are no such controls: ``words`` is None. Raises
-        `MeasureFailed`, with what was seen instead, when the dump cannot be had beyond doubt, and
-        for a PV domain.
+        The controls are read from Xen's console ring with debug key 'v', the states from the LAPIC records;
+        the ring is not cleared. AMD has no such controls: ``words`` is None. Raises `MeasureFailed`, with
+        what was seen instead, when no trustworthy dump was found, and for a PV domain.
         """
         from xenapic.live.vmcs import read_controls
 
@@ -146,7 +151,7 @@ class Domain:
         trace: TracebackType | None,
     ) -> None:
         if self.owned:
-            with contextlib.suppress(DomainNotFound):  # someone else, or destroy(), was faster
+            with contextlib.suppress(DomainNotFound):  # somebody else destroyed it first
                 self.destroy()
 
     def __repr__(self) -> str:
@@ -154,11 +159,11 @@ class Domain:
 
 
 def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
-    """Destroy a domain only while it bears this mark: its number may by now be another's.
+    """Destroy a domain only if it has this mark, because its number may now belong to another domain.
 
-    Raises `DomainNotFound` when it does not.
+    Raises `DomainNotFound` when it does not have the mark.
     """
-    if UUID(bytes=bytes(handle.domains.info(domid).handle)) != mark:
+    if bytes(handle.domains.info(domid).handle) != mark.bytes:
         raise DomainNotFound(
             "xc_domain_destroy",
             errno.ESRCH,
@@ -168,7 +173,7 @@ def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
 
 
 def _destroy_dropped(handle: Handle, domid: int, mark: UUID, pid: int) -> None:
-    """Destroy what its owner dropped without a word; never from a forked child."""
+    """Destroy a domain whose object was dropped without destroy() or release(); never from a forked child."""
     if os.getpid() != pid or handle.closed:
         return
     try:

@@ -1,7 +1,7 @@
-"""Measure a host: make a domain that never runs, put its local APIC into each state, and look.
+"""Measure a host: create a domain that never runs, put its local APIC into each state, and read its VMCS.
 
-Nothing of the host is changed, and nothing is left behind: the domain is owned
-(`xenapic.live.domain.Domain`), has no memory, stays paused, and is destroyed whatever happens.
+The host is not changed, and nothing is left behind: the domain is owned (`xenapic.live.domain.Domain`),
+has no memory, stays paused, and is destroyed whatever happens.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def measure(
     create: Callable[[DomainConfig], Domain],
     patience: Patience | None = None,
 ) -> Measurement:
-    """Measure what Xen sets up for each state of a local APIC.
+    """Measure which controls Xen sets for each state of a local APIC.
 
-    ``create`` makes an owned domain. Raises `MeasureFailed` when the console ring does not yield it, and what
-    ``create`` raises, e.g. `CallFailed` with ENOMEM.
+    ``create`` returns an owned domain. Raises `MeasureFailed` when the console ring does not show the
+    controls, and what ``create`` raises, e.g. `CallFailed` with ENOMEM.
     """
     why_not = why_not_measurable(host)
     if why_not:
@@ -57,13 +57,13 @@ def measure(
 
 
 def throw_away_config(host: Host) -> DomainConfig:
-    """Return the smallest PVH domain that the host runs: with hap where there is, else shadow paging."""
+    """Return the smallest PVH domain that the host runs: with hap where available, else shadow paging."""
     hap = CDF.hap if PHYSCAP.hap in host.physinfo.capabilities else CDF(0)
     return DomainConfig.pvh(flags=CDF.hvm | hap)
 
 
 def why_not_measurable(host: Host) -> str:
-    """Return why nothing can be measured on this host; empty when it can."""
+    """Return why nothing can be measured on this host; empty if it can be measured."""
     no_guest = host.physinfo.no_guest
     if no_guest:
         return str(no_guest)
@@ -71,10 +71,10 @@ def why_not_measurable(host: Host) -> str:
 
 
 def _create_last(handle: Handle, config: DomainConfig, create: Callable[[DomainConfig], Domain]) -> Domain:
-    """Create the domain under the highest number that is free.
+    """Create the domain with the highest free number.
 
-    Domains are dumped in the order of their numbers, so ours is at the end of the dump: what is printed
-    last is overwritten last. It also leaves the numbers alone that Xen hands out one after the other.
+    Xen dumps domains in the order of their numbers, so ours comes last and is overwritten last. It also
+    leaves free the numbers that Xen assigns next.
     """
     for domid in islice(_free_domids(handle), DOMID_TRIES):
         try:
@@ -85,7 +85,7 @@ def _create_last(handle: Handle, config: DomainConfig, create: Callable[[DomainC
         except ConfigRefused as error:
             if any(problem.code != "domid-in-use" for problem in error.problems):
                 raise
-    raise MeasureFailed(f"{DOMID_TRIES} free domain numbers were taken by others before they could be used")
+    raise MeasureFailed(f"others took {DOMID_TRIES} free domain numbers before they could be used here")
 
 
 def _free_domids(handle: Handle) -> Iterator[int]:
@@ -95,7 +95,7 @@ def _free_domids(handle: Handle) -> Iterator[int]:
 
 
 def _words(handle: Handle, domain: Domain, state: ApicState, patience: Patience | None) -> ControlWords:
-    """Put the vCPU's local APIC into a state and return the words that its VMCS then has."""
+    """Put the vCPU's local APIC into a state and return the control words in its VMCS."""
     tag = int.from_bytes(os.urandom(8), "big"), int.from_bytes(os.urandom(8), "big")
     set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0_PE | CR0_ET, "rsp": tag[0], "rip": tag[1]}, state)
     base = handle.hvm.lapic(domain.domid, 0).apic_base_msr
@@ -108,5 +108,5 @@ def _words(handle: Handle, domain: Domain, state: ApicState, patience: Patience 
 
 
 CR0_PE, CR0_ET = 1 << 0, 1 << 4
-"""Protected mode without paging: the vCPU never runs, but Xen wants PE and ET consistent, and real mode would
-need more memory on processors without unrestricted guests."""
+"""Protected mode without paging: the vCPU never runs, but Xen requires PE and ET to be consistent, and real
+mode would need more memory on processors without unrestricted guests."""

@@ -1,4 +1,4 @@
-"""A guest's memory: give it pages, read and write them from here."""
+"""A guest's memory: give it pages, read them and write them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ PAGE = 4096
 class GuestMemory:
     """The memory of one domain, by guest physical address.
 
-    Nothing stays mapped between two calls: a mapping that is forgotten would keep a
-    destroyed domain from going away.
+    Nothing stays mapped between two calls, because a mapping keeps a destroyed domain alive.
     """
 
     def __init__(self, handle: Handle, domid: int) -> None:
@@ -25,9 +24,9 @@ class GuestMemory:
         self.domid = domid
 
     def populate(self, address: int, size: int) -> None:
-        """Give the domain memory for all pages of a range (bytes); what it holds is undefined.
+        """Give the domain memory for all pages of a range, in bytes; the content is undefined.
 
-        Raises `CallFailed`, for instance when the domain may have no more memory.
+        Raises `CallFailed`, for instance when the domain has reached its memory limit.
         """
         self._handle.memory.populate(self.domid, list(_frames(address, size)))
 

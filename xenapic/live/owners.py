@@ -1,10 +1,11 @@
-"""Tell whose a domain is: which process made it, and whether that one still lives."""
+"""Find out whose a domain is: which process created it, and whether that process still runs."""
 
 from __future__ import annotations
 
 import os
 import zlib
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 
 from xenapic.model.owner import MAX_PID, Owner
@@ -13,25 +14,33 @@ __all__ = ["OwnerState", "owner_state", "released_mark", "this_process"]
 
 PROC = Path("/proc")
 START_TIME = 19
-"""Place of ``starttime`` behind the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
+"""Index of ``starttime`` after the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
 
 
 class OwnerState(Enum):
     """What became of a domain's owner."""
 
     RELEASED = "released"
-    """The domain was handed over and lives on by itself."""
+    """The domain was handed over and has no owner."""
     RUNNING = "running"
     ORPHAN = "orphan"
     """The process that owned the domain is gone."""
     ELSEWHERE = "elsewhere"
-    """The owner lives in another PID namespace; whether it still runs cannot be told from here."""
+    """The owner is in another PID namespace, so it is unknown whether it still runs."""
 
 
 def this_process() -> Owner:
     """Return the mark of the running process."""
-    pid = os.getpid()
+    return _mark_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _mark_of(pid: int) -> Owner:
     return Owner(pid=pid & MAX_PID, namespace=_namespace(), digest=_digest(pid) or 0)
+
+
+# A child may have its parent's PID, in another PID namespace.
+os.register_at_fork(after_in_child=_mark_of.cache_clear)
 
 
 def released_mark() -> Owner:
@@ -40,7 +49,7 @@ def released_mark() -> Owner:
 
 
 def owner_state(owner: Owner) -> OwnerState:
-    """Look the owner up among the running processes."""
+    """Return the state of an owner, from the running processes."""
     if owner.released:
         return OwnerState.RELEASED
     if owner.namespace != _namespace():
@@ -56,7 +65,7 @@ def _namespace() -> int:
 
 
 def _digest(pid: int) -> int | None:
-    """Digest what tells a process from every other with its PID; None when there is none."""
+    """Return a digest that identifies a process among all that had its PID; None if it does not run."""
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         stat = (PROC / str(pid) / "stat").read_text()

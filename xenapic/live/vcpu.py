@@ -1,4 +1,4 @@
-"""Put a vCPU into a state before it runs: registers, and what its local APIC is."""
+"""Put a vCPU into a state before it runs: its registers, and the state of its local APIC."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HVM_SAVE_END, HVM_SAVE_HEADER, HVM_SAVE_CPU, HVM_SAVE_LAPIC, HVM_SAVE_LAPIC_REGS
 
 VLAPIC_HW_DISABLED = 1
 """``VLAPIC_HW_DISABLED`` (``xen/arch/x86/include/asm/hvm/vlapic.h``): bit of ``hvm_hw_lapic.disabled``.
-Xen asks it, not bit 11 of the base, when it chooses the controls (``vmx_vlapic_msr_changed``): both must
-agree."""
+Xen looks at this bit, not at bit 11 of the base, when it chooses the controls
+(``vmx_vlapic_msr_changed``), so both must agree."""
 
 FLAT_REGISTERS: Mapping[str, int] = {
     "rflags": 1 << 1,
@@ -30,13 +30,13 @@ FLAT_REGISTERS: Mapping[str, int] = {
     "tr_limit": 0x67,
     "ldtr_arbytes": 0x82,
 }
-"""``struct hvm_hw_cpu`` for flat 32-bit code with interrupts off; control registers are the caller's."""
+"""``struct hvm_hw_cpu`` for flat 32-bit code with interrupts off; the caller adds the control registers."""
 
 
 def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicState) -> None:
     """Load vCPU 0 of an HVM-type domain that has not run: ``registers`` are fields of ``struct hvm_hw_cpu``.
 
-    Raises `CallFailed`, with EINVAL when Xen takes the registers for impossible.
+    Raises `CallFailed`, with EINVAL when Xen considers the registers invalid.
     """
     records = {(record.typecode, record.instance): record for record in hvm_records(domain.hvm_context())}
     context = (
@@ -50,10 +50,10 @@ def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicStat
 
 
 def _lapic(domain: Domain, state: ApicState) -> bytes:
-    """Return a LAPIC record: the one Xen made, with another APIC_BASE.
+    """Return the LAPIC record that Xen made, with another APIC_BASE.
 
-    The timer's divisor is kept above all: Xen takes a 0, and divides by it when the guest reads the count
-    of a running timer. The host goes down with #DE (4.17.7 and 4.20.3, on AMD).
+    Keeping the timer's divisor is essential: Xen accepts 0, and divides by it when the guest reads the
+    count of a running timer. The host then crashes with #DE (4.17.7 and 4.20.3, on AMD).
     """
     fresh = domain.handle.hvm.lapic(domain.domid, 0)
     disabled = VLAPIC_HW_DISABLED if state is ApicState.DISABLED else 0

@@ -1,10 +1,10 @@
-"""Read what is in force for a domain's vCPUs, by debug key 'v' and Xen's console ring.
+"""Read the VMX controls of a domain's vCPUs with debug key 'v' and Xen's console ring.
 
-The ring belongs to everybody on the host: it is never cleared, others press keys and print into it
-at any time, and it wraps. A press from a program is served inside its hypercall
-(``handle_keypress`` in ``xen/common/keyhandler.c``, no interrupt there) and reading the ring takes the same
-lock (``sysctl_lock``), so a dump of ours is in the ring, whole, when the press returns, unless what
-came after it has overwritten it.
+Everybody on the host shares the ring: it is never cleared, others press keys and print into it at any time,
+and it wraps. Xen serves a key press within the hypercall (``handle_keypress`` in
+``xen/common/keyhandler.c``, without an interrupt), and reading the ring takes the same lock
+(``sysctl_lock``). So the complete dump is in the ring when the press returns, unless later output has
+overwritten it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from xenapic.apic.features import Technology
 from xenapic.errors import MeasureFailed
-from xenapic.live.ask import ask_physinfo, to_domain_info
+from xenapic.live.ask import ask_domain, ask_physinfo
 from xenapic.model.measured import VcpuControls
 from xenapic.parse.vmcsdump import DumpProblem, Reading, Tag, VcpuDump, read_dump
 
@@ -28,14 +28,14 @@ __all__ = ["PATIENCE", "Patience", "read_controls", "read_vcpus"]
 
 KEY = "v"
 MARGIN = 1024
-"""So many bytes Xen may overwrite before it says so: the size of ``vprintk_common``'s buffer."""
+"""The number of bytes that Xen may overwrite before it updates its position: ``vprintk_common``'s buffer."""
 NOT_INITIALISED = "the vCPU is not initialised: no state was ever loaded into it"
 NO_VMCS = "the processor has SVM: its VMCB holds none of these controls, and no Xen up to 4.22 uses AVIC"
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try. A press makes Xen print about 3 KiB for each vCPU of every HVM-type domain."""
+    """How long to try. Each press makes Xen print about 3 KiB per vCPU of every HVM-type domain."""
 
     presses: int = 12
     seconds: float = 20.0
@@ -49,10 +49,10 @@ PATIENCE = Patience()
 def read_vcpus(
     handle: Handle, domid: int, tag: Tag | None = None, patience: Patience | None = None
 ) -> tuple[VcpuDump, ...]:
-    """Press the key until a dump of the domain is beyond doubt; return its vCPUs.
+    """Press the key until a dump of the domain can be trusted; return its vCPUs.
 
-    With ``tag`` (see `xenapic.parse.vmcsdump.read_dump`) one dump is enough; without, two presses in a row
-    must tell the same. Raises `MeasureFailed` with what was seen instead.
+    With ``tag`` (see `xenapic.parse.vmcsdump.read_dump`) one dump is enough; without it, two dumps in a row
+    must be equal. Raises `MeasureFailed` with what was seen instead.
     """
     limits = patience or PATIENCE
     deadline = time.monotonic() + limits.seconds
@@ -76,7 +76,7 @@ def read_vcpus(
             sizes = f". Last time {window.printed} bytes were printed, and the ring holds {window.held}"
         if reading.problem is DumpProblem.ABSENT:
             handle.domains.info(domid)  # raises when it is gone
-        # Whoever disturbed us is at work: step aside a little longer each time.
+        # Whoever disturbed us is still busy: wait a little longer each time.
         time.sleep(min(0.01 * 2**presses, 0.5))
     raise MeasureFailed(
         f"the controls of domain {domid} could not be read: debug key '{KEY}' was pressed {presses} times"
@@ -98,7 +98,7 @@ def _press(handle: Handle, domid: int, tag: Tag | None, settle_seconds: float) -
 
 
 class _Window:
-    """What was written into the ring since now, without what may have been overwritten while it was read."""
+    """What is written into the ring from now on, without what may be overwritten during reading."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -110,16 +110,16 @@ class _Window:
 
     @property
     def printed(self) -> int:
-        """Bytes that were written since now, whether they are still there or not."""
+        """Bytes written since the window was opened, even if they were overwritten."""
         return (self._end - self._opened) & 0xFFFFFFFF
 
     @property
     def held(self) -> int:
-        """Bytes that the ring held when it was read last: all it can, when something was overwritten."""
+        """Bytes in the ring at the last reading; the ring's size, if something was overwritten."""
         return (self._end - self._oldest) & 0xFFFFFFFF
 
     def read(self) -> None:
-        """Read what came since."""
+        """Read what was written since the last reading."""
         chunk = self._handle.console.read(self._end)
         if chunk.start == self._end:
             self.data += chunk.data
@@ -129,7 +129,7 @@ class _Window:
         self._drop_overwritten()
 
     def _drop_overwritten(self) -> None:
-        """Xen copies the ring without its lock: what it overwrote meanwhile may mix old and new."""
+        """Drop what Xen may have overwritten: it copies the ring without a lock, so old and new may mix."""
         self._oldest = self._handle.console.oldest()
         ahead = (self._oldest + MARGIN - self._start) & 0xFFFFFFFF
         if 0 < ahead < 1 << 31:
@@ -138,16 +138,16 @@ class _Window:
 
 
 CHANGES = 3
-"""How often a vCPU may change its APIC's state under our hands."""
+"""How often a vCPU may change its APIC's state while it is read."""
 
 
 def read_controls(handle: Handle, domid: int, patience: Patience | None = None) -> tuple[VcpuControls, ...]:
-    """Return what is in force on each vCPU of an HVM-type domain, which may be running.
+    """Return the controls and APIC state of each vCPU of an HVM-type domain, which may be running.
 
-    Raises `MeasureFailed` for a PV domain, and when no dump can be had or the guest changes its APICs'
-    states all the time; `DomainNotFound` when the domain is gone.
+    Raises `MeasureFailed` for a PV domain, when no dump can be trusted, and when the guest keeps changing
+    the states of its APICs; `DomainNotFound` when the domain is gone.
     """
-    info = to_domain_info(handle.domains.info(domid))
+    info = ask_domain(handle, domid)
     if not info.is_hvm:
         raise MeasureFailed(f"domain {domid} is PV: it runs without VMX controls and has no local APIC")
     if ask_physinfo(handle).technology is Technology.SVM:
@@ -159,8 +159,8 @@ def read_controls(handle: Handle, domid: int, patience: Patience | None = None) 
     for _ in range(CHANGES):
         vcpus = read_vcpus(handle, domid, patience=patience)
         after = _apic_bases(handle, domid, info.max_vcpu_id)
-        if before == after and {one.vcpu for one in vcpus} == set(after):
-            return tuple(_vcpu_controls(one, after[one.vcpu]) for one in vcpus)
+        if before == after and {dump.vcpu for dump in vcpus} == set(after):
+            return tuple(_vcpu_controls(dump, after[dump.vcpu]) for dump in vcpus)
         before = after
     raise MeasureFailed(f"domain {domid} changes the states of its APICs faster than they can be read")
 

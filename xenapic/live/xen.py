@@ -1,10 +1,10 @@
-"""The handle a program holds: ask, check, create."""
+"""A running Xen, opened: ask it, check configs, create domains."""
 
 from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import replace
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,14 +18,14 @@ from xenapic.errors import (
     DomainNotFound,
     Problem,
 )
-from xenapic.live.ask import ask_boot_log, ask_host, ask_physinfo, ask_version, to_domain_info
+from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
 from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import Creation, prepare_request
+from xenapic.model.create import Creation, prepare_request, still_fits
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Xen", "open"]
 
+KEPT_REQUESTS = 64
+
 
 def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
     """Open the running Xen.
 
-    ``library`` is a path or a release (``"4.17"``) of libxenctrl; by default the
-    one that fits the running hypervisor. Raises a subclass of `Unavailable`
-    that says what to install or do.
+    ``library`` is a path or a release (``"4.17"``) of libxenctrl; the default is the library that matches
+    the running hypervisor. Raises a subclass of `Unavailable` that says what to install or do.
     """
     return Xen(library)
 
@@ -52,8 +53,8 @@ def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
 class Xen:
     """A running Xen. A context manager; may be used from several threads.
 
-    Calls of one handle follow one another; threads that shall run in parallel
-    open one each. After ``os.fork()`` the child must open its own.
+    Calls on one object run one at a time; open one per thread to run calls in parallel. After
+    ``os.fork()`` the child must open its own.
     """
 
     def __init__(self, library: str | os.PathLike[str] | Library | None = None) -> None:
@@ -62,12 +63,14 @@ class Xen:
         self._version: Version | None = None
         self._boot_log: BootLog | None = None
         self._host: Host | None = None
+        self._fitting: dict[tuple[DomainConfig, Policy | None], Creation] = {}
+        """Requests that broke no rule on this host; only the free memory is checked again."""
         self._measurement: Measurement | None = None
         self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
         self.console = Console(self.handle)
 
     def close(self) -> None:
-        """Destroy the domains that are still owned, then close the handle."""
+        """Destroy the domains that are still owned, then close libxenctrl."""
         try:
             if not self.handle.closed:
                 for domain in list(self._owned):
@@ -94,18 +97,24 @@ class Xen:
         return self._version
 
     def physinfo(self) -> PhysInfo:
-        """Return processors, memory and capabilities, as of now."""
+        """Return the current processors, memory and capabilities."""
         return ask_physinfo(self.handle)
 
     def host(self, *, probe: bool = False) -> Host:
-        """Return what is known of APIC acceleration on this host, each fact with its source.
+        """Return what is known about APIC acceleration on this host, each fact with its source.
 
-        ``probe`` settles whether the per-domain interface exists where nothing else
-        tells, with one create that cannot succeed (`xenapic.live.ask.probe_interface`). After
-        `measure` the VMX controls are answered from what was measured.
+        ``probe`` finds out whether the per-domain interface exists, if nothing else says so, with one
+        create that cannot succeed (`xenapic.live.ask.probe_interface`). After `measure`, the measurement is
+        the source for the VMX controls.
         """
-        self._host = ask_host(self.handle, self.boot_log(), probe, self._measurement)
+        before = self._host
+        self._host = ask_host(self.handle, self.version, self.boot_log(), probe, self._measurement, before)
+        if before is None or self._host.features is not before.features:
+            self._fitting.clear()
         return self._host
+
+    def _known_host(self) -> Host:
+        return self._host or self.host()
 
     def boot_log(self) -> BootLog:
         """Return what Xen's console ring says about its start; read once, since that cannot change."""
@@ -116,11 +125,11 @@ class Xen:
     def measure(self, policy: Policy | None = None) -> Measurement:
         """Measure which controls Xen sets for a vCPU in each state of its local APIC; see `Measurement`.
 
-        A domain without memory is created, never run, and destroyed. Debug key 'v' is pressed a few
-        times; each makes Xen print about 3 KiB for each vCPU of every HVM-type domain of the host. From
-        then on `host` answers from the measurement, unless it was made for a policy. Raises
-        `MeasureFailed` when the console ring does not yield it, and `ConfigRefused`, `PolicyRefused`
-        or `CallFailed` when the domain cannot be created.
+        Creates a domain without memory, which never runs, and destroys it. Presses debug key 'v' a few
+        times; each press makes Xen print about 3 KiB per vCPU of every HVM-type domain. From then on `host`
+        uses the measurement, unless it was made for a policy. Raises `MeasureFailed` when the console ring
+        does not show the controls, and `ConfigRefused`, `PolicyRefused` or `CallFailed` when the domain
+        cannot be created.
         """
         from xenapic.live.measure import measure
 
@@ -130,13 +139,12 @@ class Xen:
         self._host = None
         return self._measurement
 
-    def domains(self) -> list[DomainInfo]:
-        """Return every domain, as one hypercall saw them."""
-        infos, count = self.handle.domains.snapshot()
-        return [to_domain_info(infos[index]) for index in range(count)]
+    def domains(self) -> Sequence[DomainInfo]:
+        """Return every domain, as one hypercall saw them, in an immutable sequence."""
+        return ask_domains(self.handle)
 
     def domain(self, domid: int) -> Domain:
-        """Return a domain that exists, not owned; raise `DomainNotFound`."""
+        """Return an existing domain, not owned; raise `DomainNotFound`."""
         self.handle.domains.info(domid)
         return Domain(self.handle, domid)
 
@@ -162,14 +170,14 @@ class Xen:
         """
         from xenapic.policy.plan import plan
 
-        return plan(policy, self._host or self.host(), guest_type or GuestType.PVH)
+        return plan(policy, self._known_host(), guest_type or GuestType.PVH)
 
     def create_domain(self, config: DomainConfig, policy: Policy | None = None) -> Domain:
         """Create a domain; use it in a ``with`` block, or `Domain.release` it.
 
         The policy's plan sets the assisted flags, and the domain remembers its policy (`Domain.policy`).
         Raises `PolicyRefused` or `ConfigRefused` with every reason, before Xen is called, and `CallFailed`
-        when Xen refuses all the same.
+        when Xen refuses nevertheless.
         """
         creation = self._prepare(config, policy)
         if creation.problems:
@@ -180,14 +188,25 @@ class Xen:
         return domain
 
     def _prepare(self, config: DomainConfig, policy: Policy | None) -> Creation:
+        names_others = config.domid != 0 or config.cpupool_id != 0
+        situation = self._situation(config)
+        kept = None if names_others else self._fitting.get((config, policy))
+        if kept is not None and still_fits(kept.request, situation):
+            return kept
         if policy is None:
-            return prepare_request(config, self._situation(config))
-        from xenapic.policy.creation import prepare
+            creation = prepare_request(config, situation)
+        else:
+            from xenapic.policy.creation import prepare
 
-        return prepare(config, self._situation(config), policy)
+            creation = prepare(config, situation, policy)
+        if not names_others and not creation.problems:
+            if len(self._fitting) >= KEPT_REQUESTS:
+                self._fitting.clear()
+            self._fitting[config, policy] = creation
+        return creation
 
     def debug_keys(self, keys: str) -> None:
-        """Press Xen's debug keys; what they print goes into the console ring."""
+        """Press Xen's debug keys; their output goes into the console ring."""
         if not keys or not keys.isascii() or not keys.isprintable():
             raise ConfigInvalid(f"debug keys are printable ASCII characters, not {keys!r}")
         self.handle.host.send_debug_keys(keys)
@@ -212,15 +231,16 @@ class Xen:
             raise
 
     def _situation(self, config: DomainConfig) -> Situation:
-        host = self._host or self.host()
+        host = self._known_host()
         cpus: bool | None = True
         if config.cpupool_id and host.release.has_field("cpupool_id"):
             cpus = self.handle.host.pool_has_cpus(config.cpupool_id)
         return Situation(
-            host=replace(host, physinfo=ask_physinfo(self.handle)),
+            host=host,
             domid_in_use=bool(config.domid) and self._exists(config.domid),
             cpupool_exists=cpus is not None,
             cpupool_has_cpus=bool(cpus),
+            now=ask_physinfo(self.handle),
         )
 
     def _exists(self, domid: int) -> bool:

@@ -9,6 +9,7 @@ from xenapic.apic.features import Technology
 from xenapic.model.flags import DOMINF, EMU, MISC, PHYSCAP, PHYSCAP_X86, Shutdown
 from xenapic.model.guest_types import GuestType, guest_type
 from xenapic.model.owner import Owner
+from xenapic.model.rows import FromRow
 
 __all__ = ["HW_CAP", "NO_HVM", "DomainInfo", "NoGuest", "PhysInfo", "Version", "hw_cap_of"]
 
@@ -80,7 +81,7 @@ NO_PAGING = NoGuest(
 
 
 @dataclass(frozen=True, slots=True)
-class PhysInfo:
+class PhysInfo(FromRow):
     """``struct xen_sysctl_physinfo``: memory in pages of 4 KiB, frequency in kHz."""
 
     threads_per_core: int
@@ -125,7 +126,7 @@ class PhysInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class DomainInfo:
+class DomainInfo(FromRow):
     """``struct xen_domctl_getdomaininfo``: memory in pages of 4 KiB, time in nanoseconds."""
 
     domid: int

@@ -2,7 +2,7 @@
 
 Xen answers most of them with a bare EINVAL; a release build logs no reason. Each rule is
 a row here: the releases it applies to, when it is broken, Xen's errno,
-what to do, and the function in Xen that checks it. `xenapic.model.create.check` returns every
+what to do, and the function in Xen that checks it. `xenapic.model.create.check_request` returns every
 broken rule at once. A new rule is a new row; conditions that rows share are in `xenapic.model.conditions`.
 
 **Late** rules matter most. Xen checks them after the architecture part of the create has
@@ -436,6 +436,7 @@ RULES: tuple[Rule, ...] = (
         "domain_create, xen/common/domain.c",
         errno=None,
         late=True,
+        momentary=True,
     ),
     Rule(
         "cpupool-missing",

@@ -36,6 +36,7 @@ __all__ = [
     "irrelevant_unknowns",
     "possible_hosts",
     "possible_vcpus",
+    "register_rows",
     "rows",
     "share",
     "vcpus",
@@ -125,6 +126,18 @@ def rows(possible: tuple[VcpuApic, ...], *, everything: bool = False) -> Iterato
     """Yield the rows for a vCPU that is in one of these situations."""
     state = possible[0].state
     offsets = SLOTS if everything else [offset for offset, row in REGISTERS.items() if row.rights(state)]
+    yield from _rows(possible, offsets)
+
+
+def register_rows(possible: tuple[VcpuApic, ...], offset: int) -> Iterator[AccessRow]:
+    """Yield the rows of one register, or reserved place, for a vCPU that is in one of these situations."""
+    row = register(offset)
+    if offset not in REGISTERS or row.rights(possible[0].state):
+        yield from _rows(possible, (offset,))
+
+
+def _rows(possible: tuple[VcpuApic, ...], offsets: Iterable[int]) -> Iterator[AccessRow]:
+    state = possible[0].state
     for operation in (Operation.READ, Operation.WRITE):
         for offset in offsets:
             variants = VALUES.get((state, offset), NO_VARIANT) if operation is Operation.WRITE else NO_VARIANT

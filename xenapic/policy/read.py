@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from xenapic.errors import PolicyInvalid
 from xenapic.model.gnttab import strtoul
 from xenapic.model.guest_types import GuestType
+from xenapic.parse.domainxml import looks_like_xml, read_domain_xml
 from xenapic.parse.xlcfg import XlValue, parse_xl_cfg
 from xenapic.policy.terms import Aspect, Policy, Want
 
@@ -38,6 +39,8 @@ def from_file(path: Path) -> tuple[Policy, GuestType | None]:
     """
     text = path.read_text()
     try:
+        if looks_like_xml(text):
+            return from_libvirt(text)
         return from_toml(text) if path.suffix == ".toml" else from_xl_cfg(text)
     except PolicyInvalid as error:
         raise PolicyInvalid(f"{path}: {error}") from None
@@ -131,6 +134,20 @@ def from_xl_cfg(text: str) -> tuple[Policy, GuestType | None]:
         guest_x2apic=not _hides_x2apic(config.get("cpuid")),
     )
     return policy, guest_type
+
+
+def from_libvirt(text: str) -> tuple[Policy, GuestType | None]:
+    """Take a policy out of a libvirt domain XML: whether x2APIC is hidden, and the type."""
+    root = read_domain_xml(text)
+    hidden = any(
+        feature.get("name") == "x2apic" and feature.get("policy") in ("disable", "forbid")
+        for feature in root.iterfind("cpu[@mode='host-passthrough']/feature")
+    )
+    kind = LIBVIRT_TYPES.get((root.findtext("os/type") or "xen").strip())
+    return Policy(guest_x2apic=not hidden), kind
+
+
+LIBVIRT_TYPES = {"hvm": GuestType.HVM, "xenpvh": GuestType.PVH, "xen": GuestType.PV, "linux": GuestType.PV}
 
 
 def _xl_type(config: Mapping[str, XlValue]) -> GuestType:

@@ -52,15 +52,17 @@ def matrix(setting: str) -> str:
     body = [
         [
             link(release.name, release.name),
-            *(
-                f"{_emphasised(finding(release, kind.example, setting))} [→](#{detail_label(release, kind)})"
-                for kind in processor_classes()
-            ),
+            *(_matrix_cell(release, kind, setting) for kind in processor_classes()),
         ]
         for release in XEN_RELEASES
     ]
     headers = ["Xen", *(f"[{kind.title}](#{slug('kind', kind.name)})" for kind in processor_classes())]
     return table(headers, body)
+
+
+def _matrix_cell(release: XenRelease, kind: ProcessorClass, setting: str) -> str:
+    text = _emphasised(finding(release, kind.example, setting))
+    return f"{text}\u00a0[→](#{detail_label(release, kind)})"
 
 
 def which_processor() -> str:

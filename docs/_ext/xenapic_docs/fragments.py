@@ -15,6 +15,7 @@ from xenapic_docs import (
     proposal,
     reference,
     releases,
+    schemas,
     terms,
     toolstacks,
 )
@@ -67,6 +68,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "rules": reference.create_rules,
     "features": reference.features,
     "documents": reference.documents,
+    "exit_statuses": reference.exit_statuses,
+    "document_keys": schemas.document_keys,
     "libraries": reference.libraries,
     "fields": reference.fields,
     "choice": reference.choice_per_domain,

@@ -9,7 +9,7 @@ from xenapic.apic.outcome import Kind, MsrBitmap, Operation, Outcome, exit_numbe
 from xenapic.apic.registers import REGISTERS, SELF_IPI, SLOTS, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.glossary import topics
-from xenapic.glossary.build import spans
+from xenapic.glossary.controls import spans
 from xenapic.model.typical import TYPICAL
 from xenapic.policy.outlook import rows
 from xenapic_docs.markdown import link, sentence, shown, table

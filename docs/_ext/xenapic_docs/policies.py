@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xenapic.apic.features import feature
 from xenapic.glossary import TopicKind, topics
-from xenapic.glossary.build import remedies_of
+from xenapic.glossary.policies import remedies_of
 from xenapic.model.evidence import BY_APICV
 from xenapic.model.named import first_processor
 from xenapic.model.releases import XEN_RELEASES

@@ -12,7 +12,7 @@ from xenapic.apic.outcome import Kind, Operation
 from xenapic.apic.processors import APICV, POSTED
 from xenapic.apic.state import ApicState
 from xenapic.errors import errno_name
-from xenapic.glossary.build import saved_by, spans
+from xenapic.glossary.controls import saved_by, spans
 from xenapic.model.acceleration import VcpuApic, domain_choice, host_controls, vcpu_apic
 from xenapic.model.flags import MISC, names
 from xenapic.model.proposal import APIC, CONTROL, NEEDS, Refused, available, leaf, resolve, vcpu, viridian

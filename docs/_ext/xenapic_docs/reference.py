@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any, get_args
 
-import xenapic.lab.errors  # noqa: F401  (its errors are subclasses of XenApicError)
 from xenapic.abi.generations import RELEASES, soname
 from xenapic.apic.features import FEATURES
+from xenapic.cli.status import MEANINGS
 from xenapic.documents import DOCUMENTS, document_type
-from xenapic.errors import XenApicError, errno_name
-from xenapic.glossary.build import span
+from xenapic.errors import errno_name
+from xenapic.glossary import topics
+from xenapic.glossary.creates import span
+from xenapic.glossary.exceptions import error_classes
 from xenapic.lab.machines import MACHINES
 from xenapic.model.conditions import Rule
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
@@ -48,6 +50,13 @@ def features() -> str:
             (f"`{row.key}`", row.name, row.technology.value, row.field, row.bit, row.capability)
             for row in FEATURES
         ],
+    )
+
+
+def exit_statuses() -> str:
+    """Return every exit status of the command."""
+    return table(
+        ("status", "meaning"), [(int(status), sentence(meaning)) for status, meaning in MEANINGS.items()]
     )
 
 
@@ -101,21 +110,8 @@ def errors_table() -> str:
     """Return every exception with its code."""
     return table(
         ("code", "exception", "meaning"),
-        [
-            (f"`{kind.code}`", f"`{kind.__name__}`", (kind.__doc__ or "").splitlines()[0])
-            for kind in error_classes()
-        ],
+        [(f"`{code}`", f"`{kind.__name__}`", topics()[code].text) for code, kind in error_classes().items()],
     )
-
-
-def error_classes() -> list[type[XenApicError]]:
-    """Return every error class, parents first."""
-    classes, waiting = [], [XenApicError]
-    while waiting:
-        kind = waiting.pop(0)
-        classes.append(kind)
-        waiting += kind.__subclasses__()
-    return classes
 
 
 def machines() -> str:

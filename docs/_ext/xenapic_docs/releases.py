@@ -8,7 +8,7 @@ from xenapic.apic.controls import Controls
 from xenapic.apic.processors import APICV, POSTED, TPR, X2APIC
 from xenapic.apic.state import ApicState
 from xenapic.glossary import TopicKind, topics
-from xenapic.glossary.build import spans
+from xenapic.glossary.controls import spans
 from xenapic.model.acceleration import (
     APIC_BITS,
     VcpuApic,
@@ -83,7 +83,7 @@ def state_table() -> str:
         for title, host, flags in _hosts_and_flags(release, OFFERS[2:4]):
             for state in ApicState:
                 one = vcpu_apic(host, domain_choice(release, host, int(flags)), state)
-                said = "|".join(names(flags)) or "0"
+                said = ", ".join(names(flags)) or "0"
                 body.append(
                     (
                         _host_title(title),
@@ -138,8 +138,8 @@ def told_table() -> str:
             bits = cpuid_leaf(release, host, domain_choice(release, host, int(flags))) & APIC_BITS
             hints = viridian_hints(host)
             word = arch_capabilities(release, host)
-            reported = "no such field" if word is None else "|".join(names(word)) or "0"
-            said = ("|".join(names(flags)) or "0",) if release.per_domain_apic else ()
+            reported = "no such field" if word is None else ", ".join(names(word)) or "0"
+            said = (", ".join(names(flags)) or "0",) if release.per_domain_apic else ()
             body.append(
                 (
                     title,

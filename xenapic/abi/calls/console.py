@@ -25,7 +25,7 @@ class ConsoleCalls(Calls):
     """Xen's console ring."""
 
     def read(self, start: int | None = None) -> ConsoleChunk:
-        """Return the console ring from a position on, None for everything; the ring does not change."""
+        """Return what the ring holds from a position on, or everything; the ring does not change."""
         chunk = self._read_once(start)
         data, first, end = bytearray(chunk.data), chunk.start, chunk.end
         # A read that is not full has caught up with the writer; reading until nothing is left may never end.

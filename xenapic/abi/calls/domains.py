@@ -24,7 +24,7 @@ DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
 
 FIRST_LIST = 256
-"""Domains asked for at first; doubled until all fit, so that a list is one hypercall's snapshot."""
+"""Room in the first list of domains. It doubles until all fit, so that one hypercall fills the list."""
 
 
 class DomainCalls(Calls):
@@ -41,12 +41,12 @@ class DomainCalls(Calls):
         return frozenset(name for name, _field in self._ffi.typeof("struct xen_domctl_createdomain").fields)
 
     def create(self, domid: int, config: Mapping[str, object]) -> int:
-        """Create a domain and return its number; 0 asks for any free number.
+        """Create a domain and return its number; ``domid`` 0 asks for any free number.
 
-        ``config`` holds members of ``struct xen_domctl_createdomain``, of those in `config_fields`; the
-        others are 0.
+        ``config`` holds members of ``struct xen_domctl_createdomain`` that are in `config_fields`; the other
+        members are 0.
         """
-        # Since 4.22 Xen takes 0 for dom0; DOMID_ANY means "any" to every release.
+        # Since 4.22, 0 means dom0; DOMID_ANY means "any" in every release.
         pdomid = self._ffi.new("uint32_t *", domid or DOMID_ANY)
         asked = f"create domain {domid}" if domid else "create a domain"
         struct = self._ffi.new("struct xen_domctl_createdomain *", dict(config))

@@ -66,7 +66,7 @@ class HostCalls(Calls):
                 return None
             return any(info.cpumap[byte] for byte in range(size))
         finally:
-            self._connection.call_for_nothing("xc_cpupool_infofree", "free what describes a CPU pool", info)
+            self._connection.call_for_nothing("xc_cpupool_infofree", info)
 
     def send_debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys, one after the other."""

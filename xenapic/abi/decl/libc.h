@@ -1,4 +1,6 @@
 /* The C library: <stdio.h>. */
 
-void *fdopen(int fd, const char *mode);
+void *open_memstream(char **text, size_t *bytes);
+void rewind(void *stream);
 int fclose(void *stream);
+void free(void *memory);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,19 +10,39 @@ import click
 from xenapic.apic.state import ApicState
 from xenapic.cli import output
 from xenapic.cli.accesses import operation, place, show_accesses
-from xenapic.cli.options import CHOICE, FLAG, JSON, HostChoice, host_options, hosts_of
-from xenapic.cli.status import Status
+from xenapic.cli.base import Command, suggestion
+from xenapic.cli.options import (
+    CHOICE,
+    FILE,
+    FLAG,
+    JSON,
+    PROCESSOR,
+    RELEASE,
+    HostChoice,
+    host_options,
+    hosts_of,
+)
+from xenapic.errors import PolicyRefused
 
 if TYPE_CHECKING:
     from xenapic.policy.outlook import AccessRow
 
-DIFF_KEYS = ("state", "processor", "xen", "xen-options", "host", "assisted-xapic", "assisted-x2apic")
+STATE = click.Choice([state.value for state in ApicState])
+DIFF_KEYS: dict[str, click.ParamType[Any]] = {
+    "state": STATE,
+    "processor": PROCESSOR,
+    "xen": RELEASE,
+    "xen-options": click.STRING,
+    "host": FILE,
+    "assisted-xapic": CHOICE,
+    "assisted-x2apic": CHOICE,
+}
 
 
-@click.command("access")
+@click.command("access", cls=Command)
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in ApicState]),
+    type=STATE,
     default="xapic",
     show_default=True,
     help="State of the guest's APIC.",
@@ -42,11 +63,15 @@ DIFF_KEYS = ("state", "processor", "xen", "xen-options", "host", "assisted-xapic
 def command(
     library: str | None,
     /,
+    state: str,
+    assisted_xapic: str,
+    assisted_x2apic: str,
     reports: tuple[str, ...],
+    processors: tuple[str, ...],
     changes: tuple[str, ...],
     everything: bool,
     as_json: bool,
-    **given: Any,
+    **choice: Any,
 ) -> None:
     """Show what happens to each access to the APIC's registers: it stays in the guest, or exits.
 
@@ -55,13 +80,14 @@ def command(
       xenapic access --processor broadwell_ult --xen 4.17 --diff xen-options=apicv=0
       xenapic access --processor broadwell_ult --xen 4.17-rc --diff assisted-xapic=no
     """
-    if len(reports) > 1:
-        raise click.UsageError("--host can be given only once")
-    first = {**given, "reports": reports}
+    for option, values in (("--host", reports), ("--processor", processors)):
+        if len(values) > 1:
+            raise click.UsageError(f"{option} can be given only once here; 'xenapic plan' compares hosts")
+    first = Situation(state, assisted_xapic, assisted_x2apic, HostChoice(reports, processors, **choice))
+    second = _changed(first, changes)
     left = _rows(first, library, everything)
     if changes:
-        right = _rows(_changed(first, changes), library, everything)
-        _show_differences(left, right, as_json)
+        _show_differences(left, _rows(second, library, everything), as_json)
     elif as_json:
         from xenapic.documents.accesses import AccessTable
 
@@ -70,50 +96,65 @@ def command(
         show_accesses(left)
 
 
-def _changed(first: dict[str, Any], changes: tuple[str, ...]) -> dict[str, Any]:
-    second = {**first}
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals or key not in DIFF_KEYS:
-            raise click.UsageError(
-                f"--diff expects KEY=VALUE where KEY is one of {', '.join(DIFF_KEYS)}, not {change!r}"
-            )
-        second["reports" if key == "host" else key.replace("-", "_")] = (value,) if key == "host" else value
-        if key in ("processor", "host"):
-            second["measure"] = False
-        if key == "processor":
-            second["reports"] = ()
-        if key == "host":
-            second["processor"] = None
-    return second
+@dataclass(frozen=True)
+class Situation:
+    """What a table of accesses depends on."""
+
+    state: str
+    assisted_xapic: str
+    assisted_x2apic: str
+    host: HostChoice
 
 
-def _rows(chosen: dict[str, Any], library: str | None, everything: bool) -> list[AccessRow]:
+def _changed(first: Situation, changes: tuple[str, ...]) -> Situation:
+    """Return the situation with the changes of ``--diff``."""
+    values = dict(map(_change, changes))
+    if len(values) < len(changes):
+        raise click.UsageError("each KEY of --diff can be given only once")
+    host = first.host
+    if "host" in values and "processor" in values:
+        raise click.UsageError("--diff host and --diff processor exclude each other")
+    if "host" in values:
+        host = HostChoice(reports=(values.pop("host"),))
+    if "processor" in values:
+        host = replace(host, processors=(values.pop("processor"),), reports=(), measure=False)
+    if "xen" in values:
+        host = replace(host, xen=values.pop("xen"))
+    if "xen-options" in values:
+        host = replace(host, xen_options=values.pop("xen-options"))
+    return replace(first, host=host, **{key.replace("-", "_"): value for key, value in values.items()})
+
+
+def _change(text: str) -> tuple[str, str]:
+    """Parse ``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not equals or key not in DIFF_KEYS:
+        hint = suggestion(key, DIFF_KEYS) or f"KEY is one of {', '.join(DIFF_KEYS)}"
+        raise click.UsageError(f"--diff expects KEY=VALUE, not {text!r}; {hint}")
+    kind = DIFF_KEYS[key]
+    try:
+        return key, str(kind.convert(value, None, click.get_current_context()))
+    except click.BadParameter as error:
+        raise click.UsageError(f"--diff {key}: {error.message}") from None
+
+
+def _rows(situation: Situation, library: str | None, everything: bool) -> list[AccessRow]:
     """Return the accesses under a plan that accepts defects, because the table shows what happens."""
     from xenapic.policy.outlook import access_rows
     from xenapic.policy.plan import Refusal, plan
     from xenapic.policy.reasons import Code
     from xenapic.policy.terms import Policy
 
-    choice = HostChoice(*(chosen[name] for name in ("reports", "processor", "xen", "xen_options", "measure")))
-    ((_name, host),) = hosts_of(choice, library).items()
-    for name in ("assisted_xapic", "assisted_x2apic"):
-        if chosen[name] not in FLAG:  # from --diff
-            raise click.UsageError(f"{name} is yes, no or default, not {chosen[name]!r}")
+    ((_name, host),) = hosts_of(situation.host, library).items()
     policy = Policy(
         accept=frozenset({Code.DEFECT_MEMORY.value}),
-        assisted_xapic=FLAG[chosen["assisted_xapic"]],
-        assisted_x2apic=FLAG[chosen["assisted_x2apic"]],
+        assisted_xapic=FLAG[situation.assisted_xapic],
+        assisted_x2apic=FLAG[situation.assisted_x2apic],
     )
     result = plan(policy, host)
     if isinstance(result, Refusal):
-        output.show_reasons(result.reasons, "")
-        raise SystemExit(Status.REFUSED)
-    try:
-        state = ApicState(chosen["state"])
-    except ValueError:
-        raise click.UsageError(f"unknown state {chosen['state']!r}") from None
-    return list(access_rows(result, state, everything=everything))
+        raise PolicyRefused(result.reasons)
+    return list(access_rows(result, ApicState(situation.state), everything=everything))
 
 
 def _key(row: AccessRow) -> tuple[object, ...]:

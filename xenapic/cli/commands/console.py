@@ -8,11 +8,12 @@ import click
 
 import xenapic
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 from xenapic.parse.ring import Origin, RingLine
 
 
-@click.command("console")
+@click.command("console", cls=Command)
 @click.option("--follow", "-f", is_flag=True, help="Wait for new lines and print them, until Ctrl-C.")
 @click.option("--clear", is_flag=True, help="Empty the ring afterwards, for every reader on the host.")
 @click.option(

@@ -12,7 +12,8 @@ import click
 
 import xenapic
 from xenapic.cli import output
-from xenapic.cli.options import JSON
+from xenapic.cli.base import Command
+from xenapic.cli.options import DOMID, JSON
 from xenapic.exits.counter import DEFAULT_PAGES, ExitCounter, ExitReport, recover_tracing
 from xenapic.exits.judgement import Cause, ExitKind
 from xenapic.exits.reasons import reason_name, reason_number
@@ -20,8 +21,8 @@ from xenapic.exits.reasons import reason_name, reason_number
 HEADERS = ("reason", "", "APIC register", "access", "exits", "per second", "share", "acceleration removes")
 
 
-@click.command("exits")
-@click.argument("domid", type=int, required=False)
+@click.command("exits", cls=Command)
+@click.argument("domid", type=DOMID, required=False)
 @click.option(
     "--seconds", type=click.FloatRange(min=0.0), default=10.0, show_default=True, help="How long to count."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ WIDEST = 100
 
 
 def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from xenapic.glossary import topics
+    from xenapic.glossary import names
 
-    return [name for name in topics() if name.startswith(incomplete)]
+    return [name for name in names() if name.startswith(incomplete)]
 
 
-@click.command("explain")
+@click.command("explain", cls=Command)
 @click.argument("topic", nargs=-1, metavar="[TOPIC]", shell_complete=_complete)
 @JSON
 def command(topic: tuple[str, ...], as_json: bool) -> None:
@@ -40,6 +41,9 @@ def command(topic: tuple[str, ...], as_json: bool) -> None:
     """
     from xenapic.glossary import find, topics
 
+    if not topic and not as_json:
+        _show_list()
+        return
     matches = find(" ".join(topic)) if topic else list(topics().values())
     if not matches:
         raise click.UsageError(_unknown(" ".join(topic)))
@@ -47,10 +51,8 @@ def command(topic: tuple[str, ...], as_json: bool) -> None:
         from xenapic.documents.topics import Explanation
 
         output.emit(Explanation.of(matches))
-    elif topic:
-        click.echo("\n\n".join(_text(match, _width()) for match in matches))
     else:
-        _show_list()
+        click.echo("\n\n".join(_text(match, _width()) for match in matches))
 
 
 def _unknown(text: str) -> str:
@@ -89,9 +91,8 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _show_list() -> None:
-    from xenapic.glossary import TopicKind, topics
+    from xenapic.glossary import TopicKind, names
 
     for kind in TopicKind:
-        names = [topic.name for topic in topics().values() if topic.kind is kind]
         click.echo(f"{kind.value}:")
-        click.echo(_wrapped(", ".join(names), _width()))
+        click.echo(_wrapped(", ".join(names(kind)), _width()))

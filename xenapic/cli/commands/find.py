@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xenapic.cli import output
+from xenapic.cli.base import Command
+from xenapic.cli.failures import show_reasons
 from xenapic.cli.options import JSON, HostChoice, host_options, hosts_of
 
 if TYPE_CHECKING:
     from xenapic.policy.finder import Finding, Setting
 
 
-@click.command("find")
-@click.argument("setting", required=False, metavar="[SETTING]")
+def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from xenapic.policy.finder import SETTINGS
+
+    return [name for name, row in SETTINGS.items() if row.aspect and name.startswith(incomplete)]
+
+
+@click.command("find", cls=Command)
+@click.argument("setting", required=False, metavar="[SETTING]", shell_complete=_complete)
 @click.option("--everywhere", is_flag=True, help="Every release and every class of processors.")
 @host_options
 @JSON
@@ -25,12 +33,8 @@ def command(
     /,
     setting: str | None,
     everywhere: bool,
-    reports: tuple[str, ...],
-    processor: str | None,
-    xen: str,
-    xen_options: str,
-    measure: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Show what a setting of xl.cfg does on a host, for a PVH or HVM guest.
 
@@ -44,13 +48,14 @@ def command(
     """
     from xenapic.policy.finder import SETTINGS, find, setting_of
 
+    choice = HostChoice(**options)
     settings = (setting_of(setting),) if setting else tuple(SETTINGS.values())
     if everywhere:
-        if reports or processor or measure:
+        if choice != HostChoice():
             raise click.UsageError("--everywhere looks at every release and processor, not at a host")
         findings = [finding for chosen in settings for finding in _everywhere(chosen)]
     else:
-        hosts = hosts_of(HostChoice(reports, processor, xen, xen_options, measure), library)
+        hosts = hosts_of(choice, library)
         findings = [(name, find(host, chosen)) for name, host in hosts.items() for chosen in settings]
     if as_json:
         from xenapic.documents.findings import Findings
@@ -103,5 +108,6 @@ def _show_hosts(findings: list[tuple[str, Finding]]) -> None:
     )
     for name, finding in findings:
         if isinstance(finding.answer, Refusal):
-            click.echo(f"\nxenapic plan refuses {finding.setting.text} on {name}:")
-            output.show_reasons(finding.answer.reasons, "  ")
+            click.echo()
+            output.text(f"xenapic plan refuses {finding.setting.text} on {name}:")
+            show_reasons(finding.answer.reasons, "  ")

@@ -9,6 +9,7 @@ import click
 import xenapic
 from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from xenapic.model.measured import Measurement
 
 
-@click.command("host")
+@click.command("host", cls=Command)
 @JSON
 @click.option(
     "--probe", is_flag=True, help="Find out about the per-domain interface with a create that cannot succeed."
@@ -45,9 +46,9 @@ def _show(host: Host) -> None:
     technology = host.technology.value if host.technology else "no hardware virtualization"
     click.echo(f"Xen {host.version} on {technology}\n")
     facts = _facts(host)
-    output.table(
-        ("APIC feature", "used", "known from"),
-        [(name, fact.answer.value, fact.source) for name, fact in facts],
+    output.noted_table(
+        ("APIC feature", "used"),
+        [((name, fact.answer.value), fact.source) for name, fact in facts],
     )
     if host.measured is not None:
         _show_measured(host.measured)
@@ -55,7 +56,7 @@ def _show(host: Host) -> None:
     if steps:
         click.echo("\nTo find out what is unknown:")
     for step in steps:
-        click.echo(f"  {step}")
+        output.text(step, "  ")
 
 
 def _facts(host: Host) -> list[tuple[str, Fact]]:
@@ -71,7 +72,8 @@ def _facts(host: Host) -> list[tuple[str, Fact]]:
 
 def _show_measured(measured: Measurement) -> None:
     if not measured.done:
-        click.echo(f"\nNot measured: {measured.why_not}.")
+        click.echo()
+        output.text(f"Not measured: {measured.why_not}.")
         return
     click.echo(f"\nMeasured with {measured.how}:\n")
     output.table(

@@ -6,11 +6,12 @@ import click
 
 import xenapic
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 from xenapic.parse.flagnames import names
 
 
-@click.command("info")
+@click.command("info", cls=Command)
 @JSON
 @click.pass_obj
 def command(library: str | None, as_json: bool) -> None:

@@ -10,7 +10,8 @@ import click
 import xenapic
 from xenapic.cli import output
 from xenapic.cli.accesses import show_accesses
-from xenapic.cli.options import JSON
+from xenapic.cli.base import Command
+from xenapic.cli.options import DOMID, JSON
 from xenapic.cli.status import Status
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ PLAIN_MEMORY = (
 )
 
 
-@click.command("inspect")
-@click.argument("domid", type=int)
+@click.command("inspect", cls=Command)
+@click.argument("domid", type=DOMID)
 @click.option("--accesses", is_flag=True, help="Show what happens to each access too.")
 @click.option("--watch", type=float, metavar="SECONDS", help="Inspect again at this interval; print changes.")
 @JSON

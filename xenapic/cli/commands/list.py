@@ -6,13 +6,14 @@ import click
 
 import xenapic
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
 from xenapic.live.owners import OwnerState, owner_state
 from xenapic.model.info import DomainInfo
 from xenapic.parse.flagnames import names
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @JSON
 @click.option(
     "--orphans", is_flag=True, help="List only domains whose creator ended without destroying them."

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xenapic.cli import output
+from xenapic.cli.base import Command
+from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, policy_beside, show_check
+from xenapic.cli.failures import show_reasons
 from xenapic.cli.options import (
-    FILE,
     JSON,
+    POLICY_FILE,
     HostChoice,
     guest_type_option,
     host_options,
     hosts_of,
-    policy_of,
     policy_options,
 )
 from xenapic.cli.status import Status
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
     from xenapic.model.acceleration import VcpuApic
     from xenapic.policy.plan import Plan
     from xenapic.policy.pool import PoolPlan
+    from xenapic.toolstack.check import FileCheck
 
 
-@click.command("plan")
-@click.argument("policy_file", required=False, type=FILE, metavar="[POLICY]")
+@click.command("plan", cls=Command)
+@click.argument("policy_file", required=False, type=POLICY_FILE, metavar="[POLICY]")
 @policy_options
 @host_options
 @guest_type_option("the policy file's, else pvh")
@@ -38,9 +41,9 @@ def command(
     /,
     policy_file: str | None,
     reports: tuple[str, ...],
-    processor: str | None,
-    xen: str,
-    xen_options: str,
+    processors: tuple[str, ...],
+    xen: str | None,
+    xen_options: str | None,
     measure: bool,
     guest_type: str | None,
     as_json: bool,
@@ -48,50 +51,73 @@ def command(
 ) -> None:
     """Turn a policy into a plan, or into a refusal with every reason; nothing is created.
 
-    POLICY is a TOML file or an xl.cfg. The host is this one, a saved report, or a processor
-    from the table with a release of Xen. Several reports make a pool. Exit status 1 means refused.
+    POLICY is a TOML file, an xl.cfg or a libvirt domain XML. The latter two are also checked as the
+    toolstack and Xen will check them. The host is this one, a saved report, or a processor from the
+    table with a release of Xen. Several reports or processors make a pool. Exit status 1 means
+    refused.
 
     \b
-      xenapic plan --processor broadwell_ult --xen 4.17 --require virtual_interrupt_delivery
+      xenapic plan --processor skylake-sp --require virtual_interrupt_delivery
       xenapic plan policy.toml --host first.json --host second.json
     """
     from xenapic.model.guest_types import GuestType
     from xenapic.policy.pool import plan_pool
 
-    policy, file_type = policy_of(policy_file, options)
-    kind = GuestType(guest_type) if guest_type else file_type or GuestType.PVH
-    hosts = hosts_of(HostChoice(reports, processor, xen, xen_options, measure), library)
-    pool = plan_pool(policy, hosts, kind)
+    text = domain_text(policy_file)
+    policy_beside({}, None if text else policy_file, options)  # what is misspelt comes before the host
+    hosts = hosts_of(HostChoice(reports, processors, xen, xen_options, measure), library)
+    checks = check_on(text, hosts)
+    policy, file_type = policy_beside(checks, policy_file, options)
+    chosen = GuestType(guest_type) if guest_type else None
+    pool = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)
     if as_json:
-        output.emit(pool)
-    elif len(hosts) == 1:
+        _emit(pool, checks)
+    else:
+        for name, check in checks.items():
+            show_check(name, check)
+        if all(check.possible for check in checks.values()):
+            _show(pool, after_checks=bool(checks))
+    if not pool or not all(check.possible for check in checks.values()):
+        raise SystemExit(Status.REFUSED)
+
+
+def _emit(pool: PoolPlan, checks: dict[str, FileCheck]) -> None:
+    from xenapic.documents.plans import PoolReport
+
+    output.emit(PoolReport.of(pool, checks))
+
+
+def _show(pool: PoolPlan, after_checks: bool) -> None:
+    if after_checks:
+        click.echo()
+    if len(pool.plans) + len(pool.refusals) == 1:
         _show_single(pool)
     else:
         _show_pool(pool)
-    if not pool:
-        raise SystemExit(Status.REFUSED)
 
 
 def _show_single(pool: PoolPlan) -> None:
     for name, refusal in pool.refusals.items():
-        click.echo(f"refused on {name}:")
-        output.show_reasons(refusal.reasons, "  ")
+        output.text(f"refused on {name}:")
+        show_reasons(refusal.reasons, "  ")
     for name, plan in pool.plans.items():
         _show_plan(name, plan)
 
 
 def _show_plan(name: str, plan: Plan) -> None:
     flags = "|".join(names(plan.misc_flags)) or "0"
-    click.echo(f"{plan.guest_type.value} guest on {name}: misc_flags {flags}\n")
-    output.table(
-        ("aspect", "in force", "known from"),
-        [(aspect.title, fact.answer.value, fact.source) for aspect, fact in plan.in_force.items()],
+    output.text(f"{plan.guest_type.value} guest on {name}: misc_flags {flags}")
+    click.echo()
+    output.noted_table(
+        ("aspect", "in force"),
+        [((aspect.title, fact.answer.value), fact.source) for aspect, fact in plan.in_force.items()],
     )
     if plan.states:
         click.echo()
         _show_states(plan)
     for warning in plan.warnings:
-        click.echo(f"\n{warning}")
+        click.echo()
+        output.text(str(warning))
 
 
 def _show_states(plan: Plan) -> None:
@@ -108,7 +134,8 @@ def _show_states(plan: Plan) -> None:
     output.table(("APIC", "reads that stay", "writes that stay", "controls"), rows)
     leaf = hvm_leaf(plan)
     bits = "unknown" if leaf is None else "|".join(names(leaf)) or "neither"
-    click.echo(f"\nCPUID base+4 EAX tells the guest: {bits}")
+    click.echo()
+    output.text(f"CPUID base+4 EAX tells the guest: {bits}")
 
 
 def _controls(vcpu: VcpuApic) -> str:
@@ -124,11 +151,11 @@ def _controls(vcpu: VcpuApic) -> str:
 
 def _show_pool(pool: PoolPlan) -> None:
     for name, refusal in pool.refusals.items():
-        click.echo(f"{name} stands in the way:")
-        output.show_reasons(refusal.reasons, "  ")
+        output.text(f"{name} stands in the way:")
+        show_reasons(refusal.reasons, "  ")
     if pool.holds:
         click.echo(f"\nholds on {len(pool.plans)} of {len(pool.plans) + len(pool.refusals)} hosts:")
         output.table(("aspect", "in force"), [(a.title, answer.value) for a, answer in pool.holds.items()])
     for aspect, answers in pool.differs.items():
         for answer, hosts in answers.items():
-            click.echo(f"{aspect.title} is {answer.value} on {', '.join(hosts)}")
+            output.text(f"{aspect.title} is {answer.value} on {', '.join(hosts)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import FILE, JSON
 from xenapic.cli.status import Status
 
@@ -20,7 +21,7 @@ def command() -> None:
     """Check recordings of a real Xen against the model."""
 
 
-@command.command()
+@command.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @click.option("--verbose", "-v", is_flag=True, help="Show values that the model does not cover too.")
 @JSON

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -10,8 +9,9 @@ import click
 import xenapic
 from xenapic.apic.state import ApicState
 from xenapic.cli import output
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON, OUTPUT
-from xenapic.cli.reports import write, write_reports
+from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HERE = "this Xen"
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.option(
     "--processor",
     default="",
@@ -77,10 +77,10 @@ def command(
     fault, and whether interrupts arrive. Nothing is left behind. Exit status 1 means that
     something disagrees.
     """
-    from xenapic.documents import to_json
     from xenapic.verify.checks import check_recording
     from xenapic.verify.record import Settings, record
 
+    busy = on_stdout(as_json, record_file, junit_file, html_file)
     settings = Settings(
         processor=processor,
         emulator=emulator,
@@ -92,15 +92,16 @@ def command(
     with xenapic.open(library) as xen:
         recording = record(xen, settings, _silent if quiet else _progress)
     report = check_recording(recording, HERE)
-    if record_file:
-        write(record_file, json.dumps(to_json(recording), indent=1) + "\n")
-    write_reports("xenapic verify", {HERE: (recording, report)}, junit_file, html_file)
+    files = Files()
+    files.write_recording(record_file, recording)
+    files.write_reports("xenapic verify", {HERE: (recording, report)}, junit_file, html_file)
     if as_json:
         from xenapic.documents.verifications import Verification
 
         output.emit(Verification.of(report, recording.not_testable))
-    else:
+    elif not busy:
         _show(recording, report)
+    files.finish()
     if not report.ok:
         raise SystemExit(Status.REFUSED)
 

@@ -96,7 +96,7 @@ class Server:
 
     def _accept(self) -> Request | None:
         """Take a request; return it in the child that was forked for it."""
-        fd, _ = self._listening._accept()
+        fd, _ = self._listening._accept()  # noqa: SLF001  (all that _socket has)
         client = _socket.socket(fileno=fd)
         request = receive(client)
         if request is None or not self._can_become(request):

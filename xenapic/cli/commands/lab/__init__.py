@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from xenapic.cli.app import LazyGroup
+from xenapic.cli.base import LazyGroup
 
 COMMANDS = {
     "list": "List the machines and what each offers Xen.",

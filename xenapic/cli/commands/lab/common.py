@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
-from xenapic.cli.status import Status
+from xenapic.cli.base import Name, suggestion
 
-__all__ = ["lab_errors", "machine_options", "unwind_on_termination"]
+__all__ = ["MACHINE", "RELEASE", "machine_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+
+
+def _machines() -> Iterable[str]:
+    from xenapic.lab.machines import MACHINES
+
+    return MACHINES
+
+
+def _releases() -> Iterable[str]:
+    from xenapic.lab.xens import RELEASES
+
+    return RELEASES
+
+
+def _real_processor(name: str) -> str:
+    """Return what to say when the name is that of a real processor."""
+    from xenapic.apic.processors import PROCESSORS
+
+    if name not in PROCESSORS or PROCESSORS[name].emulated_by:
+        return ""
+    near = suggestion(name.replace("-", "_"), _machines())
+    return f"that is a real processor, and the lab boots emulators' models; {near or 'see xenapic lab list'}"
+
+
+MACHINE = Name("machine", _machines, explain=_real_processor)
+RELEASE = Name("release of Xen", _releases)
 
 
 def machine_options(function: F) -> F:
@@ -25,43 +45,22 @@ def machine_options(function: F) -> F:
     for option in (
         click.option("--xen-args", default="", metavar="TEXT", help="More options for Xen's command line."),
         click.option(
-            "--xen", default="4.17", show_default=True, metavar="RELEASE", help="Release of Xen to boot."
+            "--xen",
+            default="4.17",
+            show_default=True,
+            type=RELEASE,
+            metavar="RELEASE",
+            help="Release of Xen to boot.",
         ),
         click.option(
             "--machine",
             "-m",
             default="epyc",
             show_default=True,
+            type=MACHINE,
             metavar="NAME",
             help="Machine to emulate; 'xenapic lab list' lists them.",
         ),
     ):
         function = option(function)
     return function
-
-
-@contextlib.contextmanager
-def lab_errors() -> Iterator[None]:
-    """Print a failure of the lab with its code and exit with 1; exit with 130 after Ctrl-C."""
-    from xenapic.lab.errors import LabError, LabUsageError
-
-    try:
-        yield
-    except LabUsageError as error:
-        raise click.UsageError(str(error)) from None
-    except LabError as error:
-        click.echo(f"xenapic: {error} [{error.code}]", err=True)
-        sys.exit(Status.REFUSED)
-    except KeyboardInterrupt:
-        click.echo("lab: interrupted", err=True)
-        sys.exit(INTERRUPTED)
-
-
-def unwind_on_termination() -> None:
-    """Let SIGTERM and SIGHUP unwind like Ctrl-C, so that everything is cleaned up."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)

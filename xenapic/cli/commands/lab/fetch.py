@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
-from xenapic.cli.commands.lab.common import lab_errors, unwind_on_termination
+from xenapic.cli.base import Command
+from xenapic.cli.commands.lab.common import RELEASE
 
 
-@click.command("fetch")
+@click.command("fetch", cls=Command)
 @click.option(
-    "--xen", "releases", multiple=True, metavar="RELEASE", help="Release of Xen to fetch.  [default: all]"
+    "--xen",
+    "releases",
+    multiple=True,
+    type=RELEASE,
+    metavar="RELEASE",
+    help="Release of Xen to fetch.  [default: all]",
 )
 @click.option("--renew", is_flag=True, help="Fetch again even if it is in the cache.")
 @click.option("--verify", is_flag=True, help="Read every cached byte; fetch what is damaged again.")
@@ -18,8 +24,7 @@ def command(releases: tuple[str, ...], renew: bool, verify: bool) -> None:
     from xenapic.lab import bochs_package, xens
     from xenapic.lab.progress import Reporter
 
-    unwind_on_termination()
-    with lab_errors(), Reporter() as reporter:
+    with Reporter() as reporter:
         for name in releases or tuple(xens.RELEASES):
             release = xens.release(name)
             damaged = verify and xens.entry(release).problem(deep=True) is not None

@@ -6,14 +6,15 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
-from xenapic.cli.commands.lab.common import lab_errors, machine_options, unwind_on_termination
+from xenapic.cli.base import Command, OutputFile
+from xenapic.cli.commands.lab.common import machine_options
+from xenapic.cli.reports import Files
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.command("run", cls=Command, context_settings={"ignore_unknown_options": True})
 @machine_options
 @click.option("--dom0-args", default="", metavar="TEXT", help="More options for dom0's kernel.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable in dom0.")
@@ -24,7 +25,7 @@ from xenapic.cli.commands.lab.common import lab_errors, machine_options, unwind_
     show_default=True,
     help="Limit for the command, in seconds of the emulator's own processor time.",
 )
-@click.option("--keep-log", type=click.Path(dir_okay=False), help="Save the serial log here.")
+@click.option("--keep-log", type=OutputFile(dash=False), help="Save the serial log here.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no times.")
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
@@ -47,8 +48,7 @@ def command(
     from xenapic.lab import runner
     from xenapic.lab.progress import Reporter
 
-    unwind_on_termination()
-    with lab_errors(), Reporter(quiet=quiet) as reporter:
+    with Reporter(quiet=quiet) as reporter:
         result = runner.run(
             arguments,
             machine=machine,
@@ -62,9 +62,10 @@ def command(
             on_stderr=_writer(sys.stderr.fileno()),
             progress=reporter,
         )
-        if keep_log:
-            Path(keep_log).write_text(result.serial)
+        kept = Files()
+        kept.write(keep_log, lambda: result.serial)
         reporter.split(result.timings)
+    kept.finish(result.status)
     sys.exit(result.status)
 
 

@@ -6,10 +6,11 @@ import shlex
 
 import click
 
-from xenapic.cli.commands.lab.common import lab_errors, machine_options, unwind_on_termination
+from xenapic.cli.base import Command
+from xenapic.cli.commands.lab.common import machine_options
 
 
-@click.command("shell")
+@click.command("shell", cls=Command)
 @machine_options
 def command(machine: str, xen: str, xen_args: str) -> None:
     """Open a prompt in dom0 of a real Xen.
@@ -19,6 +20,5 @@ def command(machine: str, xen: str, xen_args: str) -> None:
     from xenapic.lab import shell
     from xenapic.lab.progress import Reporter
 
-    unwind_on_termination()
-    with lab_errors(), Reporter() as reporter:
+    with Reporter() as reporter:
         shell.shell(machine=machine, xen=xen, xen_args=shlex.split(xen_args), progress=reporter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,16 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from xenapic.cli import output
-from xenapic.cli.commands.lab.common import lab_errors, unwind_on_termination
+from xenapic.cli.base import Command
 from xenapic.cli.options import JSON, OUTPUT
-from xenapic.cli.reports import write, write_reports
+from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
 
 if TYPE_CHECKING:
     from xenapic.verify.matrix import Cell, Result
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.option("--machines", default="", metavar="NAME,…", help="Machines to verify.  [default: all]")
 @click.option("--xen", "xens", default="", metavar="RELEASE,…", help="Releases to verify.  [default: all]")
 @click.option(
@@ -53,18 +52,18 @@ def command(
     from xenapic.lab.xens import RELEASES
     from xenapic.verify import matrix
 
-    unwind_on_termination()
+    busy = on_stdout(as_json, junit_file, html_file)
     options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
-    with lab_errors():
-        cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
-        results = _run(cells, jobs or matrix.default_jobs())
-    _keep(results, record_dir, junit_file, html_file)
+    cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
+    results = _run(cells, jobs or matrix.default_jobs())
+    files = _keep(results, record_dir, junit_file, html_file)
     if as_json:
         from xenapic.documents.verifications import LabVerification
 
         output.emit(LabVerification.of(results.values()))
-    else:
+    elif not busy:
         _show(results)
+    files.finish()
     if not all(result.ok for result in results.values()):
         sys.exit(Status.REFUSED)
 
@@ -90,22 +89,19 @@ def _run(cells: list[Cell], jobs: int) -> dict[str, Result]:
 
 def _keep(
     results: dict[str, Result], record_dir: str | None, junit_file: str | None, html_file: str | None
-) -> None:
+) -> Files:
     """Write recordings and reports; a cell that failed has none."""
+    files = Files()
     complete = {
         name: (result.recording, result.report)
         for name, result in results.items()
         if result.recording is not None and result.report is not None
     }
     if record_dir:
-        from xenapic.documents import to_json
-
         for name, (recording, _report) in complete.items():
-            write(
-                Path(record_dir) / f"{name.replace(' ', '-')}.json",
-                json.dumps(to_json(recording), indent=1) + "\n",
-            )
-    write_reports("xenapic lab verify", complete, junit_file, html_file, results)
+            files.write_recording(Path(record_dir) / f"{name.replace(' ', '-')}.json", recording)
+    files.write_reports("xenapic lab verify", complete, junit_file, html_file, results)
+    return files
 
 
 def _show(results: dict[str, Result]) -> None:
