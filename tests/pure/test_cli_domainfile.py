@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.hosts import host
 from xenapic.apic.processors import PROCESSORS
+from xenapic.cli import domainfile
 from xenapic.cli.app import app
 from xenapic.documents import from_json, to_json
 from xenapic.model.conditions import Situation
@@ -203,3 +204,15 @@ def test_what_happens_otherwise_than_the_file_says() -> None:
     assert check_file(HVM + "altp2m=1", on("skylake-sp", "4.20", "altp2m")).notes == ()
     (caution,) = check_file(HVM + "max_grant_frames=65536", on("skylake-sp", "4.20")).cautions
     assert caution.code == "grant-frames-caution"
+
+
+def test_this_hosts_xl_conf_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "xl.conf"
+    path.write_text("max_grant_frames=7\n")
+    monkeypatch.setattr(domainfile, "XL_CONF", path)
+    for name, frames in ((domainfile.THIS_HOST, 7), ("elsewhere", -1)):
+        (check,) = domainfile.check_on(HVM, {name: host()}).values()
+        assert check.derived is not None and check.derived.fields["max_grant_frames"] == frames
+    monkeypatch.setattr(domainfile, "XL_CONF", tmp_path)
+    (check,) = domainfile.check_on(HVM, {domainfile.THIS_HOST: host()}).values()
+    assert check.derived is not None and check.derived.fields["max_grant_frames"] == -1

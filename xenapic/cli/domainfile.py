@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xenapic.cli import output
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_on", "domain_text", "guest_type_of", "policy_beside", "show_check"]
 
+XL_CONF = Path("/etc/xen/xl.conf")
+THIS_HOST = "this host"
+"""The name of the host that the command runs on (`xenapic.cli.options.hosts_of`)."""
 MOST_NAMED = 12
 """How many keys that were not looked at are named; ``--json`` has all."""
 
@@ -38,7 +42,18 @@ def check_on(text: str | None, hosts: Mapping[str, Host]) -> dict[str, FileCheck
         return {}
     from xenapic.toolstack.check import check_file
 
-    return {name: check_file(text, host) for name, host in hosts.items()}
+    return {
+        name: check_file(text, host, xl_conf=_xl_conf() if name == THIS_HOST else "")
+        for name, host in hosts.items()
+    }
+
+
+def _xl_conf() -> str:
+    """Return this host's xl.conf; empty where there is none, as on a host without xl."""
+    try:
+        return XL_CONF.read_text("latin-1")
+    except OSError:
+        return ""
 
 
 def policy_beside(
