@@ -4,13 +4,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify test-pure lint docs outputs bench bench-xen dist stubs index schemas prerequisites clean
+.PHONY: help demo test verify test-pure lint docs outputs fuzz bench bench-xen dist stubs index schemas prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## boot a real Xen on an emulated Intel machine and run xenapic on it (minutes)
-	$(BIN)/xenapic lab run --machine broadwell_ult --file /demo.sh=tools/demo.sh -- sh /demo.sh
+	$(BIN)/xenapic lab run --machine broadwell_ult --env COLUMNS=$$(tput cols || echo 80) --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
 test: lint docs ## run every check: lint, types, documentation, all tests, real Xens included
 	$(BIN)/python -m pytest -n auto --dist loadgroup
@@ -32,6 +32,9 @@ docs: $(VENV)/.installed ## build the documentation (docs/_build/html/index.html
 
 outputs: $(VENV)/.installed ## rewrite the command output shown in README and docs
 	$(BIN)/python tools/write_outputs.py
+
+fuzz: $(VENV)/.installed ## read 100,000 mutated inputs with each reader; FUZZ="--number 1000 --reader toml --corpora DIRECTORY"
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, not tested
 	$(BIN)/python -m pytest benchmarks/bench_start.py benchmarks/bench_plan.py -s --benchmark-columns=min,median,max,rounds

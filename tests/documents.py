@@ -17,8 +17,8 @@ from xenapic.apic.features import FEATURES
 from xenapic.apic.processors import PROCESSORS
 from xenapic.apic.registers import Reg
 from xenapic.documents import DOCUMENTS, document_type
-from xenapic.exits.counter import ExitReport
 from xenapic.exits.judgement import ExitKind
+from xenapic.exits.report import ExitReport
 from xenapic.model.facts import Fact
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
@@ -126,6 +126,7 @@ POLICIES = st.builds(
     assisted_x2apic=st.none() | st.booleans(),
     guest_x2apic=st.booleans(),
     accept=st.frozensets(st.sampled_from(ACCEPTABLE)),
+    also=st.lists(st.tuples(st.sampled_from(Aspect), st.sampled_from(Want)), max_size=3).map(tuple),
 )
 PLANS = st.builds(plan, POLICIES, NAMED_HOSTS, st.sampled_from(GuestType))
 POOLS = st.builds(
@@ -176,7 +177,7 @@ LIBRARY_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "refusal": PLANS.filter(lambda found: isinstance(found, Refusal)),
     "plan": POOLS,
     "exits": exit_reports(),
-    "findings": findings(),
+    "probe": findings(),
 }
 """Values of the library that a document gives back whole, by the document's name."""
 

@@ -28,7 +28,7 @@ FLAG_WORD = {
         "names": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Names of the bits set; the bits without a name as one hexadecimal number.",
+            "description": "Names of the bits that are set; bits without a name are one hexadecimal number.",
         },
     },
 }

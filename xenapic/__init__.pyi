@@ -15,6 +15,7 @@ from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import FileUnreadable as FileUnreadable
 from xenapic.errors import HandleClosed as HandleClosed
+from xenapic.errors import HostUnknown as HostUnknown
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import LogInvalid as LogInvalid
 from xenapic.errors import MeasureFailed as MeasureFailed
@@ -32,8 +33,8 @@ from xenapic.errors import TraceBusy as TraceBusy
 from xenapic.errors import Unavailable as Unavailable
 from xenapic.errors import XenApicError as XenApicError
 from xenapic.exits.counter import ExitCounter as ExitCounter
-from xenapic.exits.counter import ExitReport as ExitReport
 from xenapic.exits.counter import count_exits as count_exits
+from xenapic.exits.report import ExitReport as ExitReport
 from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
 from xenapic.live.xen import Xen as Xen
@@ -61,6 +62,7 @@ from xenapic.model.measured import Measurement as Measurement
 from xenapic.model.measured import VcpuControls as VcpuControls
 from xenapic.model.named import named_host as named_host
 from xenapic.model.owner import Owner as Owner
+from xenapic.model.rehost import host_under as host_under
 from xenapic.model.releases import XEN_RELEASES as XEN_RELEASES
 from xenapic.model.releases import XenRelease as XenRelease
 from xenapic.model.releases import xen_release as xen_release
@@ -75,9 +77,12 @@ from xenapic.policy.plan import Refusal as Refusal
 from xenapic.policy.plan import plan as plan
 from xenapic.policy.pool import PoolPlan as PoolPlan
 from xenapic.policy.pool import plan_pool as plan_pool
+from xenapic.policy.read import ReadPolicy as ReadPolicy
+from xenapic.policy.read import Syntax as Syntax
 from xenapic.policy.read import from_mapping as from_mapping
 from xenapic.policy.read import from_toml as from_toml
 from xenapic.policy.read import from_xl_cfg as from_xl_cfg
+from xenapic.policy.read import read_policy as read_policy
 from xenapic.policy.reasons import Code as Code
 from xenapic.policy.reasons import Reason as Reason
 from xenapic.policy.remedies import Remedy as Remedy
@@ -126,6 +131,7 @@ __all__ = [
     "GuestType",
     "HandleClosed",
     "Host",
+    "HostUnknown",
     "HvmRecord",
     "IOMMU",
     "LibraryNotFound",
@@ -151,6 +157,7 @@ __all__ = [
     "ProbeFailed",
     "Problem",
     "Processor",
+    "ReadPolicy",
     "Reason",
     "Refusal",
     "ReleaseMismatch",
@@ -159,6 +166,7 @@ __all__ = [
     "RemedyKind",
     "RingLine",
     "Shutdown",
+    "Syntax",
     "Technology",
     "ToolstackRefused",
     "TraceBusy",
@@ -178,11 +186,13 @@ __all__ = [
     "from_toml",
     "from_xl_cfg",
     "host_from_log",
+    "host_under",
     "hvm_records",
     "named_host",
     "plan",
     "plan_pool",
     "processor",
+    "read_policy",
     "to_json",
     "xen_release",
 ]

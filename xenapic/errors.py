@@ -18,6 +18,7 @@ The tree::
     ├── NameUnknown            no processor, release or feature has this name
     ├── DocumentInvalid        not the JSON document that was expected
     ├── LogInvalid             a saved log without anything about VMX or SVM
+    ├── HostUnknown            the known facts about a host do not answer the question
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
@@ -49,6 +50,7 @@ __all__ = [
     "DomainNotFound",
     "FileUnreadable",
     "HandleClosed",
+    "HostUnknown",
     "LibraryNotFound",
     "LogInvalid",
     "MeasureFailed",
@@ -162,9 +164,31 @@ class ConfigInvalid(XenApicError, ValueError):
 
 
 class PolicyInvalid(XenApicError, ValueError):
-    """A policy with an unknown aspect, effect or value, or a policy file in an unknown format."""
+    """A policy with an unknown aspect, effect or value, or a policy file that cannot be understood.
+
+    ``problems`` has every error as text, with its line where the policy is a file; ``file`` is the file's
+    name, empty when there is none.
+    """
 
     code = "policy-invalid"
+
+    def __init__(self, message: str, problems: Sequence[str] = (), file: str = "") -> None:
+        self.problems = tuple(problems) or (message,)
+        self.file = file
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, problems: Sequence[str], file: str = "") -> PolicyInvalid:
+        """Return an error that shows one problem in a line, several in a list."""
+        place = f"{file}: " if file else ""
+        if len(problems) == 1:
+            return cls(f"{place}{problems[0]}", problems, file)
+        lines = [f"{place}{len(problems)} errors:", *(f"  {problem}" for problem in problems)]
+        return cls("\n".join(lines), problems, file)
+
+    def in_file(self, file: str) -> PolicyInvalid:
+        """Return the same error with the name of the file that holds the policy."""
+        return type(self).of(self.problems, file)
 
 
 class NameUnknown(XenApicError, KeyError):
@@ -249,6 +273,12 @@ class FileUnreadable(XenApicError):
         super().__init__(f"{file}: {why}")
 
 
+class HostUnknown(XenApicError):
+    """A question about a host that the known facts about it cannot answer."""
+
+    code = "host-unknown"
+
+
 class ProbeFailed(XenApicError):
     """The probe guest failed, ended or timed out, or its timing cannot tell a VM exit from none."""
 
@@ -295,9 +325,12 @@ class Problem:
     """Whether Xen would notice only after it has changed its own state, which can take the host down."""
     source: str
     """Where Xen's source has the rule, or where the fact comes from."""
+    or_errno: int | None = None
+    """What Xen would answer instead if a fact that is unknown turns out differently."""
 
     def __str__(self) -> str:
-        answer = f", Xen says {errno_name(self.errno)}" if self.errno is not None else ""
+        numbers = [number for number in (self.errno, self.or_errno) if number is not None]
+        answer = f", Xen says {' or '.join(map(errno_name, numbers))}" if numbers else ""
         return f"{self.field}={self.value}: {self.rule}. {self.remedy} [{self.code}{answer}]"
 
 

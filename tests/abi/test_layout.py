@@ -14,7 +14,7 @@ import pytest
 
 import build_ffi
 from xenapic.abi.generations import RELEASES, Release
-from xenapic.exits import records as trace
+from xenapic.exits import events as trace
 from xenapic.model import flags
 from xenapic.model.releases import FIELD_SINCE, XEN_RELEASES
 

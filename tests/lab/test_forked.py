@@ -43,11 +43,9 @@ class Dom0:
     def __init__(self, place: Path) -> None:
         self.place = place
         package = place / "home/xenapic"
-        (package / "cli").mkdir(parents=True)
-        (package / "__init__.py").write_text("")
-        (package / "cli/__init__.py").write_text("")
-        (package / "cli/app.py").write_text('COMMANDS = {"known": ("xenapic.cli.known:known", "")}\n')
-        (package / "cli/known.py").write_text("")
+        (package / "cli/commands").mkdir(parents=True)
+        for name in ("__init__", "cli/__init__", "cli/app", "cli/commands/__init__", "cli/commands/known"):
+            (package / f"{name}.py").write_text("")
         (package / "__main__.py").write_text(MAIN)
         programs = place / "bin"
         programs.mkdir()
@@ -318,9 +316,23 @@ def test_a_server_killed_under_a_command_is_said(dom0: Dom0) -> None:
 
 
 def test_what_a_command_imported_the_next_one_has(dom0: Dom0) -> None:
-    show = "import sys; print('colorsys' in sys.modules, 'xenapic.cli.known' in sys.modules); import colorsys"
+    show = "import sys; print('colorsys' in sys.modules, 'xenapic.cli.commands.known' in sys.modules); import colorsys"
     assert dom0.run("forked", show)[1] == b"False False\n"
     assert dom0.run("forked", show)[1] == b"True False\n"
-    dom0.run("forked", "", "known")
-    assert dom0.run("forked", "import sys; print('known' in sys.argv)", "known")[1] == b"True\n"
+    assert dom0.run("forked", "known", "known")[0] == 1
+    assert dom0.run("forked", show)[1] == b"True True\n"
     assert dom0.run("fresh", show)[1] == b"False False\n"
+
+
+def test_the_real_command_is_forked(dom0: Dom0, tmp_path: Path) -> None:
+    """A cold start would run the python3 of its PATH, which fails here."""
+    (dom0.place / "home/xenapic").rename(dom0.place / "home/aside")
+    (dom0.place / "home/xenapic").symlink_to(Path(xenapic.__file__).parent)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "python3").symlink_to("/bin/false")
+    argv = [sys.executable, *dom0.argv("forked", "explain", "x2apic")[1:]]
+    env = {**dom0.env, "PATH": f"{broken}:/usr/bin:/bin"}
+    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b""), "it started cold"
+    assert done.stdout == dom0.run("fresh", "explain", "x2apic")[1] != b""

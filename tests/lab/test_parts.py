@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import struct
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xenapic.lab import bootdisk, overlay, watch, xens
+from xenapic.lab import bootdisk, job, overlay, watch, xens
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import (
     FetchFailed,
@@ -20,7 +19,7 @@ from xenapic.lab.errors import (
     LabUsageError,
     StageTimeout,
 )
-from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, SECTOR, START, STDOUT, encode
+from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, READY, SECTOR, START, STDOUT, encode
 from xenapic.lab.kernel import module_info, plain_kernel, with_short_p2m
 from xenapic.lab.machines import MACHINES, machine
 from xenapic.lab.programs import need
@@ -141,22 +140,31 @@ def test_paths_are_merged_into_usr_and_never_leave_the_root() -> None:
     assert not xens.is_dropped("usr/lib/python3.13/json/x.py")
 
 
-def test_the_checkout_goes_in_whole_and_without_leftovers() -> None:
-    names = [name for name, _ in overlay.checkout_files()]
+def test_the_checkout_goes_in_complete_and_without_leftovers() -> None:
+    names = [name for name, _ in overlay.package_files()]
     assert "xenapic/__init__.py" in names
     assert "xenapic/lab/guest/init" in names
+    assert "tests/lab/test_parts.py" in [name for name, _ in overlay.test_files()]
     assert not [n for n in names if "__pycache__" in n]
 
 
 def test_a_command_with_a_nul_is_refused() -> None:
     with pytest.raises(LabUsageError, match="NUL"):
-        overlay.write_overlay(io.BytesIO(), ["a\0b"], python="", env={}, files={})
+        job.command(["a\0b"], {}, [])
 
 
 def test_files_must_exist_and_have_absolute_places(tmp_path: Path) -> None:
     for files in ({"relative": __file__}, {"/a/../b": __file__}, {"/a": tmp_path / "no"}):
         with pytest.raises(LabUsageError):
-            overlay.write_overlay(io.BytesIO(), ["true"], python="", env={}, files=files)
+            list(job.given_files(files))
+
+
+def test_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "JOB_ROOM", 4 * SECTOR)
+    (tmp_path / "channel").touch()
+    given = job.command(["true"], {}, [job.File("/f", 0o644, bytes(3 * SECTOR))])
+    with pytest.raises(LabUsageError, match="too large"):
+        given.post(tmp_path / "channel", 1)
 
 
 @pytest.fixture
@@ -164,7 +172,9 @@ def watched(tmp_path: Path) -> tuple[watch.Watch, Path, Path, list[bytes]]:
     serial, channel = tmp_path / "serial", tmp_path / "channel"
     said: list[bytes] = []
     channel.write_bytes(b"\0" * SECTOR)
-    return watch.Watch(serial, channel, said.append, said.append, os.getpid()), serial, channel, said
+    seen = watch.Watch(serial, channel, os.getpid())
+    seen.expect(said.append, said.append)
+    return seen, serial, channel, said
 
 
 def test_stages_are_told_from_log_and_channel(
@@ -178,12 +188,12 @@ def test_stages_are_told_from_log_and_channel(
     serial.write_bytes(serial.read_bytes() + b"(XEN) *** Serial input to DOM0 (type\n")
     seen.poll()
     assert seen.stage == "dom0"
-    frames = [(START, b""), (STDOUT, b"hi"), (EXIT, b"7")]
+    frames = [(READY, b""), (START, b""), (STDOUT, b"hi"), (EXIT, b"7")]
     with channel.open("ab") as out:
         for number, (stream, data) in enumerate(frames):
             out.write(encode(number, stream, data))
     seen.poll()
-    assert (seen.stage, seen.status, said) == ("command", 7, [b"hi"])
+    assert (seen.answers, seen.stage, seen.status, said) == (1, "command", 7, [b"hi"])
     assert list(seen.split()) == ["load", "Xen", "dom0", "command"]
     seen.close()
 

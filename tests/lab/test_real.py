@@ -18,6 +18,7 @@ import pytest
 
 from xenapic.lab.errors import StageTimeout, XenPanicked
 from xenapic.lab.pytest_plugin import XenLab
+from xenapic.lab.runner import COLD, SNAPSHOT
 
 pytestmark = pytest.mark.xen
 
@@ -77,7 +78,7 @@ def test_output_is_separate_whole_and_exact(xen_lab: XenLab, tmp_path: Path) -> 
     assert result.stdout[size:] == b"a b text\n/checkout/xenapic/__init__.py\n"
     assert result.stderr == b"".join(b"error %d\n" % at for at in range(0, size, 65536))
     assert result.status == 128 + signal.SIGTERM
-    assert list(result.timings) == ["image", "load", "Xen", "dom0", "command"]
+    assert (result.start, list(result.timings)) == (SNAPSHOT, ["image", "snapshot", "restore", "command"])
     assert "(XEN) " in result.serial
 
 
@@ -149,7 +150,22 @@ def test_bochs_and_the_other_release() -> None:
     noise = random.Random(1).randbytes(1 << 20)
     code = "import random,sys; sys.stdout.buffer.write(random.Random(1).randbytes(1 << 20))"
     result = XenLab("broadwell_ult", "4.20").run(["python3", "-c", code])
+    assert (result.start, list(result.timings)) == (COLD, ["image", "load", "Xen", "dom0", "command"])
     assert (result.status, result.stderr) == (0, b"")
     assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(noise).digest()
     assert "Xen version 4.20" in result.serial
     assert "VMX: Supported advanced features" in result.serial
+
+
+def test_commands_in_one_machine(xen_lab: XenLab, tmp_path: Path) -> None:
+    """Each has its own output, files and environment; what dom0 was told before is still there."""
+    given = tmp_path / "given"
+    with xen_lab.start() as machine:
+        for number in range(3):
+            given.write_text(f"{number}\n" * 100_000)
+            script = "cat /given; echo $N >>/tmp/n; cat /tmp/n >&2; exit $N"
+            result = machine.run(["sh", "-c", script], files={"/given": given}, env={"N": str(number)})
+            assert (result.status, result.stdout) == (number, given.read_bytes())
+            assert result.stderr.split() == [b"%d" % n for n in range(number + 1)]
+        with pytest.raises(StageTimeout, match="more than 1 s"):
+            machine.run(["sleep", "60"], timeout=1)

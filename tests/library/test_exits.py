@@ -22,9 +22,10 @@ from xenapic.apic.outcome import Operation
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege, TraceBusy, TraceUse
-from xenapic.exits.counter import ExitCounter, count_exits, recover_tracing
+from xenapic.exits.buffers import recover_tracing
+from xenapic.exits.counter import ExitCounter, count_exits
+from xenapic.exits.events import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK
 from xenapic.exits.judgement import Cause
-from xenapic.exits.records import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK
 from xenapic.live.xen import Xen
 from xenapic.model.flags import DOMINF
 
@@ -294,7 +295,7 @@ def test_a_domain_that_ends_meanwhile(xen: Xen, fake: FakeTrace) -> None:
         fake.domains.clear()
         fake.write(stops(DOMID))
     report = counter.stop()
-    assert (report.total, report.ended) == (1, True) and "gone" in report.notes[-1]
+    assert (report.total, report.ended) == (1, True) and "no longer exists" in report.notes[-1]
 
 
 def test_positions_that_make_no_sense(xen: Xen, fake: FakeTrace) -> None:
@@ -416,7 +417,7 @@ def test_an_error_on_the_way_back_stops_no_other_step(xen: Xen, fake: FakeTrace)
 def test_what_cannot_be_counted(xen: Xen, fake: FakeTrace) -> None:
     with pytest.raises(DomainNotFound):
         ExitCounter(xen, 77)
-    with pytest.raises(ConfigInvalid, match="pages"):
+    with pytest.raises(ConfigInvalid, match="1 page"):
         ExitCounter(xen, DOMID, pages=0)
     fake.hvm = False
     with pytest.raises(ConfigInvalid, match="PV"):

@@ -235,10 +235,10 @@ def test_ctrl_c_while_waiting(xen: Xen, machine: FakeMachine, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("guest", "text"),
     [
-        (never_start, r"no answer within 0.05 s; it got stuck before its first command \(APIC x2apic\)"),
+        (never_start, r"no answer within 0.05 s; it stopped before its first command \(APIC x2apic\)"),
         (hang_at(9), r"no answer within .*at command 9 of \d+: RDMSR 0x802"),
         (hang_at(1000), "after its last command"),
-        (break_down, r"broke \(exception 14, stack 0x2 0x100200 0x8\) at command 3"),
+        (break_down, r"failed \(exception 14, stack 0x2 0x100200 0x8\) at command 3"),
     ],
 )
 def test_a_guest_that_gives_no_answer(xen: Xen, machine: FakeMachine, guest: Any, text: str) -> None:
@@ -251,7 +251,7 @@ def test_a_guest_that_gives_no_answer(xen: Xen, machine: FakeMachine, guest: Any
 def test_a_guest_that_dies(xen: Xen, machine: FakeMachine) -> None:
     machine.guest = hang_at(20)
     machine.domain_flags = 4 | 3 << 16
-    with pytest.raises(ProbeFailed, match=r"went down .*crash.* at command 20"):
+    with pytest.raises(ProbeFailed, match=r"shut down .*crash.* at command 20"):
         run_probe(xen, PVH, ApicState.XAPIC)
     assert nothing_left(machine)
 

@@ -188,12 +188,6 @@ def report(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["plan", "--host", "REPORT", "--xen", "4.17"],
-        ["plan", "--host", "REPORT", "--xen-options", "apicv=0"],
-        ["plan", "--xen", "4.17"],
-        ["access", "--host", "REPORT", "--diff", "xen-options=apicv=0"],
-        ["access", "--host", "REPORT", "--diff", "xen=4.17"],
-        ["find", "--host", "REPORT", "--xen", "4.17"],
         ["find", "--everywhere", "--xen", "4.17"],
         ["plan", *NAMED, "--xen", "4.20"],
         ["plan", *NAMED, "--xen-options", "apicv=0", "--xen-options", "apicv=1"],

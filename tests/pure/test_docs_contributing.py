@@ -1,4 +1,4 @@
-"""What contributors are told: the places named in CONTRIBUTING.md exist, and each make target is explained."""
+"""The guide for contributors: the places named in CONTRIBUTING.md exist, and each make target is explained."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ from xenapic.errors import DocumentInvalid
 from xenapic.model.host import Host
 from xenapic.parse.codec import decode, encode
 from xenapic.policy.plan import plan
-from xenapic.policy.terms import Policy
+from xenapic.policy.pool import plan_pool
+from xenapic.policy.terms import Aspect, Policy, Want
 
 ROOT = Path(__file__).parent.parent.parent
 SLOW = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
@@ -281,3 +282,19 @@ def test_every_document_is_in_the_list_and_so_in_these_tests() -> None:
     assert classes_with_a_schema() == {home for homes in DOCUMENTS.values() for home in homes}
     read_back = {name for name in NAMES if hasattr(document_type(name), "value")}
     assert read_back == set(LIBRARY_VALUES)
+
+
+def test_a_report_of_an_unknown_release_is_refused_by_its_place() -> None:
+    refused = to_json(plan(Policy(aspects={Aspect.X2APIC_MODE: Want.REQUIRE}), host(log=b"(XEN) nothing\n")))
+    pool = to_json(plan_pool(Policy(), {"a host": host()}))
+    documents_and_places: list[tuple[Any, Any, str]] = [
+        (report := to_json(host()), report["version"], "version"),
+        (made := to_json(plan(Policy(), host())), made["plan"]["host"]["version"], "plan.host.version"),
+        (refused, refused["host"]["version"], "host.version"),
+        (pool, pool["hosts"]["a host"]["host"]["version"], 'hosts["a host"].host.version'),
+    ]
+    for document, version, place in documents_and_places:
+        version["minor"] = 99
+        with pytest.raises(DocumentInvalid) as caught:
+            from_json(document)
+        assert caught.value.path == place and "4.99" in str(caught.value)

@@ -20,7 +20,7 @@ from xenapic.model.flags import MISC, PHYSCAP_X86
 from xenapic.model.host import Host
 from xenapic.model.measured import Measurement, VcpuControls
 from xenapic.policy.terms import Aspect, Policy, Want
-from xenapic.verify.inspection import Inspection, Kept, judge
+from xenapic.verify.inspection import Inspection, Kept, compare_controls
 
 PIN, CPU = 0x3F, 0xB6A065FE
 XAPIC, X2APIC, NEITHER = 0x17CB, 0x17DA, 0x17CA
@@ -42,7 +42,7 @@ def look(
     state: ApicState, secondary: int, there: Host | None = None, policy: Policy | None = None, misc: int = 0
 ) -> Inspection:
     made = there or host(measured=MEASURED)
-    return judge(replace(INFO, misc_flags=MISC(misc)), policy, made, (vcpu(state, secondary),))
+    return compare_controls(replace(INFO, misc_flags=MISC(misc)), policy, made, (vcpu(state, secondary),))
 
 
 @pytest.mark.parametrize("state", ApicState)
@@ -100,9 +100,9 @@ def test_promises() -> None:
 
 def test_amd_and_a_vcpu_that_never_was() -> None:
     found = VcpuControls(0, ApicState.XAPIC.apic_base, None, "no VMCS")
-    (one,) = judge(INFO, None, host(hw_cap=SVM, log=b""), (found,)).vcpus
+    (one,) = compare_controls(INFO, None, host(hw_cap=SVM, log=b""), (found,)).vcpus
     assert one.agrees is None and all(row.outcome.kind.leaves for row in one.accesses())
-    (one,) = judge(INFO, None, host(measured=MEASURED), (found,)).vcpus
+    (one,) = compare_controls(INFO, None, host(measured=MEASURED), (found,)).vcpus
     assert one.agrees is None and not one.plain_memory and list(one.accesses()) == []
 
 

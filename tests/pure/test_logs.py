@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from tests.hosts import INTEL_LOG, SVM, host
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.processors import PROCESSORS, Processor
-from xenapic.errors import LogInvalid, NameUnknown
+from xenapic.errors import FileUnreadable, LogInvalid, NameUnknown
 from xenapic.model.acceleration import host_controls
 from xenapic.model.consequences import IMPLIED, OFFERED, uses
 from xenapic.model.evidence import IN_LOG
@@ -27,6 +29,7 @@ from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary, xen_release
 from xenapic.parse.bootlog import parse
 from xenapic.parse.featurelist import ITEMS
+from xenapic.parse.files import file_name, read_file
 from xenapic.parse.logtext import parse_log
 from xenapic.policy.plan import Refusal, plan
 from xenapic.policy.terms import Aspect, Policy, Want
@@ -175,6 +178,9 @@ HARMLESS: dict[str, Callable[[str], str]] = {
     "dash": lambda line: line.replace(" - ", " – "),
     "no prefix": lambda line: line.replace("(XEN) ", ""),
     "no-break spaces as Latin-1": lambda line: line.replace("  ", " \u00a0"),
+    "numbered": lambda line: f"  12: {line}",
+    "on a web page": lambda line: "&gt; " + line.replace("  ", "&nbsp; "),
+    "in colour": lambda line: f"\x1b[37m{line}\x1b[0m",
     "a blank line between": lambda line: line + "\n",
 }
 
@@ -185,6 +191,18 @@ def test_what_mail_programs_do_changes_nothing(how: str) -> None:
     made = host_from_log(text.encode("latin-1" if "Latin-1" in how else "utf-8"))
     assert answers(made.host) == answers(host_from_log(INTEL_LOG).host)
     assert made.log.version == (4, 17, ".7")
+
+
+def test_a_mails_own_encoding_is_undone() -> None:
+    lines = [line.replace("  ", " =C2=A0") + "=20" for line in LINES]
+    lines[0] = (
+        "(XEN) Xen version 4.17.7 (Debian) debug=3Dn=20\n(XEN) Command line: apicv=3D0 dom0_mem=3D2048M=20"
+    )
+    made = host_from_log("\n".join(lines))
+    assert made.log.options == "apicv=0 dom0_mem=2048M" and not made.log.boot.gap
+    assert len(made.log.boot.features) == 5
+    plain = host_from_log(f"(XEN) Command line: dom0_max_vcpus=20\n{INTEL_LOG.decode()}")
+    assert plain.log.options == "dom0_max_vcpus=20"
 
 
 def test_items_that_were_wrapped_are_put_together() -> None:
@@ -226,6 +244,15 @@ def test_options_that_xen_was_built_with_are_read() -> None:
     assert later.altp2m.answer is NO
     saved = host_from_log(start + INTEL_LOG.replace(b"(XEN)  - APIC Reg", b"(XEN)  - APIC Reg")).log
     assert saved.boot.built_in.startswith("ept=exec-sp apicv=0")
+
+
+def test_an_option_that_may_be_built_in_is_not_absent() -> None:
+    assert host("4.22", ".0", log=b"(XEN) x\n", start=9).altp2m.answer is UNKNOWN
+    assert host("4.22", ".0", log=b"(XEN) Xen version 4.22.0 (x)\n").altp2m.answer is NO
+    assert host_from_log((LOGS / "CFL6.log").read_bytes()).host.altp2m.answer is UNKNOWN
+    assert host_from_log((LOGS / "8250U.log").read_bytes()).host.altp2m.answer is NO
+    assert named_host(PROCESSORS["skylake-sp"], xen_release("4.22")).altp2m.answer is NO
+    assert named_host(PROCESSORS["skylake-sp"], xen_release("4.22"), "altp2m=1").altp2m.answer is YES
 
 
 def test_built_in_options_come_from_before_the_version_only() -> None:
@@ -283,13 +310,16 @@ def test_no_x2apic_assistance_follows_from_the_log() -> None:
     assert made.features["virtualize_x2apic_mode"].answer is NO
 
 
-@pytest.mark.parametrize("release", XEN_RELEASES, ids=lambda release: release.name)
 @pytest.mark.parametrize(
     "name", [row.name for row in PROCESSORS.values() if row.technology is Technology.VMX]
 )
-@pytest.mark.parametrize("options", ["", "apicv=0"])
-def test_facts_from_a_log_equal_the_named_processors(name: str, release: XenRelease, options: str) -> None:
-    processor = PROCESSORS[name]
+def test_facts_from_a_log_equal_the_named_processors(name: str) -> None:
+    for release in XEN_RELEASES:
+        for options in ("", "apicv=0"):
+            _compare(PROCESSORS[name], release, options)
+
+
+def _compare(processor: Processor, release: XenRelease, options: str) -> None:
     text = log_of(processor, release, options)
     from_log = host_from_log(text, release=release).host
     named = named_host(processor, release, options)
@@ -300,15 +330,24 @@ def test_facts_from_a_log_equal_the_named_processors(name: str, release: XenRele
             assert _both_are_possible(key, text, release, options), (key, fact)
 
 
+@cache
+def _everything_that_can_be(release: XenRelease, options: str) -> tuple[Controls, ...]:
+    """Return what Xen uses on every processor there could be."""
+    numbers = range(1 << len(OFFERED))
+    offers = ([name for at, name in enumerate(OFFERED) if number >> at & 1] for number in numbers)
+    return tuple(
+        {host_controls(release, Controls.of(*each), apicv="apicv=0" not in options): None for each in offers}
+    )
+
+
 def _both_are_possible(key: str, text: str, release: XenRelease, options: str) -> bool:
     """Find two processors with this very log, where Xen uses the feature on one of them only."""
-    seen = set()
-    for number in range(1 << len(OFFERED)):
-        offers = [name for at, name in enumerate(OFFERED) if number >> at & 1]
-        used = host_controls(release, Controls.of(*offers), apicv="apicv=0" not in options)
-        if all(used.has(each) is (item in text) for each, item in IN_LOG.items()):
-            seen.add(uses(key, used))
-    return len(seen) == 2
+    fitting = (
+        used
+        for used in _everything_that_can_be(release, options)
+        if all(used.has(each) is (item in text) for each, item in IN_LOG.items())
+    )
+    return len({uses(key, used) for used in fitting}) == 2
 
 
 def test_every_control_but_the_fixed_ones_can_follow() -> None:
@@ -410,3 +449,23 @@ def test_any_bytes_are_read(data: bytes) -> None:
         with suppress(LogInvalid):
             host_from_log(text)
         parse(text, 0, "")
+
+
+# -- files ---------------------------------------------------------------------------------------------
+
+
+def test_a_log_in_a_file_is_read_or_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "xen.log"
+    for wrong in ("missing.log", "", "huge.log"):
+        if wrong == "huge.log":
+            with (tmp_path / wrong).open("wb") as file:
+                file.truncate(100 << 20)
+        with pytest.raises(FileUnreadable, match=re.escape(str(tmp_path / wrong))):
+            read_file(tmp_path / wrong)
+    path.write_bytes(b"\xef\xbb\xbf" + INTEL_LOG.replace(b"(XEN) HVM", b"\0\0(XEN)\0 HVM\0"))
+    made = host_from_log(read_file(path), name=file_name(path))
+    assert made.host.features["tpr_shadow"].source == f"{path}, line 4: 'APIC TPR shadow'"
+    assert not made.log.boot.gap
+    path.write_bytes(b"")
+    with pytest.raises(LogInvalid, match=re.escape(f"{path}: it has no line")):
+        host_from_log(read_file(path), name=file_name(path))

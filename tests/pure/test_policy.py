@@ -27,6 +27,7 @@ from xenapic.policy.cautions import CautionCode
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Plan, Refusal, plan
 from xenapic.policy.pool import plan_pool
+from xenapic.policy.read import from_toml
 from xenapic.policy.reasons import Code
 from xenapic.policy.remedies import Case, RemedyKind, apply
 from xenapic.policy.terms import EFFECTS, Aspect, Effect, Policy, Want
@@ -48,6 +49,7 @@ policies = st.builds(
     assisted_x2apic=choices,
     guest_x2apic=st.booleans(),
     accept=st.sampled_from([frozenset(), frozenset({"apic-defect-memory"})]),
+    also=st.lists(st.tuples(st.sampled_from(Aspect), wants), max_size=2).map(tuple),
 )
 guest_types = st.sampled_from(GuestType)
 
@@ -239,6 +241,63 @@ def test_amd() -> None:
     assert isinstance(planned, Plan)
     assert all(row.outcome.kind.leaves for row in access_rows(planned, ApicState.X2APIC))
     assert hvm_leaf(planned) == 0
+
+
+# -- policies that contradict themselves -----------------------------------------------------------------
+
+REQUIRE, FORBID, PREFER = Want.REQUIRE, Want.FORBID, Want.PREFER
+SHADOW, X2APIC = Aspect.TPR_SHADOW, Aspect.X2APIC_MODE
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy({SHADOW: REQUIRE}, also=((SHADOW, FORBID),)),
+        Policy({SHADOW: FORBID}, also=((SHADOW, REQUIRE),)),
+        Policy(also=((SHADOW, PREFER), (SHADOW, FORBID), (SHADOW, REQUIRE))),
+        Policy({SHADOW: REQUIRE}, effects=("nothing-accelerated",)),
+        Policy(effects=("nothing-accelerated", "xapic-tpr-stays")),
+        Policy({X2APIC: FORBID}, assisted_x2apic=True),
+        Policy({X2APIC: REQUIRE}, assisted_x2apic=False),
+        Policy(effects=("nothing-accelerated",), assisted_xapic=True),
+        from_toml('[apic]\ntpr_shadow = ["require", "forbid"]').policy,
+        from_toml('[apic]\ntpr_shadow = ["forbid", "host default", "require"]').policy,
+    ],
+)
+@pytest.mark.parametrize("processor", ["broadwell_ult", "zen4"])
+def test_a_policy_that_requires_and_forbids_is_a_conflict_everywhere(policy: Policy, processor: str) -> None:
+    for release, kind in product(XEN_RELEASES, GuestType):
+        found = plan(policy, named_host(PROCESSORS[processor], release), kind)
+        assert isinstance(found, Refusal)
+        assert Code.CONFLICT in {reason.code for reason in found.reasons}
+
+
+@pytest.mark.parametrize("stronger", [REQUIRE, FORBID])
+def test_a_preference_for_what_is_required_or_forbidden_is_said(stronger: Want) -> None:
+    there = named_host(BROADWELL if stronger is REQUIRE else PROCESSORS["zen4"], xen_release("4.20"))
+    for policy in (
+        Policy({SHADOW: PREFER}, also=((SHADOW, stronger),)),
+        Policy({SHADOW: stronger}, also=((SHADOW, PREFER),)),
+        from_toml(f'[apic]\ntpr_shadow = ["prefer", "{stronger.value}"]').policy,
+    ):
+        found = plan(policy, there)
+        assert isinstance(found, Plan)
+        (caution,) = (one for one in found.warnings if one.code is CautionCode.ASKED_TWICE)
+        assert str(caution).startswith(f"tpr_shadow is asked for twice: {stronger.value} decides")
+    everything = plan(Policy({SHADOW: stronger}, effects=("everything-possible",)), there)
+    assert isinstance(everything, Plan)
+    assert CautionCode.ASKED_TWICE not in {one.code for one in everything.warnings}
+
+
+def test_wants_are_kept_in_one_form() -> None:
+    same = Policy({SHADOW: REQUIRE}, also=((SHADOW, REQUIRE), (SHADOW, FORBID), (SHADOW, FORBID)))
+    assert same == Policy(also=((SHADOW, REQUIRE), (SHADOW, FORBID)))
+    assert same.also == ((SHADOW, FORBID),)
+    changed = same.override([(SHADOW, PREFER), (X2APIC, FORBID)])
+    assert changed == Policy({SHADOW: PREFER, X2APIC: FORBID})
+    for wrong in ((SHADOW,), ((SHADOW, "forbid"),), 7):
+        with pytest.raises(PolicyInvalid):
+            Policy(also=wrong)  # type: ignore[arg-type]
 
 
 # -- pools ------------------------------------------------------------------------------------------------

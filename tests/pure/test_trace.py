@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from xenapic.abi.tracebuffers import pieces
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
-from xenapic.exits.judgement import Cause, Clues, ExitKind, Removable, judge
+from xenapic.exits.events import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, is_ours
+from xenapic.exits.judgement import Cause, Clues, ExitKind, Removable, judge_exit
 from xenapic.exits.reasons import reason_name, reason_number
-from xenapic.exits.records import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, Tally, TraceParser, is_ours
+from xenapic.exits.records import Tally, TraceParser
 
 DOMID, OTHER, IDLE = 5, 6, 0x7FFF
 READ, WRITE = Operation.READ, Operation.WRITE
@@ -374,7 +375,7 @@ def test_any_clues_are_judged(
     value: int | None,
 ) -> None:
     clues = Clues(technology, reason, address, page_fault, operation, number, number, value)
-    kind = judge(clues)
+    kind = judge_exit(clues)
     assert kind.register is None or kind.cause is ACCESS
     assert kind.cause is not Cause.OTHER or kind.removable is NO
 

@@ -104,7 +104,7 @@ def test_guests_lines_change_nothing(added: list[tuple[int, str]]) -> None:
 def test_added_lines_of_xens_look_never_make_it_lie(
     added: list[tuple[int, str]], tagged: bool, before_tertiary: bool
 ) -> None:
-    """Nobody is known to be able to add one; with fewer than seven in one dump nothing can be faked."""
+    """No way to add one is known; with fewer than seven added lines in one dump, nothing can be faked."""
     lines = old(LINES) if before_tertiary else list(LINES)
     for at, text in added:
         lines.insert(min(at, len(lines)), text)

@@ -19,7 +19,8 @@ import xenapic
 from xenapic import DomainConfig
 from xenapic.documents import to_json
 from xenapic.errors import TraceBusy
-from xenapic.exits.counter import ExitCounter, recover_tracing
+from xenapic.exits.buffers import recover_tracing
+from xenapic.exits.counter import ExitCounter
 from xenapic.model.flags import DOMINF
 
 APIC = 0xFEE00000

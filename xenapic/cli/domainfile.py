@@ -25,11 +25,14 @@ MOST_NAMED = 12
 
 def domain_text(file: str | None) -> str | None:
     """Return the text of a domain's configuration; None for a policy in TOML, for stdin and for no file."""
-    if file is None or file == "-" or file.endswith(".toml"):
+    if file is None or file == "-":
         return None
     from xenapic.parse.files import read_file
+    from xenapic.policy.read import Syntax, syntax_of
 
     content = read_file(file)
+    if syntax_of(content) is Syntax.TOML:
+        return None
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +15,7 @@ from xenapic.errors import Unavailable
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
     from xenapic.model.host import Host
+    from xenapic.policy.mapping import ReadPolicy
     from xenapic.policy.terms import Policy
 
 __all__ = [
@@ -108,14 +109,13 @@ def host_options(function: F) -> F:
     """Add the options that choose a host."""
     for option in (
         click.option("--measure", is_flag=True, help="Measure this host first (see 'xenapic host')."),
-        click.option(
-            "--xen-options", metavar="TEXT", help="Boot options of Xen on that processor, e.g. apicv=0."
-        ),
+        click.option("--xen-options", metavar="TEXT", help="Other boot options of Xen, e.g. apicv=0."),
         click.option(
             "--xen",
             type=RELEASE,
             metavar="RELEASE",
-            help=f"Release of Xen on that processor, e.g. 4.17-rc.  [default: {DEFAULT_XEN}]",
+            help="Another release of Xen, e.g. 4.17-rc.  "
+            f"[default: the host's own; with --processor {DEFAULT_XEN}]",
         ),
         click.option(
             "--processor",
@@ -142,13 +142,28 @@ def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
     """Return the chosen hosts by name; raise click's usage errors and `DocumentInvalid`."""
     if sum(map(bool, (choice.reports, choice.processors, choice.measure))) > 1:
         raise click.UsageError("--host, --processor and --measure exclude each other")
-    if not choice.processors and (choice.xen or choice.xen_options is not None):
-        option = "--xen" if choice.xen else "--xen-options"
-        raise click.UsageError(f"{option} needs --processor: the Xen of a host that exists cannot be chosen")
-    if choice.reports:
-        return {path: _report(path) for path in choice.reports}
     if choice.processors:
         return dict(_named(name, choice) for name in choice.processors)
+    hosts = {path: _report(path) for path in choice.reports} or _this_host(choice, library)
+    if choice.xen is None and choice.xen_options is None:
+        return hosts
+    return {_title(name, choice): _under(host, choice) for name, host in hosts.items()}
+
+
+def _title(name: str, choice: HostChoice, default: str | None = None) -> str:
+    release = choice.xen or default
+    return " ".join(filter(None, [name, f"Xen {release}" if release else "", choice.xen_options]))
+
+
+def _under(host: Host, choice: HostChoice) -> Host:
+    """Return the host as it would be under the Xen that the options choose."""
+    from xenapic.model.rehost import host_under
+    from xenapic.model.releases import xen_release
+
+    return host_under(host, xen_release(choice.xen) if choice.xen else None, choice.xen_options)
+
+
+def _this_host(choice: HostChoice, library: str | None) -> dict[str, Host]:
     import xenapic
 
     try:
@@ -179,9 +194,8 @@ def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.model.named import named_host
     from xenapic.model.releases import xen_release
 
-    release, options = choice.xen or DEFAULT_XEN, choice.xen_options or ""
-    title = " ".join(filter(None, [name, f"Xen {release}", options]))
-    return title, named_host(processor(name), xen_release(release), options)
+    host = named_host(processor(name), xen_release(choice.xen or DEFAULT_XEN), choice.xen_options or "")
+    return _title(name, choice, DEFAULT_XEN), host
 
 
 # -- a policy --------------------------------------------------------------------------------------
@@ -241,22 +255,31 @@ def policy_options(function: F) -> F:
     return function
 
 
+STDIN = "standard input"
+
+
+def _read_policy(file: str) -> ReadPolicy:
+    """Read a policy file; ``-`` is standard input."""
+    from xenapic.policy.read import from_file, from_stream
+
+    return from_stream(sys.stdin.buffer, STDIN) if file == "-" else from_file(file)
+
+
 def policy_of(file: str | None, options: dict[str, Any]) -> tuple[Policy, GuestType | None]:
     """Return the policy of a file and of the options, which override the file; and the file's guest type."""
     from xenapic.policy.terms import Aspect, Policy, Want
 
     policy, guest_type = Policy(), None
     if file is not None:
-        from xenapic.policy.read import from_file
-
-        policy, guest_type = from_file(Path(file))
-    aspects = {**policy.aspects}
-    for verb, want in (("prefer", Want.PREFER), ("forbid", Want.FORBID), ("require", Want.REQUIRE)):
-        aspects.update(dict.fromkeys(map(Aspect, options[verb]), want))
+        read = _read_policy(file)
+        policy, guest_type = read.policy, read.guest_type
+        for note in read.notes:
+            click.echo(f"{STDIN if file == '-' else file}: {note}", err=True)
+    verbs = (("prefer", Want.PREFER), ("forbid", Want.FORBID), ("require", Want.REQUIRE))
+    policy = policy.override((Aspect(name), want) for verb, want in verbs for name in options[verb])
     xapic, x2apic = FLAG[options["assisted_xapic"]], FLAG[options["assisted_x2apic"]]
     changed = replace(
         policy,
-        aspects=aspects,
         effects=(*policy.effects, *options["effects"]),
         guest_x2apic=policy.guest_x2apic and not options["hide_x2apic"],
         accept=policy.accept | set(options["accept"]),

@@ -48,7 +48,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),
     "recording": ("verify.recording:Recording",),
-    "findings": ("documents.probe_findings:FindingsReport",),
+    "probe": ("documents.probe_findings:ProbeReport",),
     "machines": ("documents.lab_machines:MachineList",),
     "error": ("documents.failures:ErrorReport",),
 }
@@ -60,8 +60,8 @@ WRITTEN_AS: Mapping[str, str] = {
     "xenapic.policy.plan:Refusal": "refusal",
     "xenapic.policy.pool:PoolPlan": "plan",
     "xenapic.verify.inspection:Inspection": "inspect",
-    "xenapic.exits.counter:ExitReport": "exits",
-    "xenapic.probe.findings:Findings": "findings",
+    "xenapic.exits.report:ExitReport": "exits",
+    "xenapic.probe.findings:Findings": "probe",
 }
 """The library's values that have a document of their own."""
 

@@ -1,4 +1,4 @@
-"""``xenapic/access``: what happens to each access to the APIC's registers."""
+"""``xenapic/access``: the outcome of each access to the APIC's registers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ EXITS: dict[str, VmxExit | SvmExit] = {**VMX_EXITS, **SvmExit.__members__}
 
 @dataclass(frozen=True, slots=True)
 class AccessEntry:
-    """One access to a register, and what happens to it."""
+    """An access to a register, and its outcome."""
 
     offset: int
-    """Of the register in the APIC page."""
+    """Byte offset of the register in the APIC page."""
     msr: int
     """Number of the register's MSR in x2APIC mode."""
     register: str | None
-    """Xen's symbol; null for a reserved place."""
+    """Xen's symbol; null for a reserved slot."""
     operation: Operation
     value: str | None
-    """Which values are written, where the outcome depends on that."""
+    """The values written, if the outcome depends on them."""
     outcome: Kind
     completion: Completion | None
     """How the processor completes an access that stays in the guest."""
@@ -38,7 +38,7 @@ class AccessEntry:
     """Name of the VM exit's reason."""
     exit_number: int | None
     may_exit: tuple[str, ...]
-    """VM exits that the completion can end in."""
+    """VM exits that can follow the completion."""
     note: str | None
 
     @classmethod
@@ -60,7 +60,7 @@ class AccessEntry:
         )
 
     def row(self) -> AccessRow:
-        """Return the row; raise `DocumentInvalid` for the name of an exit that is unknown."""
+        """Return the row; raise `DocumentInvalid` for an unknown VM exit."""
         reason = None if self.exit is None else _named(EXITS, self.exit, "exit")
         may_exit = tuple(_named(VMX_EXITS, name, "may_exit") for name in self.may_exit)
         return AccessRow(
@@ -79,7 +79,7 @@ def _named(exits: dict[str, E], name: str, key: str) -> E:
 
 @dataclass(frozen=True, slots=True)
 class AccessTable:
-    """What happens to each access to the APIC's registers."""
+    """The outcome of each access to the APIC's registers."""
 
     SCHEMA: ClassVar[str] = "xenapic/access/1"
 
@@ -93,7 +93,7 @@ class AccessTable:
 
 @dataclass(frozen=True, slots=True)
 class AccessDifference:
-    """One access in two situations."""
+    """An access whose outcome differs between two situations."""
 
     left: AccessEntry | None
     """Null where the first situation has no such access."""
@@ -103,7 +103,7 @@ class AccessDifference:
 
 @dataclass(frozen=True, slots=True)
 class AccessDifferences:
-    """Where two situations differ."""
+    """The accesses whose outcome differs between two situations."""
 
     SCHEMA: ClassVar[str] = "xenapic/access/1"
 

@@ -13,7 +13,7 @@ __all__ = ["ConsoleLines"]
 
 @dataclass(frozen=True, slots=True)
 class ConsoleLines:
-    """Lines of Xen's console ring, each with its writer."""
+    """Lines of Xen's console ring, each with its author."""
 
     SCHEMA: ClassVar[str] = "xenapic/console/1"
 

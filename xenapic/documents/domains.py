@@ -1,4 +1,4 @@
-"""``xenapic/list``, ``xenapic/create``, ``xenapic/destroy``: domains that exist, are made, are ended."""
+"""``xenapic/list``, ``xenapic/create``, ``xenapic/destroy``: domains, and their creation and end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OwnerEntry:
 
     @classmethod
     def of(cls, info: DomainInfo) -> OwnerEntry | None:
-        """Return the owner of a domain, as of now; None when xenapic did not create it."""
+        """Return the current owner of a domain; None when xenapic did not create the domain."""
         owner = info.owner
         return None if owner is None else cls(owner_state(owner), owner.pid or None)
 
@@ -55,10 +55,10 @@ class DomainEntry:
     type: GuestName
     flags: tuple[str, ...]
     shutdown_reason: str | int | None
-    """Its name, or its number when it has none; null while the domain has not shut down."""
+    """Xen's name for the reason, or its number if it has no name; null while the domain has not shut down."""
     memory_kib: int
     vcpus: int
-    """vCPUs that are online."""
+    """Number of vCPUs that are online."""
     cpu_time_ns: int
     cpupool: int
     handle: UUID
@@ -89,7 +89,7 @@ class DomainEntry:
 
 @dataclass(frozen=True, slots=True)
 class DomainList:
-    """The domains, as one hypercall saw them."""
+    """The domains that one hypercall returned."""
 
     SCHEMA: ClassVar[str] = "xenapic/list/1"
 
@@ -109,15 +109,17 @@ class ProblemEntry:
     """Stable, for programs."""
     field: str
     value: object
-    """The field's value; a flag word as its number and names."""
+    """The field's value; for a flag word an object with its value and names."""
     rule: str
     remedy: str
     errno: int | None
-    """What Xen would answer; null when the refusal is xenapic's own."""
+    """What Xen would answer; null when only xenapic refuses it."""
     late: bool
-    """Whether Xen would notice only after it has changed its state."""
+    """Whether Xen would notice only after it has changed its own state, which can take the host down."""
     source: str
-    """Where in Xen the rule is, or where the fact comes from."""
+    """Where Xen's source has the rule, or where the fact comes from."""
+    or_errno: int | None = None
+    """What Xen would answer instead if a fact that is unknown turns out differently; null for one answer."""
 
     @classmethod
     def of(cls, problem: Problem) -> ProblemEntry:
@@ -131,11 +133,12 @@ class ProblemEntry:
             problem.errno,
             problem.late,
             problem.source,
+            problem.or_errno,
         )
 
 
 def _plain(value: object) -> object:
-    """Return the value of a config's field in types that JSON has."""
+    """Return the value of a config's field in JSON's types."""
     if isinstance(value, IntFlag):
         return {"value": int(value), "names": names(value)}
     if isinstance(value, Enum):

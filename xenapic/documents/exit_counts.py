@@ -7,16 +7,16 @@ from typing import ClassVar
 
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
-from xenapic.exits.counter import ExitCount, ExitReport
 from xenapic.exits.judgement import Cause, ExitKind, Removable
 from xenapic.exits.reasons import reason_name
+from xenapic.exits.report import ExitCount, ExitReport
 
 __all__ = ["ApicExits", "ExitCounts", "ExitEntry", "ShareRange"]
 
 
 @dataclass(frozen=True, slots=True)
 class ShareRange:
-    """A part of all exits, 0 to 1."""
+    """Bounds of a share of all exits, 0 to 1."""
 
     least: float
     most: float
@@ -24,23 +24,23 @@ class ShareRange:
 
 @dataclass(frozen=True, slots=True)
 class ApicExits:
-    """The exits that had to do with the APIC."""
+    """The exits that the APIC caused."""
 
     access: int
-    """Exits for a register of the guest's APIC."""
+    """Exits for an access to a register of the guest's APIC."""
     delivery: int
-    """Exits in which Xen waited to deliver an interrupt."""
+    """Exits because Xen waited to deliver an interrupt."""
     unknown: int
-    """Exits of which no record says whether they were for the APIC."""
+    """Exits that the APIC may have caused; no record tells."""
     removable: int
-    """Exits that acceleration would have avoided."""
+    """Exits that acceleration would remove."""
     removable_unknown: int
-    """Exits of which it is unknown whether acceleration would have avoided them."""
+    """Exits that acceleration may remove."""
     removable_share: ShareRange
 
     @classmethod
     def of(cls, report: ExitReport) -> ApicExits:
-        """Return the APIC's part of a report."""
+        """Return the part of a report that concerns the APIC."""
         return cls(
             access=report.count(cause=Cause.ACCESS),
             delivery=report.count(cause=Cause.DELIVERY),
@@ -53,7 +53,7 @@ class ApicExits:
 
 @dataclass(frozen=True, slots=True)
 class ExitEntry:
-    """How often one vCPU left the guest in one way."""
+    """How many exits of one kind a vCPU had."""
 
     vcpu: int
     reason: int
@@ -61,10 +61,10 @@ class ExitEntry:
     name: str
     cause: Cause
     register: str | None
-    """Xen's symbol; null: unknown (with cause access or unknown), or none."""
+    """Xen's symbol; null for no register, or with the cause access or unknown for an unknown one."""
     access: Operation | None
     removable: Removable
-    """Whether acceleration would have avoided the exit."""
+    """Whether acceleration would remove the exit."""
     count: int
     per_second: float
 
@@ -99,19 +99,19 @@ class ExitCounts:
     domid: int
     technology: Technology
     seconds: float
-    """How long was counted."""
+    """Duration of the count."""
     total: int
     per_second: float
     complete: bool
-    """Whether every exit was counted; if not, the numbers are lower bounds."""
+    """Whether every exit was counted; otherwise the numbers are lower bounds."""
     apic: ApicExits
     exits: tuple[ExitEntry, ...]
     lost_records: int
-    """Trace records of every kind, of all domains, that found no room in the buffers."""
+    """Trace records, of all kinds and domains, that Xen lost because the buffers were full."""
     lost_more: bool
-    """Whether more records may have been lost at the end."""
+    """Whether Xen may have lost more records at the end."""
     unattributed: int
-    """Exits of which the trace does not say which domain they belong to."""
+    """Exits whose domain is unknown."""
     malformed: int
     """Pieces of trace that could not be read."""
     unseen_cpus: int

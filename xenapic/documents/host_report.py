@@ -1,6 +1,6 @@
-"""``xenapic/host``: what Xen uses of APIC acceleration, each fact with its source.
+"""``xenapic/host``: the APIC acceleration that Xen uses, each fact with its source.
 
-A report is read on any machine, back into an equal `Host`.
+A report can be read on any machine, and gives an equal `Host`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.documents.xen_info import VersionEntry
+from xenapic.errors import DocumentInvalid, NameUnknown
 from xenapic.model.facts import Answer, Fact
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.gnttab import GrantLimits
@@ -30,9 +31,9 @@ class FactEntry:
 
     answer: Answer
     source: str
-    """Where the answer comes from; for an unknown one, why it is not known."""
+    """The source of the answer; for an unknown one, the reason why it is unknown."""
     how: str | None
-    """How to find out, when the answer is unknown."""
+    """How to find out an unknown answer."""
 
     @classmethod
     def of(cls, fact: Fact) -> FactEntry:
@@ -49,12 +50,12 @@ NOT_REPORTED = FactEntry(
     "the report does not contain it",
     "make the report again with this version: xenapic host --json",
 )
-"""What stands for a fact that an older report does not have."""
+"""In place of a fact that an older report does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class WordsEntry:
-    """The words of VM-execution controls, as the VMCS holds them."""
+    """The words of VM-execution controls in a VMCS."""
 
     pin_based: int
     cpu_based: int
@@ -63,7 +64,7 @@ class WordsEntry:
     tertiary: int
     """64 bits."""
     controls: tuple[str, ...]
-    """Keys of the controls that are 1 and affect the APIC."""
+    """Keys of the controls that are set and concern the APIC."""
 
     @classmethod
     def of(cls, words: ControlWords) -> WordsEntry:
@@ -84,7 +85,7 @@ class MeasurementEntry:
     taken_at: datetime
     how: str | None
     why_not: str | None
-    """Why nothing can be measured on this host."""
+    """The reason why nothing can be measured on this host."""
     states: Mapping[ApicState, WordsEntry]
     """By state of the local APIC; empty when nothing can be measured."""
 
@@ -110,18 +111,18 @@ class MeasurementEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
-    """What Xen uses of the processor's APIC acceleration; each fact with its source."""
+    """The APIC acceleration that Xen uses, each fact with its source."""
 
     SCHEMA: ClassVar[str] = "xenapic/host/1"
 
     xen: str
-    """Xen's version with what follows the number."""
+    """Xen's version with its extra version."""
     release: str
-    """The release whose rules apply; "4.17-rc" for the one with a choice per domain."""
+    """The release whose rules apply; "4.17-rc" for the development tree with a choice per domain."""
     technology: Technology | None
-    """The processor's virtualization extension; null when it offers Xen none."""
+    """The processor's virtualization extension; null if Xen can use none."""
     features: Mapping[str, FactEntry]
-    """By key of the control: whether Xen uses it for guests."""
+    """Whether Xen uses each control for guests, by its key."""
     interface: FactEntry
     """Whether APIC assistance can be chosen per domain."""
     assisted_xapic: FactEntry
@@ -165,13 +166,16 @@ class HostReport:
         )
 
     def value(self) -> Host:
-        """Return the host; a feature that an older report does not have is unknown."""
-        told = self.features
-        return Host(
+        """Return the host; a feature that an older report does not contain is unknown.
+
+        Raises `DocumentInvalid` for an unknown release of Xen.
+        """
+        reported = self.features
+        host = Host(
             version=self.version.value(),
             physinfo=self.physinfo,
             technology=self.technology,
-            features={row.key: told.get(row.key, NOT_REPORTED).value() for row in FEATURES},
+            features={row.key: reported.get(row.key, NOT_REPORTED).value() for row in FEATURES},
             interface=self.interface.value(),
             assisted_xapic=self.assisted_xapic.value(),
             assisted_x2apic=self.assisted_x2apic.value(),
@@ -183,3 +187,8 @@ class HostReport:
             unknown=self.unknown,
             measured=None if self.measurement is None else self.measurement.value(),
         )
+        try:
+            host.release  # noqa: B018  # which rules apply follows from the version
+        except NameUnknown as error:
+            raise DocumentInvalid(str(error), "version") from None
+        return host

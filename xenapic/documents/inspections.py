@@ -1,4 +1,4 @@
-"""``xenapic/inspect``: what is in force for a domain."""
+"""``xenapic/inspect``: the controls in force for a domain."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class VcpuEntry:
     differences: tuple[str, ...]
     """Keys of the controls that differ from every prediction."""
     plain_memory: bool
-    """Whether the guest's APIC page is plain memory, without an interrupt controller behind it."""
+    """Whether the guest's APIC page is plain memory: no APIC answers."""
     promises: tuple[Promise, ...]
-    """What the domain's policy asked for."""
+    """What the domain's policy asked for, and whether it is in force."""
     accesses: tuple[AccessEntry, ...]
 
     @classmethod
     def of(cls, vcpu: VcpuInspection) -> VcpuEntry:
         """Return the entry of a vCPU."""
-        controls = vcpu.found.controls
+        controls = vcpu.measured.controls
         return cls(
-            vcpu=vcpu.found.vcpu,
-            apic_state=vcpu.found.state,
-            apic_base=vcpu.found.apic_base,
+            vcpu=vcpu.measured.vcpu,
+            apic_state=vcpu.measured.state,
+            apic_base=vcpu.measured.apic_base,
             controls=None if controls is None else tuple(controls.keys),
-            why_not=vcpu.found.why_not or None,
+            why_not=vcpu.measured.why_not or None,
             as_predicted=vcpu.agrees,
             differences=vcpu.differences,
             plain_memory=vcpu.plain_memory,
@@ -56,7 +56,7 @@ class VcpuEntry:
 
 @dataclass(frozen=True, slots=True)
 class InspectionReport:
-    """What is in force for a domain, vCPU by vCPU."""
+    """The controls in force for a domain, vCPU by vCPU."""
 
     SCHEMA: ClassVar[str] = "xenapic/inspect/1"
 
@@ -64,14 +64,14 @@ class InspectionReport:
     type: GuestName
     misc_flags: MISC
     ok: bool
-    """Whether everything is as the model predicts and the policy asked, and no APIC is plain memory."""
+    """Whether everything is as the model predicts and the policy asked, and no APIC page is plain memory."""
     policy: bool
     """Whether the domain was created for a policy."""
     vcpus: tuple[VcpuEntry, ...]
 
     @classmethod
     def of(cls, inspection: Inspection) -> InspectionReport:
-        """Return the report of an inspection."""
+        """Return the document of an inspection."""
         return cls(
             domid=inspection.info.domid,
             type=GUEST_NAMES[inspection.info.guest_type],

@@ -13,7 +13,7 @@ __all__ = ["MachineList"]
 
 @dataclass(frozen=True, slots=True)
 class MachineList:
-    """The machines of the lab, and what each offers Xen."""
+    """The emulated machines of the lab."""
 
     SCHEMA: ClassVar[str] = "xenapic/machines/1"
 

@@ -1,7 +1,7 @@
-"""``xenapic/host-plan``, ``xenapic/refusal``, ``xenapic/plan``: what a policy leads to on a host or a pool.
+"""``xenapic/host-plan``, ``xenapic/refusal``, ``xenapic/plan``: the result of a policy on a host or a pool.
 
-Each document holds the policy and the hosts it was made for, so that it is read back into an equal `Plan`,
-`Refusal` or `PoolPlan`. What follows from these (accesses, CPUID) is written for other programs.
+Each document contains the policy and its hosts, so that reading it gives an equal `Plan`, `Refusal` or
+`PoolPlan`. Everything that follows from these (accesses, CPUID) is included for other programs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.facts import Answer
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
+from xenapic.parse.jsontext import step, within
 from xenapic.policy.cautions import Caution
 from xenapic.policy.outlook import access_rows, hvm_leaf, vcpus
 from xenapic.policy.plan import Plan, Refusal
@@ -38,12 +39,21 @@ __all__ = [
     "RefusedEntry",
     "RemedyEntry",
     "StateEntry",
+    "WantEntry",
 ]
 
 
 @dataclass(frozen=True, slots=True)
+class WantEntry:
+    """A want for an aspect."""
+
+    aspect: Aspect
+    want: Want
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyEntry:
-    """What is wanted; what is not named is left to the host."""
+    """A policy; the host decides whatever it does not mention."""
 
     aspects: Mapping[Aspect, Want]
     effects: tuple[str, ...]
@@ -52,7 +62,9 @@ class PolicyEntry:
     guest_x2apic: bool
     """Whether the guest may enter x2APIC mode."""
     accept: tuple[str, ...]
-    """Codes of known defects that the plan may run into."""
+    """Codes of known defects that the plan may hit."""
+    also: tuple[WantEntry, ...] = ()
+    """Further wants, for aspects that are already in `aspects`."""
 
     @classmethod
     def of(cls, policy: Policy) -> PolicyEntry:
@@ -64,6 +76,7 @@ class PolicyEntry:
             policy.assisted_x2apic,
             policy.guest_x2apic,
             tuple(sorted(policy.accept)),
+            tuple(WantEntry(aspect, want) for aspect, want in policy.also),
         )
 
     def value(self) -> Policy:
@@ -76,6 +89,7 @@ class PolicyEntry:
                 assisted_x2apic=self.assisted_x2apic,
                 guest_x2apic=self.guest_x2apic,
                 accept=frozenset(self.accept),
+                also=tuple((entry.aspect, entry.want) for entry in self.also),
             )
         except PolicyInvalid as error:
             raise DocumentInvalid(str(error), "policy") from None
@@ -86,10 +100,10 @@ class PolicyEntry:
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """A guest whose APIC is in one state."""
+    """A guest whose APIC is in this state."""
 
     controls: tuple[str, ...] | None
-    """Keys of the controls in force; null when they are not all known."""
+    """Keys of the controls in force; null if some are unknown."""
     accesses: tuple[AccessEntry, ...]
 
     @classmethod
@@ -113,9 +127,9 @@ class PlanEntry:
     """Bits to set in createdomain's misc_flags."""
     in_force: Mapping[Aspect, FactEntry]
     states: Mapping[ApicState, StateEntry]
-    """By state of the guest's APIC."""
+    """What happens in each state of the guest's APIC."""
     cpuid_base_4_eax: HvmLeaf | None
-    """APIC bits of the hypervisor's CPUID leaf base + 4; null when they are not known."""
+    """APIC bits of the hypervisor's CPUID leaf base + 4; null if unknown."""
     warnings: tuple[Caution, ...]
     host: HostReport
 
@@ -133,14 +147,16 @@ class PlanEntry:
         )
 
     def plan(self, policy: Policy, guest_type: GuestType) -> Plan:
-        """Return the plan."""
+        """Return the plan; raise `DocumentInvalid` for an unknown release of Xen."""
         in_force = {aspect: fact.value() for aspect, fact in self.in_force.items()}
-        return Plan(policy, self.host.value(), guest_type, self.misc_flags, in_force, self.warnings)
+        with within("host"):
+            host = self.host.value()
+        return Plan(policy, host, guest_type, self.misc_flags, in_force, self.warnings)
 
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """A policy's plan on one host."""
+    """A policy's plan on a host."""
 
     SCHEMA: ClassVar[str] = "xenapic/host-plan/1"
 
@@ -154,8 +170,10 @@ class HostPlan:
         return cls(PolicyEntry.of(plan.policy), plan.guest_type, PlanEntry.of(plan))
 
     def value(self) -> Plan:
-        """Return the plan."""
-        return self.plan.plan(self.policy.value(), self.guest_type)
+        """Return the plan; raise `DocumentInvalid` for an unknown effect, defect or release of Xen."""
+        policy = self.policy.value()
+        with within("plan"):
+            return self.plan.plan(policy, self.guest_type)
 
 
 # -- a refusal ---------------------------------------------------------------------------------------
@@ -163,7 +181,7 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True)
 class RemedyEntry:
-    """One way to make the policy possible."""
+    """A way to make the policy possible."""
 
     kind: RemedyKind
     text: str
@@ -183,16 +201,16 @@ class RemedyEntry:
 
 @dataclass(frozen=True, slots=True)
 class ReasonEntry:
-    """One reason why there is no plan."""
+    """A reason why there is no plan."""
 
     code: Code
     aspect: Aspect | None
     asked: str
-    """The words of the policy."""
+    """The policy's words."""
     fact: str
-    """What contradicts it."""
+    """The fact that contradicts it."""
     source: str
-    """Where the fact comes from."""
+    """The source of the fact."""
     remedies: tuple[RemedyEntry, ...]
 
     @classmethod
@@ -215,7 +233,7 @@ class ReasonEntry:
 
 @dataclass(frozen=True, slots=True)
 class RefusedEntry:
-    """A host on which there is no plan."""
+    """A host without a plan."""
 
     refused: tuple[ReasonEntry, ...]
     """Every reason."""
@@ -227,14 +245,16 @@ class RefusedEntry:
         return cls(tuple(map(ReasonEntry.of, refusal.reasons)), HostReport.of(refusal.host))
 
     def refusal(self, policy: Policy, guest_type: GuestType) -> Refusal:
-        """Return the refusal."""
+        """Return the refusal; raise `DocumentInvalid` for an unknown release of Xen."""
         reasons = tuple(entry.reason() for entry in self.refused)
-        return Refusal(policy, self.host.value(), guest_type, reasons)
+        with within("host"):
+            host = self.host.value()
+        return Refusal(policy, host, guest_type, reasons)
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalReport:
-    """Why a policy has no plan on one host."""
+    """The reasons why a policy has no plan on a host."""
 
     SCHEMA: ClassVar[str] = "xenapic/refusal/1"
 
@@ -251,7 +271,7 @@ class RefusalReport:
         return cls(PolicyEntry.of(refusal.policy), refusal.guest_type, entry.refused, entry.host)
 
     def value(self) -> Refusal:
-        """Return the refusal."""
+        """Return the refusal; raise `DocumentInvalid` for an unknown effect, defect or release of Xen."""
         return RefusedEntry(self.refused, self.host).refusal(self.policy.value(), self.guest_type)
 
 
@@ -260,7 +280,7 @@ class RefusalReport:
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """What a policy leads to on each host of a pool: a plan, or every reason why there is none."""
+    """A policy's result on each host of a pool: a plan, or every reason why there is none."""
 
     SCHEMA: ClassVar[str] = "xenapic/plan/1"
 
@@ -269,9 +289,9 @@ class PoolReport:
     possible: bool
     """Whether there is a plan on every host, and nothing that was checked forbids the domain."""
     holds: Mapping[Aspect, Answer]
-    """Aspects that are the same on all hosts that have a plan."""
+    """Aspects that are the same on all hosts with a plan."""
     differs: Mapping[Aspect, Mapping[Answer, tuple[str, ...]]]
-    """The other aspects: names of the hosts by answer."""
+    """The other aspects, with the names of the hosts that have each answer."""
     hosts: Mapping[str, PlanEntry | RefusedEntry]
     request: RequestEntry | None = None
     """What the toolstack sends to Xen for the configuration; null without one, or if hosts differ."""
@@ -298,13 +318,14 @@ class PoolReport:
         )
 
     def value(self) -> PoolPlan:
-        """Return the plans of the pool."""
+        """Return the plans of the pool; raise `DocumentInvalid` for an unknown effect, defect or release."""
         policy, guest_type = self.policy.value(), self.guest_type
         plans: dict[str, Plan] = {}
         refusals: dict[str, Refusal] = {}
         for name, entry in self.hosts.items():
-            if isinstance(entry, PlanEntry):
-                plans[name] = entry.plan(policy, guest_type)
-            else:
-                refusals[name] = entry.refusal(policy, guest_type)
+            with within("hosts", step("", name)):
+                if isinstance(entry, PlanEntry):
+                    plans[name] = entry.plan(policy, guest_type)
+                else:
+                    refusals[name] = entry.refusal(policy, guest_type)
         return PoolPlan(policy, guest_type, plans, refusals, self.holds, self.differs)

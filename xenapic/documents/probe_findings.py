@@ -1,4 +1,4 @@
-"""``xenapic/findings``: what the probe guest measured in one state of its APIC."""
+"""``xenapic/probe``: what the probe guest measured in one state of its APIC."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xenapic.apic.state import ApicState
 from xenapic.probe.findings import Access, Calibration, Delivery, Findings, Move, Op, ProbeOutcome
 from xenapic.verify.recording import CalibrationRecord, DeliveryRecord
 
-__all__ = ["FindingsReport", "MeasuredAccess", "MoveEntry"]
+__all__ = ["MeasuredAccess", "MoveEntry", "ProbeReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class MoveEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class FindingsReport:
+class ProbeReport:
     """What the probe guest measured in one state of its APIC."""
 
-    SCHEMA: ClassVar[str] = "xenapic/findings/1"
+    SCHEMA: ClassVar[str] = "xenapic/probe/1"
 
     state: ApicState
     cpuid_1_ecx: int
@@ -98,7 +98,7 @@ class FindingsReport:
     move: MoveEntry
 
     @classmethod
-    def of(cls, findings: Findings) -> FindingsReport:
+    def of(cls, findings: Findings) -> ProbeReport:
         """Return the document of what the guest measured."""
 
         def entries(accesses: tuple[Access, ...]) -> tuple[MeasuredAccess, ...]:

@@ -13,7 +13,7 @@ __all__ = ["Explanation", "TopicEntry"]
 
 @dataclass(frozen=True, slots=True)
 class TopicEntry:
-    """One term."""
+    """A term, explained."""
 
     name: str
     """Unique."""
@@ -21,15 +21,15 @@ class TopicEntry:
     title: str
     text: str
     effect: str | None
-    """What it does; one line for each case."""
+    """Its effect; one line for each case."""
     sdm: str | None
-    """Where Intel's SDM or AMD's APM describes it."""
+    """Section of Intel's SDM or AMD's APM."""
     xen: str | None
-    """Where it is in Xen's source."""
+    """Place in Xen's source."""
     see: tuple[str, ...]
     """Names of other topics."""
     aliases: tuple[str, ...] = ()
-    """Other spellings under which it is found."""
+    """Other spellings that find it."""
 
     @classmethod
     def of(cls, topic: Topic) -> TopicEntry:
@@ -63,7 +63,7 @@ class TopicEntry:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The topics that a text means; all of them without a text."""
+    """The topics that match a text, or all topics."""
 
     SCHEMA: ClassVar[str] = "xenapic/explain/1"
 

@@ -1,4 +1,4 @@
-"""``xenapic/spec-check``, ``xenapic/verify``, ``xenapic/lab-verify``: a real Xen compared with the model."""
+"""``xenapic/spec-check``, ``xenapic/verify``, ``xenapic/lab-verify``: a real Xen, compared with the model."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class CheckEntry:
     verdict: Verdict
     predicted: str
     found: str
+    """What the recording has."""
     why: str | None
     """Why the value is not covered."""
 
@@ -42,11 +43,11 @@ class CheckEntry:
 
 @dataclass(frozen=True, slots=True)
 class RecordingCheck:
-    """One recording, compared with the model: what agrees is counted, the rest is listed."""
+    """One recording, compared with the model: values that agree are counted, the others listed."""
 
     file: str
     processor: str
-    """Where it is known from what the processor offers."""
+    """The source of what the processor offers."""
     agree: int
     compared: int
     checks: tuple[CheckEntry, ...]
@@ -59,7 +60,7 @@ class RecordingCheck:
 
 
 def _listed(report: Report) -> tuple[CheckEntry, ...]:
-    return tuple(CheckEntry.of(one) for one in report.checks if one.verdict is not Verdict.AGREES)
+    return tuple(CheckEntry.of(check) for check in report.checks if check.verdict is not Verdict.AGREES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +79,22 @@ class SpecCheck:
 
 @dataclass(frozen=True, slots=True)
 class VerificationEntry:
-    """The running Xen, compared with the model: what agrees is counted, the rest is listed."""
+    """The running Xen, compared with the model: values that agree are counted, the others listed."""
 
     file: str
     processor: str
-    """Where it is known from what the processor offers."""
+    """The source of what the processor offers."""
     agree: int
     compared: int
     checks: tuple[CheckEntry, ...]
     """Values that disagree or are not covered."""
     not_testable: tuple[str, ...]
-    """What could not be tested on this host, and why."""
+    """Reasons why something could not be tested on this host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What the running Xen does, compared with the model."""
+    """The running Xen, compared with the model."""
 
     SCHEMA: ClassVar[str] = "xenapic/verify/1"
 
@@ -116,7 +117,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class CellEntry:
-    """One boot of the lab's matrix."""
+    """One boot of the lab's matrix, with its result."""
 
     machine: str
     xen: str
@@ -143,7 +144,7 @@ class CellEntry:
 
 @dataclass(frozen=True, slots=True)
 class LabVerification:
-    """What Xen does on each machine of the lab, compared with the model."""
+    """Xen on each machine of the lab, compared with the model."""
 
     SCHEMA: ClassVar[str] = "xenapic/lab-verify/1"
 
@@ -151,5 +152,5 @@ class LabVerification:
 
     @classmethod
     def of(cls, results: Iterable[Result]) -> LabVerification:
-        """Return the document of a matrix."""
+        """Return the document of a matrix of boots."""
         return cls(tuple(map(CellEntry.of, results)))

@@ -1,4 +1,4 @@
-"""``xenapic/info``: which Xen this is and what the host has."""
+"""``xenapic/info``: Xen's version, and the host's processors and memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["InfoReport", "VersionEntry"]
 
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
-    """Which Xen this is."""
+    """The version of Xen."""
 
     major: int
     minor: int
     extra: str
-    """What follows the number, e.g. ".7" or ".0-rc3"."""
+    """The extra version, e.g. ".7" or ".0-rc3"."""
     capabilities: tuple[str, ...]
     """Guest types that Xen can run, e.g. "hvm-3.0-x86_64"."""
     changeset: str
@@ -48,7 +48,7 @@ class VersionEntry:
 
 @dataclass(frozen=True, slots=True)
 class InfoReport:
-    """Which Xen this is, and what its host has: memory in pages of 4 KiB, frequency in kHz."""
+    """The version of Xen, and the host's processors and memory (in pages of 4 KiB, frequency in kHz)."""
 
     SCHEMA: ClassVar[str] = "xenapic/info/1"
 

@@ -1,1 +1,1 @@
-"""VM exits: what Xen records of them, what they had to do with the APIC, and how many there are."""
+"""VM exits: count them in Xen's trace, and tell which of them the APIC caused."""

@@ -1,20 +1,20 @@
-"""What a VM exit had to do with the guest's APIC, and whether acceleration could spare it.
+"""Judge a VM exit: which APIC register caused it, and whether acceleration would remove it.
 
-Xen's trace says of each exit its reason; which register was meant follows, if at all, from
-what Xen records while it handles the exit (`Clues`):
+Xen's trace gives the reason of each exit. The register, if it can be known at all, follows from what Xen
+records while it handles the exit (`Clues`):
 
 ======================================  =========================================================
-exit                                    what tells the register
+exit                                    what shows the register
 ======================================  =========================================================
 APIC access (44)                        the emulated access (``IOMEM_READ``/``_WRITE``: address,
-                                        direction, value); ``VLAPIC`` when Xen takes its short cut
+                                        direction, value); ``VLAPIC`` when Xen uses its shortcut
                                         for a write of EOI
 EPT violation (48), NPF (0x400)         ``NPF``: guest-physical address, and with VMX the
                                         direction; the emulated access
 exception (0), EXCP14 (0x4e)            the emulated access (shadow paging)
 RDMSR (31), WRMSR (32), MSR (0x7c)      ``MSR_READ``/``MSR_WRITE``: number and value. 4.15 and 4.16
-                                        record no read that ``guest_rdmsr`` serves, and it serves
-                                        all x2APIC registers: there the register is unknown
+                                        do not record reads that ``guest_rdmsr`` handles, such as
+                                        those of all x2APIC registers: the register is unknown
 control-register access (28)            ``CR_READ``/``CR_WRITE``: CR8 is the TPR
 CR8_READ (0x8), CR8_WRITE (0x18)        the reason
 TPR below threshold (43)                the reason
@@ -22,7 +22,7 @@ virtualized EOI (45)                    the reason
 APIC write (56)                         nothing: unknown
 ======================================  =========================================================
 
-An exit that left no clue is not guessed at: `Cause.UNKNOWN`, or a register of None.
+An exit without clues is not guessed: its cause is `Cause.UNKNOWN`, or its register None.
 
 Sources, in Xen 4.15 to 4.22: ``hvmtrace_io_assist`` (``hvm/emulate.c``), ``ept_handle_violation``,
 ``vmx_handle_eoi_write``, ``vmx_vmexit_handler`` (``hvm/vmx/vmx.c``), ``svm_do_nested_pgfault``,
@@ -52,24 +52,24 @@ from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.model.acceleration import SVM, domain_choice, host_controls, vcpu_apic
 from xenapic.model.releases import XEN_RELEASES
 
-__all__ = ["APIC_MSRS", "VALUE_MATTERS", "Cause", "Clues", "ExitKind", "Removable", "judge"]
+__all__ = ["APIC_MSRS", "VALUE_MATTERS", "Cause", "Clues", "ExitKind", "Removable", "judge_exit"]
 
 
 class Cause(Enum):
-    """What an exit had to do with the APIC."""
+    """What the APIC had to do with an exit."""
 
     ACCESS = "access"
-    """The guest used a register of its APIC, or what it wrote led to the exit."""
+    """The guest used a register of its APIC, or a value that it wrote caused the exit."""
     DELIVERY = "delivery"
-    """Xen waited for the moment in which the guest takes an interrupt."""
+    """Xen waited until the guest could take an interrupt."""
     OTHER = "other"
-    """Nothing. External interrupts too: some are kicks that posted interrupts would spare, but no
-    record tells them from the host's own."""
+    """Nothing. External interrupts count here: posted interrupts would remove some of them, but no record
+    distinguishes these from the host's own."""
     UNKNOWN = "unknown"
 
 
 class Removable(Enum):
-    """Whether the guest would not have been left, had Xen all of Intel's APIC acceleration to use."""
+    """Whether the exit would not occur if Xen could use all of Intel's APIC acceleration."""
 
     YES = "yes"
     NO = "no"
@@ -78,34 +78,34 @@ class Removable(Enum):
 
 @dataclass(slots=True)
 class Clues:
-    """What Xen recorded of one exit while handling it; None where nothing was."""
+    """What Xen recorded about an exit while handling it; None where it recorded nothing."""
 
     technology: Technology
     reason: int
     address: int | None = None
     """Guest-physical address of the first emulated access to memory."""
     page_fault: int | None = None
-    """Guest-physical address that the EPT or nested page tables did not let through."""
+    """Guest-physical address that the EPT or nested page tables did not allow."""
     operation: Operation | None = None
     msr: int | None = None
     control_register: int | None = None
     value: int | None = None
-    """What was written, by a memory access or WRMSR."""
+    """The value written, by a memory access or WRMSR."""
     eoi: bool = False
-    """Xen took its short cut for a write of EOI."""
+    """Xen used its shortcut for a write of EOI."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitKind:
-    """What is counted as one: exits of one reason at one register."""
+    """A kind of exit: those with one reason at one register."""
 
     technology: Technology
     reason: int
     """Basic exit reason (VMX) or exit code (SVM)."""
     cause: Cause
     register: str | None = None
-    """Xen's symbol (`xenapic.apic.registers.Register`), ``"040H"`` for a reserved place, or the name of
-    an MSR that belongs to the APIC's business; None: unknown, or none is concerned."""
+    """Xen's symbol (`xenapic.apic.registers.Register`), ``"040H"`` for a reserved slot, or the name of
+    another MSR that concerns the APIC; None for an unknown register or none."""
     operation: Operation | None = None
     removable: Removable = Removable.NO
 
@@ -117,14 +117,14 @@ NEWEST = XEN_RELEASES[-1]
 HOST = host_controls(NEWEST, EVERYTHING)
 CHOICE = domain_choice(NEWEST, HOST, 0)
 FULL = {state: vcpu_apic(HOST, CHOICE, state) for state in (ApicState.XAPIC, ApicState.X2APIC)}
-"""What the newest Xen makes of a processor that has all of it."""
+"""What the newest Xen sets up on a processor with every feature."""
 
 VERDICTS = {Kind.STAYS: Removable.YES, Kind.DEPENDS: Removable.UNKNOWN, Kind.UNKNOWN: Removable.UNKNOWN}
-"""All other kinds leave the guest, or never reach its APIC: nothing to be gained."""
+"""Accesses of all other kinds exit, or never reach the APIC: acceleration removes nothing."""
 
 
 def _removable(state: ApicState, address: int, operation: Operation | None, value: int | None) -> Removable:
-    if operation is None or address % SLOT_SIZE:  # how wide the access was is not recorded
+    if operation is None or address % SLOT_SIZE:  # the width of the access is not recorded
         return Removable.UNKNOWN
     full = FULL[state]
     outcome = access(full.controls, state, full.bitmap, address, operation, value=value)
@@ -132,7 +132,7 @@ def _removable(state: ApicState, address: int, operation: Operation | None, valu
 
 
 VALUE_MATTERS = (Reg.TASKPRI, Reg.EOI, Reg.ICR, Reg.SELF_IPI)
-"""Registers whose write stays or leaves, or faults, by what is written."""
+"""Registers for which the value written decides whether the write stays, exits or faults."""
 
 
 # -- judging one exit ---------------------------------------------------------------------------------
@@ -144,8 +144,8 @@ OTHER_MSRS = {
     0x40000071: ("HV_X64_MSR_ICR", Removable.UNKNOWN),
     0x40000072: ("HV_X64_MSR_TPR", Removable.UNKNOWN),
 }
-"""MSRs outside 800H to 8FFH that serve the APIC. Acceleration changes which of Viridian's a guest is
-advised to use; whether it then would, cannot be told."""
+"""MSRs outside 800H to 8FFH that concern the APIC. Acceleration changes which of Viridian's MSRs a guest is
+advised to use; whether it follows the advice is unknown."""
 APIC_MSRS = frozenset((*range(MSR_X2APIC_FIRST, MSR_X2APIC_LAST + 1), *OTHER_MSRS))
 
 
@@ -153,8 +153,8 @@ def _symbol(offset: int) -> str:
     return register(offset).symbol or f"{offset:03X}H"
 
 
-def judge(clues: Clues) -> ExitKind:
-    """Tell what an exit was, as far as its records tell."""
+def judge_exit(clues: Clues) -> ExitKind:
+    """Return the kind of an exit, as far as its records show it."""
     rule = RULES.get((clues.technology, clues.reason))
     if rule is None:
         return ExitKind(clues.technology, clues.reason, Cause.OTHER)
@@ -176,7 +176,7 @@ def _other(clues: Clues) -> ExitKind:
 
 
 def _in_page(address: int | None) -> int | None:
-    """Return the offset in the page at the default base, None outside it: no other base is recognised."""
+    """Return the offset in the page at the default base, None outside it; no other base is recognised."""
     if address is None or not 0 <= address - APIC_DEFAULT_PHYS_BASE < PAGE_SIZE:
         return None
     return address - APIC_DEFAULT_PHYS_BASE
@@ -185,7 +185,7 @@ def _in_page(address: int | None) -> int | None:
 def _at(clues: Clues, address: int) -> ExitKind:
     """Judge an access to the page by its offset."""
     if clues.technology is Technology.SVM:
-        removable = Removable.UNKNOWN  # AVIC might; no Xen uses it, and it is not modelled
+        removable = Removable.UNKNOWN  # AVIC might remove it, but no Xen uses AVIC, and it is not modelled
     else:
         removable = _removable(ApicState.XAPIC, address, clues.operation, clues.value)
     return _kind(clues, Cause.ACCESS, _symbol(address - address % SLOT_SIZE), clues.operation, removable)
@@ -263,13 +263,13 @@ RULES: dict[tuple[Technology, int], Callable[[Clues], ExitKind]] = {
     (VMX, 28): _control_register,
     (VMX, 31): _msr,
     (VMX, 32): _msr,
-    # The threshold is not looked at with virtual-interrupt delivery.
+    # With virtual-interrupt delivery the processor ignores the threshold.
     (VMX, 43): _fixed(Cause.ACCESS, Reg.TASKPRI.name, Operation.WRITE, Removable.YES),
     (VMX, 44): _apic_access,
-    # Xen asked for this one: an interrupt whose end it must see.
+    # Xen requests this exit, for an interrupt whose end it must see.
     (VMX, 45): _fixed(Cause.ACCESS, Reg.EOI.name, Operation.WRITE, Removable.NO),
     (VMX, 48): _page_fault,
-    # With virtual-interrupt delivery on, these are what is left; without, EOI may be among them.
+    # With virtual-interrupt delivery these exits remain; without it, some of them may be EOI.
     (VMX, 56): _fixed(Cause.ACCESS, None, Operation.WRITE),
     (SVM_TECHNOLOGY, 0x08): lambda clues: _cr8(clues, Operation.READ),
     (SVM_TECHNOLOGY, 0x18): lambda clues: _cr8(clues, Operation.WRITE),
@@ -280,4 +280,4 @@ RULES: dict[tuple[Technology, int], Callable[[Clues], ExitKind]] = {
     (SVM_TECHNOLOGY, 0x401): _fixed(Cause.ACCESS, Reg.ICR.name, Operation.WRITE),
     (SVM_TECHNOLOGY, 0x402): _fixed(Cause.ACCESS),
 }
-"""How an exit is judged; a reason that is not here has nothing to do with the APIC."""
+"""How an exit is judged; a reason that is not in this table has nothing to do with the APIC."""

@@ -1,4 +1,4 @@
-"""Names of the reasons for which a guest is left.
+"""Names of the reasons for VM exits.
 
 Sources: Intel SDM volume 3D, appendix "VMX basic exit reasons"; AMD APM volume 2, appendix
 "SVM intercept exit codes" (names without ``VMEXIT_``).
@@ -109,7 +109,7 @@ SVM_RUNS = (
     (0x7D, "TASK_SWITCH FERR_FREEZE SHUTDOWN VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT RDTSCP ICEBP"),
     (0x89, "WBINVD MONITOR MWAIT MWAIT_CONDITIONAL XSETBV"),
 )
-"""Codes that follow one another: the first, and the names."""
+"""Consecutive codes: the first code and the names."""
 SVM_NUMBERED = (
     (0x00, 16, "CR{}_READ"),
     (0x10, 16, "CR{}_WRITE"),
@@ -118,7 +118,7 @@ SVM_NUMBERED = (
     (0x40, 32, "EXCP{}"),
     (0x90, 16, "CR{}_WRITE_TRAP"),
 )
-"""Codes by the number of a register or vector: the first, how many, and the name."""
+"""Codes numbered by register or vector: the first code, how many there are, and the name."""
 
 SVM_NAMES = {
     **SVM_SINGLE,
@@ -129,10 +129,10 @@ NAMES = {Technology.VMX: VMX_NAMES, Technology.SVM: SVM_NAMES}
 
 
 def reason_name(technology: Technology, reason: int) -> str:
-    """Return a reason's name, ``"unknown"`` for one that the manuals do not have."""
+    """Return the name of a reason, ``"unknown"`` for one that is not in the manuals."""
     return NAMES[technology].get(reason, "unknown")
 
 
 def reason_number(technology: Technology, reason: int) -> str:
-    """Return a reason's number as its manual writes it: decimal for VMX, hexadecimal for SVM."""
+    """Return the number of a reason as its manual writes it: decimal for VMX, hexadecimal for SVM."""
     return str(reason) if technology is Technology.VMX else f"{reason:#x}"

@@ -35,7 +35,7 @@ def _by_code() -> dict[str, list[Rule]]:
 
 
 NO_CALL = "Refused before Xen is called."
-LATE = "The refusal is late: it crashes an Intel host."
+LATE = "The refusal is late: it can crash the host."
 
 
 def _rule(name: str) -> Topic:

@@ -243,9 +243,10 @@ TERMS: dict[str, Prose] = {
     ),
     "late": Prose(
         "A refusal is late if Xen finds the error after the architecture part of a create has run. On an Intel host that "
-        "virtualizes APIC accesses, a late refusal crashes the host.",
+        "virtualizes APIC accesses, a late refusal crashes the host. Without hap, it crashes every host whose Xen has "
+        "shadow paging.",
         xen="domain_create (xen/common/domain.c)",
-        see=("late-refused-create-panic",),
+        see=("late-refused-create-panic", "late-refused-shadow-panic"),
     ),
     "plan": Prose(
         "The result of a policy that a host can satisfy: the flags for createdomain, what will be in force, and warnings. "
@@ -491,6 +492,7 @@ CAUTIONS: dict[str, str] = {
     "preferred-unknown": "It is unknown whether a preferred aspect will be in force.",
     "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
     "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
+    "asked-twice": "An aspect is preferred and also required or forbidden; the preference has no effect.",
     "no-apic": "A PV guest has no local APIC: APIC acceleration does not concern it.",
 }
 
@@ -594,16 +596,18 @@ ERRORS: dict[str, str] = {
     "policy-invalid": "A policy with an unknown aspect, effect or value, or a policy file in an unknown format.",
     "name-unknown": "A table has no row of this name: no such processor, release or feature.",
     "document-invalid": "Not the JSON document expected: not JSON, another schema, a missing key or a wrong type.",
+    "host-unknown": "A question about a host that the known facts about it cannot answer.",
+    "log-invalid": "A text is not a boot log of Xen that says anything about VMX or SVM.",
     "file-unreadable": "A file cannot be read; the message says why.",
     "probe-failed": "The probe guest failed or timed out, or its timing cannot tell a VM exit from none.",
     "trace-busy": "Xen's only set of trace buffers is in use; the message says how.",
     "toolstack-refused": "A toolstack would refuse the configuration before it sends anything to Xen.",
-    "log-invalid": "A saved log shows nothing about a host. The error says why.",
     "config-refused": "A domain was refused before Xen was called, with every reason.",
     "policy-refused": "This host cannot satisfy the policy. The error has every reason.",
     "call-failed": "A call of libxenctrl failed. The error has Xen's error number and what was asked.",
     "domain-not-found": "No domain has this number (ESRCH).",
     "lab": "The lab itself failed, not the command that it ran.",
+    "lab-snapshot": "A snapshot of a started machine is damaged or does not fit; the machine boots instead.",
     "lab-usage": "There is no such machine, release of Xen or file.",
     "lab-prerequisite": "Programs or package sources that the lab needs are missing; the message says what to install.",
     "lab-fetch": "The packages of a Xen release could not be fetched or unpacked.",

@@ -1,7 +1,8 @@
 """A real, unmodified Xen in an emulated machine.
 
 ``run(["xenapic", "host"], machine="broadwell_ult")`` boots Debian's Xen in an emulator and runs
-the command in dom0. Nothing needs hardware virtualisation, and nothing is installed.
+the command in dom0. ``start`` provides a machine for several commands. Nothing needs hardware
+virtualisation, and nothing is installed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from xenapic.lab.machines import MACHINES as MACHINES
     from xenapic.lab.machines import Machine as Machine
     from xenapic.lab.runner import RunResult as RunResult
+    from xenapic.lab.runner import Session as Session
     from xenapic.lab.runner import run as run
+    from xenapic.lab.runner import start as start
 
-# Looked up when asked for: the pytest plugin is imported by every pytest on the machine.
+# Names load on first use: every pytest on the machine imports the pytest plugin.
 _HOMES = {
     "LabError": "errors",
     "LabPrerequisite": "errors",
@@ -28,7 +31,9 @@ _HOMES = {
     "MACHINES": "machines",
     "Machine": "machines",
     "RunResult": "runner",
+    "Session": "runner",
     "run": "runner",
+    "start": "runner",
 }
 
 __all__ = [
@@ -37,9 +42,11 @@ __all__ = [
     "LabPrerequisite",
     "Machine",
     "RunResult",
+    "Session",
     "StageTimeout",
     "XenPanicked",
     "run",
+    "start",
 ]
 
 

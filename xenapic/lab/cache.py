@@ -1,4 +1,4 @@
-"""A cache whose entries are either whole or not there.
+"""A cache whose entries are either complete or absent.
 
 An entry is made in a directory of its own under a lock and renamed into place when it is done.
 Its manifest says what it was made from and what it must hold, and is checked on every use.
@@ -15,13 +15,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 MANIFEST = "manifest.json"
 
 
 def cache_root() -> Path:
-    """Where the lab keeps what it fetched: ``$XENAPIC_CACHE``, else the user's cache directory."""
+    """Return where the lab keeps what it fetched: ``$XENAPIC_CACHE``, else the user's cache directory."""
     if given := os.environ.get("XENAPIC_CACHE"):
         return Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -37,7 +37,7 @@ class Entry:
         self._recipe = recipe
 
     def problem(self, *, deep: bool = False) -> str | None:
-        """Why the entry cannot be used, or None; `deep` reads every byte."""
+        """Return why the entry cannot be used, or None; `deep` reads every byte."""
         try:
             manifest = self.manifest()
         except (OSError, ValueError) as error:
@@ -53,16 +53,20 @@ class Entry:
         return None
 
     def manifest(self) -> dict[str, Any]:
-        """What the entry was made from, and its files with sizes and checksums."""
+        """Return what the entry was made from, and its files with sizes and checksums.
+
+        Raise `OSError` or `ValueError` if the manifest is missing or damaged.
+        """
         loaded = json.loads((self.path / MANIFEST).read_text())
-        if not isinstance(loaded, dict) or not isinstance(loaded.get("files"), dict):
+        files = loaded.get("files") if isinstance(loaded, dict) else None
+        if not isinstance(files, dict) or not all(map(_is_description, files.values())):
             raise ValueError("not a manifest")
-        return loaded
+        return cast("dict[str, Any]", loaded)
 
     def ensure(self, make: Callable[[Path], dict[str, Any]], *, renew: bool = False) -> Path:
-        """The entry's directory; made with `make` first unless a good one is there.
+        """Return the entry's directory; make it first with `make` unless a good one is there.
 
-        `make` fills the directory it is given and returns what the manifest shall add.
+        `make` fills the directory it is given and returns what is added to the manifest.
         """
         if not renew and self.problem() is None:
             return self.path
@@ -71,6 +75,11 @@ class Entry:
             if renew or self.problem() is not None:
                 self._make(make)
         return self.path
+
+    def discard(self) -> None:
+        """Remove the entry, so that the next use makes it again."""
+        with self._lock():
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _make(self, make: Callable[[Path], dict[str, Any]]) -> None:
         for stale in self.home.glob("making-*"):
@@ -98,6 +107,15 @@ class Entry:
             yield
         finally:
             os.close(fd)
+
+
+def _is_description(value: object) -> bool:
+    """Return True if `value` describes a file as `_inventory` does."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("size"), int)
+        and isinstance(value.get("sha256"), str)
+    )
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:

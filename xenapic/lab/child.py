@@ -1,4 +1,4 @@
-"""The emulator's process: started so that it never outlives this one."""
+"""The emulator's process: it never outlives this one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ GRACE = 2.0
 
 
 class Child:
-    """A process in a session of its own (a terminal's Ctrl-C does not reach it), as a context.
+    """A process in a session of its own, which a terminal's Ctrl-C does not reach, as a context manager.
 
-    It is killed on leaving the context, and by the kernel should this process be killed.
+    It is killed when the context ends, and by the kernel if this process is killed.
     """
 
     def __init__(
@@ -27,12 +27,14 @@ class Child:
         env: Mapping[str, str],
         cwd: Path,
         stdin: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._argv = ["setpriv", "--pdeathsig", "KILL", *argv]
         self._log = log
         self._env = {**os.environ, **env}
         self._cwd = cwd
         self._stdin = subprocess.DEVNULL if stdin is None else stdin
+        self._pass_fds = pass_fds
 
     def __enter__(self) -> Child:
         with self._log.open("wb") as log:
@@ -44,6 +46,7 @@ class Child:
                 env=self._env,
                 cwd=self._cwd,
                 start_new_session=True,
+                pass_fds=self._pass_fds,
             )
         return self
 
@@ -59,13 +62,13 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process's id, also its group's."""
+        """The id of the process and of its group."""
         return self._process.pid
 
     def status(self) -> int | None:
-        """Exit status, or None while it runs."""
+        """Return the exit status, or None while the process runs."""
         return self._process.poll()
 
     def said(self) -> str:
-        """What the process itself printed."""
+        """Return what the process itself has printed."""
         return self._log.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""How to start each emulator: command lines and the files they need. Nothing is started here."""
+"""How each emulator is started: command lines, and the files they need. Nothing is started here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOM0_ARGS = (
 
 @dataclass(frozen=True)
 class Guest:
-    """All that is put into the emulated machine for one run."""
+    """Everything that is put into the emulated machine for one run."""
 
     xen: XenFiles
     overlay: Path
@@ -39,7 +39,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Start:
-    """A command line, and how long its machine may take per stage, in seconds."""
+    """A command line, and how long each stage of its machine may take, in seconds."""
 
     argv: tuple[str, ...]
     limits: dict[str, float]
@@ -47,14 +47,14 @@ class Start:
 
 
 def make_channel(path: Path) -> None:
-    """An empty channel disk; sparse, so it takes only what is written."""
+    """Make an empty channel disk; the file is sparse, so it uses only what is written."""
     with path.open("wb") as stream:
         stream.write(CHANNEL_MAGIC)
         stream.truncate(CHANNEL_SIZE)
 
 
 def initrd(guest: Guest, run_dir: Path) -> Path:
-    """Dom0's first files and this run's own, as the kernel takes them: one after the other."""
+    """Write the kernel's initial files: those of the release, followed by those of this run."""
     path = run_dir / "initrd"
     with path.open("wb") as out:
         for part in (guest.xen.first, guest.overlay):
@@ -64,29 +64,59 @@ def initrd(guest: Guest, run_dir: Path) -> Path:
 
 
 QEMU = "qemu-system-x86_64"
-QEMU_LIMITS = {"load": 30.0, "Xen": 30.0, "dom0": 60.0}
+QEMU_LIMITS = {"load": 30.0, "Xen": 30.0, "dom0": 60.0, "restore": 30.0}
 # SMAP kills dom0 at its first return to user mode in TCG; RDTSCP breaks HVM guests;
 # MONITOR makes newer Xen idle in a way TCG does not wake from.
 QEMU_CPU = "EPYC,-smap,-monitor,-rdtscp"
 
 
-def qemu(guest: Guest, run_dir: Path, serial: str) -> Start:
-    """QEMU with software emulation; `serial` is ``file:PATH`` or a terminal."""
+def qemu(guest: Guest, run_dir: Path, serial: str, *more: str) -> Start:
+    """Return how to start QEMU with software emulation; `serial` is a character device's description."""
     xen_args = [*XEN_ARGS, "dom0_mem=192M,max:192M", *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *guest.dom0_args]
     modules = f"{_escaped(str(guest.xen.kernel))} {_escaped(' '.join(dom0_args))}"
     argv = (
         QEMU, "-machine", "pc", "-accel", "tcg,thread=single", "-m", "512", "-cpu", QEMU_CPU,
         "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
-        "-serial", serial,
+        "-chardev", f"{serial},id=com1", "-serial", "chardev:com1",
         "-kernel", str(guest.xen.hypervisor),
         "-initrd", f"{modules},{_escaped(str(initrd(guest, run_dir)))}",
         "-append", " ".join(xen_args),
-        # A snapshot: the cached root is opened for reading only, by any number of runs.
+        # QEMU's own snapshot mode: the cached root is opened for reading only, by any number of runs.
         "-drive", f"if=ide,index=0,format=raw,snapshot=on,file={_escaped(str(guest.xen.root))}",
         "-drive", f"if=ide,index=2,format=raw,cache=unsafe,file={_escaped(str(guest.channel))}",
+        *more,
     )  # fmt: skip
     return Start(argv, QEMU_LIMITS, {"TMPDIR": str(run_dir)})
+
+
+def qemu_to_save(guest: Guest, run_dir: Path, serial: Path) -> Start:
+    """Return how to start QEMU so that it takes commands from its standard input (`SAVE`)."""
+    return qemu(guest, run_dir, _file(serial), "-monitor", "stdio")
+
+
+def qemu_to_restore(guest: Guest, run_dir: Path, serial: Path, state: int) -> Start:
+    """Return how to start QEMU so that it reads its state from the descriptor `state`, then runs.
+
+    It appends to the serial log, which already holds what came before the snapshot.
+    """
+    return qemu(guest, run_dir, f"{_file(serial)},append=on", "-incoming", f"fd:{state}")
+
+
+SAVED_STATE = "state"
+SAVE = f"""\
+migrate_set_parameter max-bandwidth 16g
+migrate "exec:cat >{SAVED_STATE}"
+info migrate
+quit
+""".encode()
+"""Commands that make QEMU write its state into its working directory and end."""
+SAVED = "Migration status: completed"
+"""What QEMU prints when that has worked."""
+
+
+def _file(path: Path) -> str:
+    return f"file,path={_escaped(str(path))}"
 
 
 def _escaped(text: str) -> str:
@@ -104,7 +134,7 @@ BOCHS_DOM0_ARGS = "nokaslr tsc=reliable".split()
 
 
 def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> Start:
-    """Bochs with the processor model of `machine`; `serial` is a com1 mode and device."""
+    """Return how to start Bochs as `machine`; `serial` is a mode and device of com1."""
     xen_args = [*XEN_ARGS, *BOCHS_XEN_ARGS, *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *BOCHS_DOM0_ARGS, *machine.dom0_args, *guest.dom0_args]
     boot, root = run_dir / "boot.img", run_dir / "root.img"
@@ -115,13 +145,13 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
     with boot.open("wb") as out:
         xen = guest.xen.hypervisor.read_bytes()
         bootdisk.write_boot_disk(out, xen, f"xen {' '.join(xen_args)}", modules)
-    # Bochs puts its lock and its journal beside the name it is given: not into the cache.
+    # Bochs puts its lock and its journal next to the name it is given: not into the cache.
     root.symlink_to(guest.xen.root)
-    found = bochs.program()
+    program = bochs.program()
     bochsrc = run_dir / "bochsrc"
     bochsrc.write_text(
         bochs.configuration(
-            found,
+            program,
             machine.name,
             boot=boot,
             root=root,
@@ -130,34 +160,34 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
             log=run_dir / "bochs.log",
         )
     )
-    return Start(bochs.command(found, bochsrc, run_dir / "debugger"), BOCHS_LIMITS, found.env)
+    return Start(bochs.command(program, bochsrc, run_dir / "debugger"), BOCHS_LIMITS, program.env)
 
 
 def check(machine: Machine, progress: Callable[[str], None] = lambda text: None) -> None:
-    """Raise `LabPrerequisite` if what starts `machine` is not installed and cannot be fetched."""
+    """Raise `LabPrerequisite` if the emulator of `machine` is not installed and cannot be fetched."""
     if machine.emulator == "qemu":
         need(QEMU, "setpriv")
         return
     need("setpriv")
-    found = bochs.program(progress)
-    if found.note:
-        progress(found.note)
-    if found.version < machine.since:
+    program = bochs.program(progress)
+    if program.note:
+        progress(program.note)
+    if program.version < machine.since:
         raise LabPrerequisite(
             f"machine {machine.name} needs Bochs {bochs.text(machine.since)}; "
-            f"{found.argv[0]} is {bochs.text(found.version)}"
+            f"{program.argv[0]} is {bochs.text(program.version)}"
         )
 
 
 def start(machine: Machine, guest: Guest, run_dir: Path, serial: Path) -> Start:
-    """The way to start `machine` with its first serial port in the file `serial`."""
+    """Return how to start `machine` with its first serial port in the file `serial`."""
     if machine.emulator == "qemu":
-        return qemu(guest, run_dir, f"file:{serial}")
+        return qemu(guest, run_dir, _file(serial))
     return bochs_start(machine, guest, run_dir, f"mode=file, dev={serial}")
 
 
 def terminal(machine: Machine, guest: Guest, run_dir: Path, device: str) -> Start:
-    """The way to start `machine` with its first serial port on the terminal `device`."""
+    """Return how to start `machine` with its first serial port on the terminal `device`."""
     if machine.emulator == "qemu":
-        return qemu(guest, run_dir, device)
+        return qemu(guest, run_dir, f"serial,path={_escaped(device)}")
     return bochs_start(machine, guest, run_dir, f"mode=term, dev={device}")

@@ -37,6 +37,12 @@ class ChannelBroken(LabError):
     code = "lab-channel"
 
 
+class SnapshotUnusable(LabError):
+    """A snapshot could not be made or restored; the run boots cold instead."""
+
+    code = "lab-snapshot"
+
+
 class BootError(LabError):
     """The emulated machine did not get through a stage.
 

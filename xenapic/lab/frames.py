@@ -1,9 +1,12 @@
-"""The form in which dom0 sends its output: frames, appended to a raw disk.
+"""The layout of the channel, a raw disk by which host and dom0 talk.
 
-This file is used on both sides, in dom0 by whatever Python is there; it imports next to nothing
-because every module costs time in an emulated machine. A frame is a header, its data, and
-padding to whole sectors. The reader tails the disk's file while it grows: the sequence number
-and the checksum tell a whole frame from one that is still being written.
+Dom0 appends its output as frames: a header, data, and padding to complete sectors. The host reads the
+disk's file while it grows; the sequence number and the checksum show if a frame is completely written.
+Near the end of the disk the host writes jobs, which dom0 waits for: a header sector, a marshalled
+description, then the data of each file, all of them padded to complete sectors.
+
+Both sides use this file, dom0 with whatever Python it has. It imports very little, because every module
+costs time in an emulated machine.
 """
 
 from __future__ import annotations
@@ -16,12 +19,19 @@ MAX_DATA = 128 * 1024
 CHANNEL_MAGIC = b"XENAPIC-CHANNEL\n"
 # Disks hold whole cylinders of 16 heads and 63 sectors: Bochs takes no others.
 CYLINDER = 16 * 63 * SECTOR
-CHANNEL_SIZE = 2048 * CYLINDER
+JOBS_AT = 2048 * CYLINDER
+JOB_ROOM = 256 * CYLINDER
+"""Where a job lies and how much room it has, in bytes."""
+CHANNEL_SIZE = JOBS_AT + JOB_ROOM
 
-START, STDOUT, STDERR, EXIT, TROUBLE = range(1, 6)
+START, STDOUT, STDERR, EXIT, TROUBLE, READY = range(1, 7)
 
 Frame = tuple[int, bytes]
 """A stream's number and bytes of it."""
+
+JOB_HEADER = struct.Struct("<4sIII")
+"""Magic, number of the job (from 1), length of its description in bytes, checksum of the description."""
+JOB_MAGIC = b"XALJ"
 
 _MAGIC = b"XALF"
 _HEADER = struct.Struct("<4sIIII")
@@ -29,7 +39,7 @@ _SUMMED = struct.Struct("<III")
 
 
 def encode(sequence: int, stream: int, data: bytes) -> bytes:
-    """A frame as whole sectors; `sequence` counts frames from 0."""
+    """Return a frame as complete sectors; `sequence` counts frames from 0."""
     check = _sum(sequence, stream, data)
     blob = _HEADER.pack(_MAGIC, sequence, stream, len(data), check) + data
     return blob + b"\0" * (-len(blob) % SECTOR)
@@ -39,14 +49,19 @@ def _sum(sequence: int, stream: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(_SUMMED.pack(sequence, stream, len(data))))
 
 
-class Decoder:
-    """Cut frames, in order and only whole ones, from bytes fed as they arrive."""
+def padded(size: int) -> int:
+    """Return a size rounded up to complete sectors."""
+    return size + -size % SECTOR
 
-    def __init__(self) -> None:
-        self._sequence = 0
+
+class Decoder:
+    """Cuts frames, in order and only complete ones, from bytes fed as they arrive."""
+
+    def __init__(self, sequence: int = 0) -> None:
+        self._sequence = sequence
 
     def decode(self, blob: bytes) -> tuple[list[Frame], int]:
-        """Whole frames at the start of `blob`, and how many bytes they took."""
+        """Return the complete frames at the start of `blob` and how many bytes they take."""
         frames: list[Frame] = []
         at = 0
         while (found := self._frame(blob, at)) is not None:

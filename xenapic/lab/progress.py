@@ -13,6 +13,8 @@ TEXTS = {
     "load": "loading Xen and dom0",
     "Xen": "Xen is starting",
     "dom0": "dom0 is starting",
+    "snapshot": "making a snapshot, from which later runs start",
+    "restore": "restoring the snapshot",
 }
 
 
@@ -38,7 +40,7 @@ class Reporter:
         self._stop()
 
     def __call__(self, stage: str, text: str) -> None:
-        """Take note of a stage; from "command" on the terminal is the command's."""
+        """Show a stage; from "command" on, the terminal belongs to the command."""
         if stage == "command":
             self._stop()
         elif stage == "retry":
@@ -49,11 +51,11 @@ class Reporter:
             said = ": ".join(filter(None, [TEXTS.get(stage, stage), text]))
             self._print(f"lab: {time.monotonic() - self._began:5.1f} s  {said}")
 
-    def split(self, timings: Mapping[str, float]) -> None:
-        """Print how long each stage took, in seconds."""
+    def split(self, start: str, timings: Mapping[str, float]) -> None:
+        """Print how the machine started and how long each stage took, in seconds."""
         if not self._quiet:
             parts = [f"{stage} {seconds:.1f}" for stage, seconds in timings.items()]
-            self._print(f"lab: {', '.join(parts)}; total {sum(timings.values()):.1f} s")
+            self._print(f"lab: {start}: {', '.join(parts)}; total {sum(timings.values()):.1f} s")
 
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The fixture ``xen_lab``: a test's way to a real Xen, for any project's own tests.
+"""The fixture ``xen_lab``: a real Xen for the tests of any project.
 
 ::
 
@@ -10,27 +10,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from xenapic.lab.runner import RunResult
+    from xenapic.lab.runner import RunResult, Session
 
 
 @dataclass(frozen=True)
 class XenLab:
-    """A choice of machine and Xen release; `run` boots it anew each time."""
+    """A choice of machine and Xen release."""
 
     machine: str
     xen: str
 
     def run(self, command: Sequence[str], **options: Any) -> RunResult:
-        """Run `command` in dom0: `xenapic.lab.run` with this machine and release preset."""
+        """Run `command` in dom0 of a machine of its own; `options` are those of `xenapic.lab.run`."""
         from xenapic.lab.runner import run
 
         return run(command, **{"machine": self.machine, "xen": self.xen, **options})
+
+    def start(self, **options: Any) -> AbstractContextManager[Session]:
+        """Start a machine for several commands; `options` are those of `xenapic.lab.start`."""
+        from xenapic.lab.runner import start
+
+        return start(**{"machine": self.machine, "xen": self.xen, **options})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,37 +1,37 @@
-"""Run a command in dom0 of a real Xen: ``run()``."""
+"""Run commands in dom0 of a real Xen: ``run()`` for one, ``start()`` for several in one machine."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xenapic.lab import emulators, xens
-from xenapic.lab.cache import cache_root
+from xenapic.lab import emulators, job, snapshot, xens
 from xenapic.lab.child import Child
-from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, StageTimeout, XenPanicked
+from xenapic.lab.emulators import Guest
+from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, SnapshotUnusable, StageTimeout
+from xenapic.lab.follow import Progress, Running, follow
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
-from xenapic.lab.overlay import write_overlay
-from xenapic.lab.pace import Stopwatch
+from xenapic.lab.overlay import CHECKOUT, ENV, test_files, write_overlay
 from xenapic.lab.rundir import run_directory
 from xenapic.lab.watch import Sink, Watch
 
-Progress = Callable[[str, str], None]
-
-POLL = 0.01
-KEPT_LOGS = 20
 COMMAND_LIMIT = 600.0
-# How long a dying Xen may take to print what killed it, in seconds.
-LAST_WORDS = 3.0
-SILENCE = 0.4
+COLD, SNAPSHOT = "cold boot", "snapshot"
+FIRST_JOB = 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunResult:
-    """What became of a command in dom0. Times are in seconds, per stage."""
+    """The outcome of a command in dom0.
+
+    `timings` has the seconds of each stage; `start` is how the machine started: ``cold boot``, ``snapshot``.
+    """
 
     status: int
     stdout: bytes
@@ -40,6 +40,7 @@ class RunResult:
     timings: dict[str, float]
     machine: str
     xen: str
+    start: str = COLD
     retries: int = 0
 
     @property
@@ -50,24 +51,101 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _Order:
-    """One request, checked."""
+    """What is to be started, checked."""
 
     machine: Machine
     release: xens.Release
-    command: tuple[str, ...]
     xen_args: tuple[str, ...]
     dom0_args: tuple[str, ...]
-    env: Mapping[str, str]
-    files: Mapping[str, Path | str]
-    timeout: float
-    sinks: tuple[Sink, Sink]
+    cold: bool
     progress: Progress
 
 
-@dataclass
-class _Collected:
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
+class Session:
+    """A running machine; commands run in its dom0 one after another.
+
+    `timings` has the seconds of each stage of its start.
+    """
+
+    def __init__(
+        self, order: _Order, guest: Guest, running: Running, start: str, timings: Mapping[str, float]
+    ) -> None:
+        self.start = start
+        self.timings = {**timings, **running.watch.split()}
+        self.retries = 0
+        self._order = order
+        self._channel = guest.channel
+        self._running = running
+        self._next_job = running.next_job
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        files: Mapping[str, Path | str] | None = None,
+        timeout: float = COMMAND_LIMIT,
+        on_stdout: Sink | None = None,
+        on_stderr: Sink | None = None,
+    ) -> RunResult:
+        """Run `command` in dom0 and return its outcome; parameters and errors are those of `run`."""
+        given = _job(command, env or {}, files or {})
+        stdout, stderr = bytearray(), bytearray()
+        watch, began = self._running.watch, time.monotonic()
+        watch.expect(_tee(stdout, on_stdout), _tee(stderr, on_stderr))
+        given.post(self._channel, self._next_job)
+        self._next_job += 1
+        limits = {**self._running.limits, "command": timeout}
+        try:
+            follow(watch, self._running.child, limits, self._order.progress, lambda: watch.status is not None)
+        except BootError as error:
+            error.stdout, error.stderr = bytes(stdout), bytes(stderr)
+            raise
+        if watch.status is None:
+            raise LabError("the command's status was lost")
+        return RunResult(
+            status=watch.status,
+            stdout=bytes(stdout),
+            stderr=bytes(stderr),
+            serial=watch.serial(),
+            timings={"command": time.monotonic() - began},
+            machine=self._order.machine.name,
+            xen=self._order.release.version,
+            start=self.start,
+            retries=self.retries,
+        )
+
+
+@contextlib.contextmanager
+def start(
+    *,
+    machine: str = DEFAULT_MACHINE,
+    xen: str = xens.DEFAULT_RELEASE,
+    xen_args: Sequence[str] = (),
+    dom0_args: Sequence[str] = (),
+    cold: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Session]:
+    """Start Xen `xen` on `machine` and provide it for commands; the machine ends with the context.
+
+    In QEMU and without `xen_args` or `dom0_args`, it is restored from a snapshot that the first such
+    start makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
+    ("retry"). `progress` is told of stages: (stage, text).
+
+    Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
+    `LabPrerequisite` if a program is missing. A boot that fails is tried once more, and `progress` is
+    told ("retry").
+    """
+    order = _Order(
+        machine=find_machine(machine),
+        release=xens.release(xen),
+        xen_args=tuple(xen_args),
+        dom0_args=tuple(dom0_args),
+        cold=cold,
+        progress=progress or (lambda stage, text: None),
+    )
+    with ExitStack() as stack:
+        yield _with_retry(order, stack)
 
 
 def run(
@@ -80,42 +158,33 @@ def run(
     env: Mapping[str, str] | None = None,
     files: Mapping[str, Path | str] | None = None,
     timeout: float = COMMAND_LIMIT,
+    cold: bool = False,
     on_stdout: Sink | None = None,
     on_stderr: Sink | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Boot Xen `xen` on `machine`, run `command` in dom0 and return what became of it.
+    """Start a machine as `start` does, run `command` in dom0 and return its outcome.
 
-    The present checkout of xenapic is at /checkout there, importable, and the working directory.
+    In dom0, /checkout is the running checkout of xenapic: importable, and the working directory.
     `files` maps absolute paths in dom0 to files or directories here. `timeout` is for the command
     alone, in seconds of the emulator's own time: waiting for a processor of this machine does not
     count. `on_stdout` and `on_stderr` get the output as it arrives; the result holds all of it.
-    `progress` is told of stages: (stage, text).
 
-    Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
-    `LabPrerequisite` if a program is missing. A boot that fails before the command began is
-    tried once more, and `progress` is told ("retry").
+    Raises `LabError`, as `start` does; it has what the command had printed.
     """
-    collected = _Collected()
-    order = _Order(
-        machine=find_machine(machine),
-        release=xens.release(xen),
-        command=tuple(command),
-        xen_args=tuple(xen_args),
-        dom0_args=tuple(dom0_args),
-        env=env or {},
-        files=files or {},
-        timeout=timeout,
-        sinks=(_tee(collected.stdout, on_stdout), _tee(collected.stderr, on_stderr)),
-        progress=progress or (lambda stage, text: None),
-    )
-    try:
-        result = _with_retry(order)
-    except BootError as error:
-        error.stdout, error.stderr = bytes(collected.stdout), bytes(collected.stderr)
-        raise
-    result.stdout, result.stderr = bytes(collected.stdout), bytes(collected.stderr)
-    return result
+    _job(command, env or {}, files or {})  # a wrong request must not cost a boot
+    with start(
+        machine=machine, xen=xen, xen_args=xen_args, dom0_args=dom0_args, cold=cold, progress=progress
+    ) as session:
+        result = session.run(
+            command, env=env, files=files, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr
+        )
+        return replace(result, timings={**session.timings, **result.timings})
+
+
+def _job(command: Sequence[str], env: Mapping[str, str], files: Mapping[str, Path | str]) -> job.Job:
+    tests = [job.read_file(f"{CHECKOUT}/{path}", source) for path, source in test_files()]
+    return job.command(command, {**ENV, **env}, [*tests, *job.given_files(files)])
 
 
 def _tee(into: bytearray, sink: Sink | None) -> Sink:
@@ -127,138 +196,74 @@ def _tee(into: bytearray, sink: Sink | None) -> Sink:
     return take
 
 
-def _with_retry(order: _Order) -> RunResult:
+def _with_retry(order: _Order, stack: ExitStack) -> Session:
     try:
-        return _once(order)
+        return _start_once(order, stack)
     except (StageTimeout, EmulatorDied, Dom0Failed) as error:
-        if error.stage == "command":
-            raise
         order.progress("retry", f"the boot failed in stage {error.stage} ({error.code}); trying once more")
-    result = _once(order)
-    result.retries = 1
-    return result
+    session = _start_once(order, stack)
+    session.retries = 1
+    return session
 
 
-def _once(order: _Order) -> RunResult:
+def _start_once(order: _Order, stack: ExitStack) -> Session:
+    """Return a started machine that lives as long as the context `stack`; nothing is left if that fails."""
     began = time.monotonic()
     order.progress("image", f"Xen {order.release.version}")
-    emulators.check(order.machine, lambda text: order.progress("image", text))
-    xen = xens.ensure(order.release, lambda text: order.progress("image", text))
-    with run_directory() as place:
-        guest = put_together(
-            place,
-            xen,
-            order.command,
-            env=order.env,
-            files=order.files,
-            xen_args=order.xen_args,
-            dom0_args=order.dom0_args,
-        )
-        serial = place / "serial.log"
-        start = emulators.start(order.machine, guest, place, serial)
-        image = time.monotonic() - began
-        child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
-        limits = {**start.limits, "command": order.timeout}
-        with child, _watching(serial, guest.channel, order, child.pid) as watch:
-            _follow(watch, child, limits, order.progress)
-        return _result(order, watch, image)
+    xen = _fetched(order)
+    with ExitStack() as attempt:
+        place = attempt.enter_context(run_directory())
+        overlay, channel = place / "overlay.cpio", place / "channel"
+        with overlay.open("wb") as out:
+            write_overlay(out, python=xen.python)
+        emulators.make_channel(channel)
+        guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args)
+        timings = {"image": time.monotonic() - began}
+        session = None
+        if not order.cold and snapshot.possible(guest, order.machine):
+            session = _restored(order, guest, place, timings, attempt)
+        session = session or _booted(order, guest, place, timings, attempt)
+        stack.push(attempt.pop_all())
+        return session
 
 
-def _result(order: _Order, watch: Watch, image: float) -> RunResult:
-    if watch.status is None:
-        raise LabError("the command's status was lost")
-    return RunResult(
-        status=watch.status,
-        stdout=b"",
-        stderr=b"",
-        serial=watch.serial(),
-        timings={"image": image, **watch.split()},
-        machine=order.machine.name,
-        xen=order.release.version,
-    )
+def _fetched(order: _Order) -> xens.XenFiles:
+    """Return the release's files; see to the emulator and to them at the same time."""
+
+    def tell(text: str) -> None:
+        order.progress("image", text)
+
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(emulators.check, order.machine, tell)
+        files = xens.ensure(order.release, tell)
+        checked.result()
+    return files
 
 
-def put_together(
-    place: Path,
-    xen: xens.XenFiles,
-    command: Sequence[str] | None,
-    *,
-    env: Mapping[str, str],
-    files: Mapping[str, Path | str],
-    xen_args: tuple[str, ...] = (),
-    dom0_args: tuple[str, ...] = (),
-) -> emulators.Guest:
-    """Make a run's own files in `place`; `command` None asks for a shell."""
-    overlay, channel = place / "overlay.cpio", place / "channel"
-    with overlay.open("wb") as out:
-        write_overlay(out, command, python=xen.python, env=env, files=files)
-    emulators.make_channel(channel)
-    return emulators.Guest(xen, overlay, channel, xen_args, dom0_args)
-
-
-@contextlib.contextmanager
-def _watching(serial: Path, channel: Path, order: _Order, pid: int) -> Iterator[Watch]:
-    watch = Watch(serial, channel, *order.sinks, pid)
+def _restored(
+    order: _Order, guest: Guest, place: Path, timings: Mapping[str, float], stack: ExitStack
+) -> Session | None:
+    """Return the machine restored from a snapshot, or None if that failed, which is said."""
+    kept, began = None, time.monotonic()
     try:
-        yield watch
-    finally:
-        watch.close()
-
-
-def _follow(watch: Watch, child: Child, limits: Mapping[str, float], progress: Progress) -> None:
-    told = ""
-    while watch.status is None:
-        grown = watch.poll()
-        if watch.stage != told:
-            told = watch.stage
-            progress(told, "")
-        if watch.status is None and not grown:
-            check_boot(watch, child, limits)
-            time.sleep(POLL)
-
-
-def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
-    """Raise if the machine died or its stage takes longer than it may."""
-    if watch.xen_died():
-        _hear_out(watch)
-        raise _failed(XenPanicked, watch, f"Xen died in stage {watch.stage}")
-    if reason := watch.dom0_died():
-        _hear_out(watch)
-        raise _failed(Dom0Failed, watch, f"dom0 failed in stage {watch.stage}: {reason}")
-    if (status := child.status()) is not None and not watch.poll():
-        said = child.said()[-1000:]
-        what = f"the emulator ended (status {status}) in stage {watch.stage}: {said}"
-        raise _failed(EmulatorDied, watch, what)
-    limit = limits[watch.stage]
-    if watch.in_stage.exceeds(limit):
-        own, wall = watch.in_stage.own(), watch.in_stage.wall()
-        what = (
-            f"stage {watch.stage} took more than {limit:g} s: {own:.0f} s of the emulator's own time, "
-            f"{wall:.0f} s by the clock"
-        )
-        raise _failed(StageTimeout, watch, what)
-
-
-def _hear_out(watch: Watch) -> None:
-    heard = Stopwatch(watch.pace)
-    while not heard.exceeds(LAST_WORDS) and not watch.quiet.exceeds(SILENCE):
-        watch.poll()
-        time.sleep(POLL)
-
-
-def _failed(kind: type[BootError], watch: Watch, what: str) -> BootError:
-    serial = watch.serial()
-    return kind(what, stage=watch.stage, serial=serial, serial_path=_keep(serial))
-
-
-def _keep(serial: str) -> Path | None:
-    """Write a failed run's log where it outlives the run; the oldest ones go."""
-    logs = cache_root() / "lab" / "logs"
-    with contextlib.suppress(OSError):
-        logs.mkdir(parents=True, exist_ok=True)
-        for old in sorted(logs.glob("*.log"))[: -KEPT_LOGS + 1]:
-            old.unlink(missing_ok=True)
-        path = logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06}.log"
-        path.write_text(serial)
-        return path
+        kept = snapshot.ensure(guest, order.machine, order.release.version, order.progress)
+        timings = {**timings, "snapshot": time.monotonic() - began}
+        running = stack.enter_context(snapshot.restored(kept, guest, place, order.progress))
+        return Session(order, guest, running, SNAPSHOT, timings)
+    except SnapshotUnusable as error:
+        order.progress("retry", f"{error}; booting cold")
+    if kept is not None:
+        kept.discard()
+    emulators.make_channel(guest.channel)
     return None
+
+
+def _booted(
+    order: _Order, guest: Guest, place: Path, timings: Mapping[str, float], stack: ExitStack
+) -> Session:
+    serial = place / "boot.log"
+    how = emulators.start(order.machine, guest, place, serial)
+    child = stack.enter_context(Child(how.argv, place / "emulator.log", env=how.env, cwd=place))
+    watch = stack.enter_context(contextlib.closing(Watch(serial, guest.channel, child.pid)))
+    follow(watch, child, how.limits, order.progress, lambda: watch.answers > 0)
+    return Session(order, guest, Running(child, watch, how.limits, FIRST_JOB), COLD, timings)

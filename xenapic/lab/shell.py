@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 
 from xenapic.lab import xens
 from xenapic.lab.child import Child
-from xenapic.lab.emulators import terminal
+from xenapic.lab.emulators import Guest, make_channel, terminal
+from xenapic.lab.follow import Progress, check_boot
 from xenapic.lab.machines import DEFAULT_MACHINE
 from xenapic.lab.machines import machine as find_machine
-from xenapic.lab.overlay import SHELL_READY
+from xenapic.lab.overlay import SHELL_READY, write_overlay
 from xenapic.lab.rundir import run_directory
-from xenapic.lab.runner import Progress, check_boot, put_together
 from xenapic.lab.watch import Watch
 
 ESCAPE = b"\x1d"
@@ -43,22 +43,22 @@ def shell(
     env = {"TERM": os.environ.get("TERM", "vt100"), "LINES": str(rows.lines)}
     env["COLUMNS"] = str(rows.columns)
     with run_directory() as place, _pty() as (master, name):
-        guest = put_together(place, files, None, env=env, files={}, xen_args=tuple(xen_args))
+        overlay, channel = place / "overlay.cpio", place / "channel"
+        with overlay.open("wb") as out:
+            write_overlay(out, python=files.python, shell=env)
+        make_channel(channel)
+        guest = Guest(files, overlay, channel, tuple(xen_args))
         start = terminal(found, guest, place, name)
         log = place / "serial.log"
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
         with child, log.open("wb", buffering=0) as record:
-            watch = Watch(log, guest.channel, _ignore, _ignore, child.pid)
+            watch = Watch(log, guest.channel, child.pid)
             try:
                 rest = _boot(watch, child, start.limits, master, record.fileno(), tell)
             finally:
                 watch.close()
             tell("command", "")
             _converse(child, master, rest)
-
-
-def _ignore(data: bytes) -> None:
-    pass
 
 
 @contextlib.contextmanager

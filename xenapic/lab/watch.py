@@ -1,4 +1,4 @@
-"""Follow a running machine: its serial log, its channel, and the stage they show it is in."""
+"""Follow a running machine: its serial log, its channel, and the stage that these show."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xenapic.lab.errors import ChannelBroken
-from xenapic.lab.frames import EXIT, MAX_DATA, SECTOR, START, STDERR, STDOUT, TROUBLE, Decoder, Frame
+from xenapic.lab.frames import (
+    EXIT,
+    MAX_DATA,
+    READY,
+    SECTOR,
+    START,
+    STDERR,
+    STDOUT,
+    TROUBLE,
+    Decoder,
+    Frame,
+)
 from xenapic.lab.pace import Pace, Stopwatch
 
 Sink = Callable[[bytes], None]
 
-STAGES = ("load", "Xen", "dom0", "command")
+RESTORE = "restore"
+"""The stage of a machine that is restored from a snapshot, in place of those of a boot."""
 DOM0_STARTS = b"*** Serial input to DOM0"
 # A guest's own text is on lines that start "(dN) ": such a line proves nothing.
 XEN_DEAD = re.compile(
@@ -23,15 +35,19 @@ XEN_DEAD = re.compile(
 DOM0_DEAD = re.compile(rb"^(?!\(d\d+\) ).*(?:Kernel panic - not syncing|xenapic-lab: .*)", re.M)
 
 
+SENT_BEFORE_SNAPSHOT = 2
+"""Frames, of one sector each: READY when dom0 had started, and READY after the warm-up."""
+
+
 class Tail:
-    """Bytes of a growing file, as they arrive."""
+    """The end of a growing file."""
 
     def __init__(self, path: Path, at: int = 0) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
         self._at = at
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes from the present place, which does not move."""
+        """Return up to `size` bytes from the present position, which does not move."""
         return os.pread(self._fd, size, self._at)
 
     def advance(self, size: int) -> None:
@@ -39,33 +55,41 @@ class Tail:
         self._at += size
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._fd)
 
 
 class Watch:
-    """What is known of a running machine so far."""
+    """What is known about a running machine so far."""
 
-    def __init__(self, serial: Path, channel: Path, on_stdout: Sink, on_stderr: Sink, pid: int) -> None:
+    def __init__(self, serial: Path, channel: Path, pid: int, *, restored: bool = False) -> None:
         self.pace = Pace(pid)
         self._serial = Tail(serial)
-        self._channel = Tail(channel, SECTOR)
-        self._decoder = Decoder()
-        self._sinks = {STDOUT: on_stdout, STDERR: on_stderr}
+        sent = SENT_BEFORE_SNAPSHOT if restored else 0
+        self._channel = Tail(channel, (1 + sent) * SECTOR)
+        self._decoder = Decoder(sent)
+        self.answers = 0
+        self._sinks: dict[int, Sink] = {}
         self.log = bytearray()
         self.status: int | None = None
-        self.stage = STAGES[0]
+        self.stage = RESTORE if restored else "load"
         self.began = {self.stage: time.monotonic()}
         self._in_stage = Stopwatch(self.pace)
         self.quiet = Stopwatch(self.pace)
 
+    def expect(self, on_stdout: Sink, on_stderr: Sink) -> None:
+        """Get ready for a command: its output goes to these."""
+        self._sinks = {STDOUT: on_stdout, STDERR: on_stderr}
+        self.status = None
+        self._in_stage = Stopwatch(self.pace)
+
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._serial.close()
         self._channel.close()
 
     def poll(self) -> bool:
-        """Take in what is new; true if anything was."""
+        """Read what is new; return True if anything was."""
         grown = self._poll_serial()
         return self._poll_channel() or grown
 
@@ -94,6 +118,8 @@ class Watch:
         stream, data = frame
         if stream == START:
             self._enter("command")
+        elif stream == READY:
+            self.answers += 1
         elif stream == EXIT:
             self.status = int(data)
         elif stream == TROUBLE:
@@ -112,19 +138,19 @@ class Watch:
         return self._in_stage
 
     def split(self) -> dict[str, float]:
-        """Seconds each stage took, up to now."""
+        """Return how many seconds each stage has taken."""
         ends = [*list(self.began.values())[1:], time.monotonic()]
         return {stage: end - start for (stage, start), end in zip(self.began.items(), ends, strict=True)}
 
     def xen_died(self) -> bool:
-        """Whether the log shows that the hypervisor stopped."""
+        """Return True if the log shows that the hypervisor stopped."""
         return XEN_DEAD.search(self.log) is not None
 
     def dom0_died(self) -> str | None:
-        """The line by which dom0 gave up, if it did."""
+        """Return the line by which dom0 gave up, or None."""
         found = DOM0_DEAD.search(self.log)
         return found[0].decode(errors="replace").strip() if found else None
 
     def serial(self) -> str:
-        """The serial log as text."""
+        """Return the serial log as text."""
         return self.log.decode(errors="replace").replace("\r", "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from errno import EEXIST
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from xenapic.errors import CallFailed
+from xenapic.model.conditions import LEAKED_NUMBER, LEAKS_NUMBERS
 from xenapic.model.config import CreateRequest
 
 if TYPE_CHECKING:
@@ -28,8 +31,14 @@ SAME_NAME = (
 
 
 def send(handle: Handle, request: CreateRequest, mark: UUID) -> int:
-    """Create a domain whose handle is ``mark``; return its number. Raises `CallFailed` when Xen refuses."""
-    return handle.domains.create(request.domid, _config(request, mark, handle.domains.config_fields))
+    """Create a domain whose handle is ``mark``; return its number. Raises `CallFailed` if Xen refuses."""
+    try:
+        return handle.domains.create(request.domid, _config(request, mark, handle.domains.config_fields))
+    except CallFailed as error:
+        if error.errno != EEXIST or not request.domid or handle.library.release.number < LEAKS_NUMBERS:
+            raise
+        asked = f"{error.asked} (if no domain has this number, {LEAKED_NUMBER}; use another number)"
+        raise CallFailed(error.call, error.errno, asked, error.text) from None
 
 
 def _config(request: CreateRequest, mark: UUID, known: frozenset[str]) -> dict[str, object]:

@@ -75,7 +75,7 @@ def recall(domid: int, handle: UUID) -> Policy | None:
 
     try:
         document = json.loads(Path(_path(domid)).read_text(encoding="utf-8"))
-        return from_mapping(document["apic"])[0] if str(handle) in document["handles"] else None
+        return from_mapping(document["apic"]).policy if str(handle) in document["handles"] else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError, PolicyInvalid):
         return None
 

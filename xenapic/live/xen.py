@@ -214,7 +214,7 @@ class Xen:
     def create_unchecked(self, request: CreateRequest, final_handle: UUID | None = None) -> Domain:
         """Send a create as it is, and return the owned domain; for tests and recordings.
 
-        A request that breaks a *late* rule (`xenapic.model.rules`) takes an Intel host down. The domain gets
+        A request that breaks a *late* rule (`xenapic.model.rules`) can take the host down. The domain gets
         ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
         """
         mark = this_process().to_handle()

@@ -8,14 +8,20 @@ from dataclasses import dataclass, replace
 
 from xenapic.model.config import CreateRequest
 from xenapic.model.facts import no
-from xenapic.model.flags import CDF, EMU, PHYSCAP, PHYSCAP_X86
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.info import PhysInfo
 
-__all__ = ["FIRST", "NEVER", "Rule", "Situation"]
+__all__ = ["FIRST", "LEAKED_NUMBER", "LEAKS_NUMBERS", "NEVER", "Rule", "Situation"]
 
 FIRST, NEVER = (4, 15), (9, 9)
+LEAKS_NUMBERS = (4, 21)
+"""The first release that keeps the number of a create that it refuses early (``domid_alloc``); no fix yet."""
+LEAKED_NUMBER = (
+    "an earlier create with this number was refused early: Xen 4.21 and 4.22 keep the number of such a "
+    "create until the host reboots"
+)
 HVM_MAX_VCPUS = 128
 PV_MAX_VCPUS = 8192
 PAGE_BYTES = 4096
@@ -111,6 +117,8 @@ class Rule:
     remedy: str
     source: str
     errno: int | None = errno.EINVAL
+    or_errno: int | None = None
+    """The other errno that Xen can answer while a fact about it is unknown."""
     late: bool = False
     since: tuple[int, int] = FIRST
     until: tuple[int, int] = NEVER
@@ -176,6 +184,18 @@ def pages_needed(r: CreateRequest, s: Situation) -> int:
 
 def free_pages(s: Situation) -> int:
     return s.physinfo.free_pages - s.physinfo.outstanding_pages
+
+
+def undecided(r: CreateRequest, s: Situation) -> bool:
+    """Return True if the answer depends on the per-domain interface and it is unknown whether Xen has it."""
+    assisted = int(MISC.ASSISTED_XAPIC | MISC.ASSISTED_X2APIC)
+    known = int(MISC.MSR_RELAXED) | assisted
+    return (
+        not s.host.interface.known
+        and is_hvm(r)
+        and bool(r.misc_flags & assisted)
+        and not r.misc_flags & ~known
+    )
 
 
 def unknown_flags(r: CreateRequest, s: Situation) -> bool:

@@ -14,7 +14,7 @@ from xenapic.apic.controls import Controls, subsets
 from xenapic.model.acceleration import host_controls, x2apic_assistance
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 
-__all__ = ["consequences", "uses"]
+__all__ = ["consequences", "offers", "uses"]
 
 OFFERED = (
     "posted_interrupts",
@@ -50,6 +50,24 @@ def consequences(
     ]
     answers = {key: {uses(key, host) for host in fitting} for key in IMPLIED}
     return {key: states.pop() for key, states in answers.items() if len(states) == 1}
+
+
+@lru_cache(maxsize=64)
+def offers(
+    known: tuple[tuple[str, bool], ...], apicv: bool | None, tertiary: bool | None
+) -> frozenset[Controls]:
+    """Return what the processor may offer: every subset of the controls from which the known use follows.
+
+    The arguments are as for `consequences`. The result is empty if nothing fits.
+    """
+    options = (True, False) if apicv is None else (apicv,)
+    return frozenset(
+        allowed
+        for allowed in (Controls.of(*keys) for keys in subsets(OFFERED))
+        for release in _releases(tertiary)
+        for option in options
+        if all(uses(key, host_controls(release, allowed, apicv=option)) is state for key, state in known)
+    )
 
 
 def _hosts(apicv: bool | None, tertiary: bool | None) -> Iterator[Controls]:

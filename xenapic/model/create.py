@@ -53,6 +53,13 @@ class Creation:
         return next((problem.errno for problem in self.problems if problem.errno is not None), 0)
 
     @property
+    def errnos(self) -> frozenset[int]:
+        """Every errno that Xen may answer: one, or two while a fact that decides is unknown."""
+        first = next((problem for problem in self.problems if problem.errno is not None), None)
+        answers = (first.errno, first.or_errno) if first else (0,)
+        return frozenset(number for number in answers if number is not None)
+
+    @property
     def harmless(self) -> bool:
         """Whether sending the request does no harm: Xen creates the domain, or refuses it early."""
         return not any(problem.late or problem.errno is None for problem in self.problems)
@@ -122,6 +129,7 @@ def _problem(row: Rule, request: CreateRequest) -> Problem:
         rule=row.rule,
         remedy=row.remedy,
         errno=row.errno,
+        or_errno=row.or_errno,
         late=row.late,
         source=row.source,
     )

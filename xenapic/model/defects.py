@@ -193,6 +193,44 @@ DEFECTS = (
         evidence="executed",
     ),
     Defect(
+        code="late-refused-shadow-panic",
+        title="A create without hap that is refused late takes the host down, on any vendor",
+        effect="Xen stops with a page fault at address 0 in shadow_blow_tables. domain_create's error path frees "
+        "d->vcpu first; arch_domain_destroy then finds the domain's shadow memory still there and calls "
+        "shadow_teardown, which reads d->vcpu[0].",
+        since="e7aa55c0aa (11 October 2022) calls shadow_blow_tables from shadow_teardown, a92dc2bb30 makes it read "
+        "d->vcpu[0]; 4.17.0-rc3, 4.16.3, 4.15.4",
+        releases=("4.17-rc", "4.17", "4.18", "4.19", "4.20", "4.21", "4.22"),
+        points="4.15.4 and 4.16.3 onwards have it by backport (XSA-410); 4.17.0-rc2 stops in debug builds only. "
+        "462de8ad45 (4.18) moves the call from shadow_final_teardown to paging_final_teardown and leaves it. No "
+        "release has a fix, nor does master. Seen on 4.17-rc; read in the source of the others.",
+        condition="A Xen with shadow paging, and an HVM-type create without hap that fails after arch_domain_create "
+        "because of grant options, CPU pool, security label or memory. AMD hosts too.",
+        avoid="Use hap. Check each request before Xen sees it; never use a create that fails as a dry run.",
+        commits=("e7aa55c0aa", "a92dc2bb30", "462de8ad45"),
+        sources=(
+            "xen/arch/x86/mm/shadow/common.c shadow_blow_tables, shadow_teardown",
+            "xen/arch/x86/mm/paging.c paging_final_teardown",
+            "xen/common/domain.c domain_create",
+        ),
+        evidence="observed",
+    ),
+    Defect(
+        code="refused-create-keeps-number",
+        title="A create that is refused early keeps its number until the host reboots",
+        effect="do_domctl takes the number before domain_create checks the request, and does not give it back if the "
+        "check fails. A toolstack that asks for this number again gets EEXIST, although no such domain exists. "
+        "Creates that ask for any number skip it.",
+        since="2d50650607 in 4.21.0",
+        releases=("4.21", "4.22"),
+        points="Every point release so far, and master.",
+        condition="A create that asks for a number and that Xen refuses early: before it builds the domain.",
+        avoid="Check each request before Xen sees it, or let Xen choose the number.",
+        commits=("2d50650607",),
+        sources=("xen/common/domctl.c do_domctl", "xen/common/domid.c domid_alloc"),
+        evidence="observed",
+    ),
+    Defect(
         code="apic-page-memory-outside-xapic",
         title="Outside xAPIC mode the APIC page is memory, not a hole",
         effect="At 0xFEE00000 there is a page of memory that the domain's vCPUs share; on a processor there "

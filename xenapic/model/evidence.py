@@ -18,7 +18,7 @@ from xenapic.model.releases import activates_tertiary
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["BY_APICV", "IN_LOG", "Evidence", "feature"]
+__all__ = ["APICV_OFF", "BY_APICV", "FIXED", "IN_LOG", "Evidence", "feature"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ BY_APICV = (
 )
 """What ``apicv=0`` turns off (``vmx_init_vmcs_config``); posted interrupts need interrupt delivery.
 Xen also uses these only together with the TPR shadow."""
+
+APICV_OFF = no("option apicv= on Xen's command line turns it off")
 
 FIXED = {
     "external_interrupt_exiting": yes("every Xen requires it of VMX (vmx_init_vmcs_config)"),
@@ -178,7 +180,7 @@ def _apicv_is_off(evidence: Evidence) -> bool:
 
 def _apicv_off(key: str, evidence: Evidence) -> Fact | None:
     if key in BY_APICV and _apicv_is_off(evidence):
-        return no("option apicv= on Xen's command line turns it off")
+        return APICV_OFF
     return None
 
 

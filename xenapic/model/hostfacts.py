@@ -9,10 +9,20 @@ from xenapic.model.evidence import ARCH_CAPS, REBOOT_FOR_LOG, Evidence
 from xenapic.model.facts import Answer, Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.info import PhysInfo, Version
-from xenapic.model.releases import DEVELOPMENT
+from xenapic.model.releases import DEVELOPMENT, XenRelease
 from xenapic.parse.bootlog import BootLog
 
-__all__ = ["altp2m", "flask", "interface", "nested_virt", "offered", "tboot"]
+__all__ = [
+    "NESTED_SINCE",
+    "altp2m",
+    "flask",
+    "interface",
+    "interface_of",
+    "nested_virt",
+    "offered",
+    "offered_by",
+    "tboot",
+]
 
 FIND_VERSION = "find out its version"
 NESTED_SINCE = (4, 19)
@@ -35,6 +45,18 @@ def interface(version: Version, physinfo: PhysInfo, probe: int | None) -> Fact:
     if physinfo.arch_capabilities:
         return yes(f"{ARCH_CAPS} = {int(physinfo.arch_capabilities):#x}, which only the interface sets")
     return PROBED[probe] if probe in PROBED else _by_name(version, physinfo)
+
+
+def interface_of(release: XenRelease) -> Fact:
+    """Return whether createdomain of a release accepts the assisted flags."""
+    if release.per_domain_apic:
+        return yes(f"Xen {release.name} lets a domain choose")
+    return no(f"Xen {release.name} does not have it (only 4.17.0-rc1 to rc3 had it)")
+
+
+def offered_by(interface: Fact, feature: Fact) -> Fact:
+    """Return whether a domain can ask for assistance: a Xen with the interface offers what it uses."""
+    return feature if interface else interface
 
 
 PROBED = {
@@ -122,4 +144,9 @@ def altp2m(evidence: Evidence) -> Fact:
         return yes("option altp2m on Xen's command line")
     if evidence.options.cut:
         return unknown("Xen reports only part of its command line", "look at the boot loader's configuration")
+    if not evidence.log.options_complete:
+        return unknown(
+            "Xen's command line lacks altp2m, but Xen may be built with the option, which only its log shows",
+            REBOOT_FOR_LOG,
+        )
     return no("Xen's command line lacks altp2m")

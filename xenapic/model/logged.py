@@ -36,7 +36,8 @@ def host_from_log(
 
     ``name`` is what to call the log in the sources of facts. ``release`` says which Xen wrote the log, if the
     log does not. What a log never shows is assumed to be usual, as for `named_host`: PV, hap, grant tables,
-    memory. Raises `LogInvalid` if the text has no line of Xen's about VMX or SVM.
+    memory. `xenapic.parse.files.read_file` reads a file safely. Raises `LogInvalid` if the text has no line
+    of Xen's about VMX or SVM.
     """
     log = parse_log(_decoded(text) if isinstance(text, bytes) else text, name)
     if log.technology is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from errno import EINVAL, ENODEV
 
 from xenapic.apic.controls import CONTROLS, Controls
-from xenapic.apic.features import FEATURES, Technology
+from xenapic.apic.features import Technology
 from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.model.acceleration import arch_capabilities, host_controls
 from xenapic.model.consequences import uses
@@ -15,6 +14,7 @@ from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host, describe_from
+from xenapic.model.hostfacts import interface_of, offered_by
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
@@ -46,12 +46,22 @@ def named_host(processor: Processor, release: XenRelease, options: str = "") -> 
         capabilities_from="assumed for a named processor",
         technology_from=f"processor {processor.name}",
     )
-    host = describe_from(evidence, probe=ENODEV if release.per_domain_apic else EINVAL)
-    host = replace(host, unknown=UNKNOWN, grant_limits=_limits(host, options))
-    if processor.technology is not Technology.VMX:
-        return host
-    facts = {key: _fact(key, low, high, source) for key in CONTROLS}
-    return replace(host, features={row.key: facts.get(row.key, host.features[row.key]) for row in FEATURES})
+    host = describe_from(evidence)
+    if host.technology is Technology.VMX and not host.altp2m.known:  # its options are given in full
+        host = replace(host, altp2m=no(f"the options given for {source} lack altp2m"))
+    features = dict(host.features)
+    if processor.technology is Technology.VMX:
+        features.update({key: _fact(key, low, high, source) for key in CONTROLS})
+    interface = interface_of(release)
+    return replace(
+        host,
+        features=features,
+        unknown=UNKNOWN,
+        grant_limits=_limits(host, options),
+        interface=interface,
+        assisted_xapic=offered_by(interface, features["virtualize_apic_accesses"]),
+        assisted_x2apic=offered_by(interface, features["virtualize_x2apic_mode"]),
+    )
 
 
 def _limits(host: Host, options: str) -> GrantLimits:

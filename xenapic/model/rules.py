@@ -6,8 +6,9 @@ what to do, and the function in Xen that checks it. `xenapic.model.create.check_
 broken rule at once. A new rule is a new row; conditions that rows share are in `xenapic.model.conditions`.
 
 **Late** rules matter most. Xen checks them after the architecture part of the create has
-run. On an Intel host, an HVM-type create that fails there ends in ``Xen BUG at
-common/domain.c`` and takes the host down (4.15 to 4.22, no fix on any branch).
+run, and an HVM-type create that fails there can take the host down in two ways: on Intel by ``Xen BUG at
+common/domain.c`` (defect ``late-refused-create-panic``), on any host without hap by a page fault (defect
+``late-refused-shadow-panic``). No branch of Xen has a fix for either.
 Such requests must never reach Xen, so these rules are strict: what may be wrong counts as wrong.
 
 The rules were read from the stable branches of 4.15 to 4.22 and are compared with real hypervisors
@@ -23,6 +24,8 @@ from xenapic.model.conditions import (
     CAUTION_MAPTRACK_FRAMES,
     GRANT_VERSION_MASK,
     HVM_MAX_VCPUS,
+    LEAKED_NUMBER,
+    LEAKS_NUMBERS,
     MAX_NR_ALTP2M,
     PAGE_BYTES,
     PV_MAX_VCPUS,
@@ -40,13 +43,14 @@ from xenapic.model.conditions import (
     is_nested,
     lacks_assistance,
     pages_needed,
+    undecided,
     unknown_flags,
 )
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, MISC, PHYSCAP
 from xenapic.model.info import NO_HVM
 
-__all__ = ["ARCH", "RULES"]
+__all__ = ["ARCH", "RULES", "SANITISE"]
 
 SANITISE = "sanitise_domain_config, xen/common/domain.c"
 ARCH = "arch_sanitise_domain_config, xen/arch/x86/domain.c"
@@ -59,10 +63,21 @@ RULES: tuple[Rule, ...] = (
         "domid-in-use",
         "domid",
         lambda r, s: s.domid_in_use,
-        "a domain of this number exists",
-        "Use another number, or 0 for any free one.",
+        "a domain with this number exists",
+        "Use another number, or 0 for any free number.",
         "do_domctl, xen/common/domctl.c",
         errno=errno.EEXIST,
+        until=LEAKS_NUMBERS,
+    ),
+    Rule(
+        "domid-in-use",
+        "domid",
+        lambda r, s: s.domid_in_use,
+        f"a domain with this number exists, or {LEAKED_NUMBER}",
+        "Use another number, or 0 for any free number.",
+        "domid_alloc, xen/common/domid.c",
+        errno=errno.EEXIST,
+        since=LEAKS_NUMBERS,
     ),
     Rule(
         "flags-unknown",
@@ -236,10 +251,20 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "misc-flags-unknown",
         "misc_flags",
-        lambda r, s: bool(r.misc_flags & ~int(s.host.release.misc_flags)),
+        lambda r, s: bool(r.misc_flags & ~int(s.host.release.misc_flags)) and not undecided(r, s),
         "this Xen does not know all of these bits (every released Xen knows MSR_RELAXED only)",
         "Leave out the other bits.",
         ARCH,
+    ),
+    Rule(
+        "assisted-undecided",
+        "misc_flags",
+        undecided,
+        "it is unknown whether this Xen knows the assisted flags; it answers EINVAL if it does not, and ENODEV if it "
+        "does, because the host offers no assistance (physinfo.arch_capabilities is 0)",
+        "Leave the assisted flags out, or find out with Xen.host(probe=True) or xenapic host --probe.",
+        ARCH,
+        or_errno=errno.ENODEV,
     ),
     Rule(
         "assisted-pv",
@@ -358,7 +383,7 @@ RULES: tuple[Rule, ...] = (
         lambda r, s: (
             is_hvm(r) and (s.host.flask.answer is Answer.YES or (r.ssidref != 0 and not s.host.flask.known))
         ),
-        "Flask checks the label late, and a refusal there takes an Intel host down",
+        "Flask checks the label late, and a refusal there can take the host down",
         "On a Flask host create HVM-type domains with xl, which knows the policy's labels; without Flask leave ssidref at 0.",
         "xsm_domain_create, xen/common/domain.c",
         errno=None,
@@ -431,7 +456,7 @@ RULES: tuple[Rule, ...] = (
         "memory-headroom",
         "max_grant_frames",
         lambda r, s: free_pages(s) < pages_needed(r, s),
-        "the host has so little free memory that the create could fail halfway, which takes an Intel host down",
+        "the host has so little free memory that the create could fail halfway, which can take the host down",
         "Free some memory (8 MiB is enough for the default grant sizes), or ask for fewer grant frames.",
         "domain_create, xen/common/domain.c",
         errno=None,

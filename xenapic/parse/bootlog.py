@@ -56,6 +56,11 @@ class BootLog:
     where: Mapping[str, int] = field(default_factory=dict)
     """The number of the line of each item; only for a saved log."""
 
+    @property
+    def options_complete(self) -> bool:
+        """Whether the log shows every option that Xen was built with: it has some, or its start has none."""
+        return self.whole or bool(self.built_in)
+
     def says(self, start: str) -> bool:
         """Return True if Xen printed a line that starts so before its feature list ended."""
         return any(line.startswith(start) for line in self.lines)

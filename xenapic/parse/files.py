@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from xenapic.errors import FileUnreadable
 
-__all__ = ["LIMIT_BYTES", "file_name", "read_file"]
+__all__ = ["LIMIT_BYTES", "file_name", "read_file", "read_stream"]
 
 LIMIT_BYTES = 32 << 20
 """More than any log, policy, report or recording has (the largest recording seen: 1 MB)."""
@@ -34,12 +35,17 @@ def read_file(path: str | os.PathLike[str], limit: int = LIMIT_BYTES) -> bytes:
     name = file_name(path)
     try:
         with Path(path).open("rb") as file:
-            content = file.read(limit + 1)
+            return read_stream(file, name, limit)
     except OSError as error:
         why = REASONS.get(error.errno or 0) or (error.strerror or "it cannot be read")
         raise FileUnreadable(name, why) from None
     except ValueError:  # a NUL in the name
         raise FileUnreadable(name, REASONS[errno.ENOENT]) from None
+
+
+def read_stream(stream: BinaryIO, name: str, limit: int = LIMIT_BYTES) -> bytes:
+    """Return what an open file holds; raise `FileUnreadable` for more than ``limit`` bytes."""
+    content = stream.read(limit + 1)
     if len(content) > limit:
         raise FileUnreadable(
             name, f"it has more than {limit >> 20} MiB; nothing that xenapic reads is so large"

@@ -6,12 +6,13 @@ Source: RFC 8259. A UTF-8 byte order mark at the start is skipped, as its sectio
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from xenapic.errors import DocumentInvalid
 
-__all__ = ["load", "step"]
+__all__ = ["load", "step", "within"]
 
 MARK = "\ufeff"
 """The byte order mark."""
@@ -55,6 +56,17 @@ def step(path: str, key: str | int) -> str:
     if not key.replace("-", "_").isidentifier():
         return f"{path}[{json.dumps(key)}]"
     return f"{path}.{key}" if path else key
+
+
+@contextmanager
+def within(*places: str) -> Iterator[None]:
+    """Put places, the outermost first, in front of the path of a `DocumentInvalid` that the block raises."""
+    try:
+        yield
+    except DocumentInvalid as error:
+        for place in reversed(places):
+            error = error.under(place)
+        raise error from None
 
 
 def _decoded(data: bytes) -> str:

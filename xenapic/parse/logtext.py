@@ -8,6 +8,8 @@ that is complete (`xenapic.parse.featurelist`). If the text has several boots, t
 
 from __future__ import annotations
 
+import html
+import quopri
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ STAMPS = re.compile(r"(?:\[[ 0-9a-fA-FxTZ:.+\-]+\] ?)+")
 """Time stamps after the prefix; ``console_timestamps=`` sets their form."""
 INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\0"))
 """Characters that mail programs and serial lines add: a byte order mark, zero-width blanks, NUL."""
+ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What a boot loader sends to a terminal."""
 GUEST = re.compile(r"[^()]{0,120}\(d\d{1,5}\) ?.*")
 BANNER = re.compile(r"Xen (\d{1,4})\.(\d{1,4})(\S*)")
 """The line without a prefix before the one with the version."""
@@ -110,7 +114,7 @@ def parse_log(text: str, name: str = "the log") -> SavedLog:
 
 def _lines(text: str) -> Iterator[LogLine]:
     """Yield the lines, two for a line with two prefixes."""
-    for number, line in enumerate(text.translate(INVISIBLE).split("\n"), 1):
+    for number, line in enumerate(_undone(text).split("\n"), 1):
         before, prefix, rest = line.partition(PREFIX)
         if not prefix or not BEFORE.fullmatch(before):
             yield LogLine(number, plain(line.strip(" \t>|")), own=False)
@@ -118,6 +122,15 @@ def _lines(text: str) -> Iterator[LogLine]:
         for part in map(plain, rest.split(PREFIX)):
             stamps = STAMPS.match(part)
             yield LogLine(number, part[stamps.end() :] if stamps else part, own=True)
+
+
+def _undone(text: str) -> str:
+    """Return text without what terminals, mail (quoted-printable) and web pages put into it."""
+    if "=3D" in text:  # mail encodes every = so, and a log has many
+        text = quopri.decodestring(text.encode()).decode("utf-8", "replace")
+    if "&gt;" in text or "&nbsp;" in text:
+        text = html.unescape(text)
+    return ESCAPE_SEQUENCE.sub("", text.translate(INVISIBLE))
 
 
 def _last_boot(lines: Sequence[LogLine]) -> tuple[Sequence[LogLine], int]:

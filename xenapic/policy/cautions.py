@@ -12,7 +12,7 @@ from xenapic.model.host import Host
 from xenapic.policy.reasons import Code
 from xenapic.policy.terms import ASSISTED, Aspect, Policy, Want
 
-__all__ = ["Caution", "CautionCode", "about_guest", "about_preferences"]
+__all__ = ["Caution", "CautionCode", "about_guest", "about_preferences", "about_repetitions"]
 
 
 class CautionCode(Enum):
@@ -30,6 +30,8 @@ class CautionCode(Enum):
     """The policy accepts a defect by its code, and the plan runs into it."""
     NO_APIC = "no-apic"
     """A PV guest has no local APIC."""
+    ASKED_TWICE = "asked-twice"
+    """An aspect is preferred and also required or forbidden; the preference has no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +83,21 @@ def about_preferences(policy: Policy, in_force: Mapping[Aspect, Fact]) -> Iterat
             code = CautionCode.NOT_HAD if fact.known else CautionCode.UNKNOWN
             state = "will not be in force" if fact.known else "may or may not be in force"
             yield Caution(code, f"{words}: '{aspect.title}' {state} ({fact.source})")
+
+
+def about_repetitions(policy: Policy) -> Iterator[Caution]:
+    """Yield each aspect that the policy names as preferred and also as required or forbidden.
+
+    Wants that come from an effect do not count: "everything possible except one aspect" is a plain policy.
+    """
+    named = [*policy.aspects.items(), *policy.also]
+    for name, aspect in ASSISTED:
+        value = getattr(policy, name)
+        if value is not None:
+            named.append((aspect, Want.REQUIRE if value else Want.FORBID))
+    for aspect in Aspect:
+        wants = [want for each, want in named if each is aspect]
+        stronger = Want.REQUIRE if Want.REQUIRE in wants else Want.FORBID
+        if Want.PREFER in wants and stronger in wants:
+            text = f"{aspect.value} is asked for twice: {stronger.value} decides, prefer has no effect"
+            yield Caution(CautionCode.ASKED_TWICE, text)

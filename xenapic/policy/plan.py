@@ -18,7 +18,7 @@ from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.releases import XenRelease
-from xenapic.policy.cautions import Caution, about_guest, about_preferences
+from xenapic.policy.cautions import Caution, about_guest, about_preferences, about_repetitions
 from xenapic.policy.reasons import (
     HIDDEN,
     PV_HAS_NONE,
@@ -105,6 +105,7 @@ def plan(policy: Policy, host: Host, guest_type: GuestKind = GuestType.PVH) -> P
     warnings = (
         *about_guest(policy, host, kind, per_domain=flags is not None, memory=memory),
         *about_preferences(policy, in_force),
+        *about_repetitions(policy),
     )
     return Plan(policy, host, kind, flags or MISC(0), in_force, warnings)
 

@@ -70,6 +70,7 @@ def _ask(policy: Policy, aspect: Aspect | None, want: Want) -> Policy:
     return replace(
         policy,
         aspects=aspects,
+        also=tuple(pair for pair in policy.also if pair[0] is not aspect),
         effects=(),
         assisted_xapic=None if aspect is Aspect.APIC_ACCESSES else policy.assisted_xapic,
         assisted_x2apic=None if aspect is Aspect.X2APIC_MODE else policy.assisted_x2apic,

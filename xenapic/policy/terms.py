@@ -7,7 +7,7 @@ from a combination of aspects, for people who do not think in controls.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from types import NoneType
@@ -173,12 +173,16 @@ class Policy:
     """Whether the guest may enter x2APIC mode. The toolstack takes it away with ``cpuid="host,x2apic=0"``."""
     accept: frozenset[str] = frozenset()
     """Codes of known defects (`ACCEPTABLE`) that the plan may run into, for example to test them."""
+    also: tuple[tuple[Aspect, Want], ...] = ()
+    """More wants, for aspects that `aspects` names already: a policy can contradict itself, and says so."""
     asked: tuple[Demand, ...] = field(init=False, repr=False, compare=False)
     """Everything that is asked of an aspect, with the words that ask it."""
 
     def __post_init__(self) -> None:
         put = partial(object.__setattr__, self)
-        put("aspects", _aspects(self.aspects))
+        first, more = _sorted_wants(self.aspects, self.also)
+        put("aspects", FrozenMap(first))
+        put("also", more)
         put("effects", _names("effects", self.effects))
         put("accept", frozenset(_names("accept", self.accept)))
         for name in self.effects:
@@ -193,8 +197,16 @@ class Policy:
             raise PolicyInvalid(f"guest_x2apic is True or False, not {self.guest_x2apic!r}")
         put("asked", tuple(self._demands()))
 
+    def override(self, wants: Iterable[tuple[Aspect, Want]]) -> Policy:
+        """Return a policy in which these wants replace its own for the same aspects (not its effects)."""
+        given = tuple(wants)
+        named = {aspect for aspect, _want in given}
+        kept = {aspect: want for aspect, want in self.aspects.items() if aspect not in named}
+        more = (*(pair for pair in self.also if pair[0] not in named), *given)
+        return replace(self, aspects=kept, also=more)
+
     def _demands(self) -> Iterator[Demand]:
-        for aspect, want in self.aspects.items():
+        for aspect, want in (*self.aspects.items(), *self.also):
             if want is not Want.DEFAULT:
                 yield Demand(aspect, want, f"{aspect.value} = {want.value}")
         for name in self.effects:
@@ -206,13 +218,28 @@ class Policy:
                 yield Demand(aspect, Want.REQUIRE if value else Want.FORBID, f"{name} = {int(value)}")
 
 
-def _aspects(given: object) -> FrozenMap[Aspect, Want]:
-    if not isinstance(given, Mapping):
-        raise PolicyInvalid(f"aspects maps Aspect to Want, not {given!r}")
-    for aspect, want in given.items():
-        if not isinstance(aspect, Aspect) or not isinstance(want, Want):
-            raise PolicyInvalid(f"aspects maps Aspect to Want, not {aspect!r} to {want!r}")
-    return FrozenMap(given)
+Pair = tuple[Aspect, Want]
+
+
+def _sorted_wants(aspects: object, also: object) -> tuple[dict[Aspect, Want], tuple[Pair, ...]]:
+    """Return the first want of each aspect, and the others without repetitions."""
+    if not isinstance(aspects, Mapping):
+        raise PolicyInvalid(f"aspects maps Aspect to Want, not {aspects!r}")
+    if not isinstance(also, Iterable):
+        raise PolicyInvalid(f"also is a list of pairs of Aspect and Want, not {also!r}")
+    first: dict[Aspect, Want] = {}
+    more: dict[Pair, None] = {}
+    for aspect, want in map(_pair, (*aspects.items(), *also)):
+        if first.setdefault(aspect, want) is not want:
+            more[aspect, want] = None
+    return first, tuple(more)
+
+
+def _pair(given: object) -> Pair:
+    match given:
+        case (Aspect() as aspect, Want() as want):
+            return aspect, want
+    raise PolicyInvalid(f"aspects maps Aspect to Want, not {given!r}")
 
 
 def _names(key: str, given: object) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""What APIC accesses cost and do: seen from inside by a probe guest, from outside in Xen's trace."""
+"""The probe guest, which measures from inside what APIC accesses cost and do."""

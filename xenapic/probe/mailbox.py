@@ -1,4 +1,4 @@
-"""The list of commands in the probe guest's memory, as bytes; the other end is ``guest/probe.S``."""
+"""The list of commands in the probe guest's memory, as bytes; ``guest/probe.S`` is the other side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 REPEATS = 8
-"""How often an access is timed; as in the recordings."""
+"""Number of tries of an access, as in recordings."""
 
 
 class CommandKind(IntEnum):
@@ -39,16 +39,16 @@ class CommandKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: an access, how often it is made, and which interrupt is waited for afterwards."""
+    """A command: an access, its number of tries, and the interrupt to wait for afterwards."""
 
     kind: CommandKind
     address: int = 0
-    """Linear address, or number of the MSR."""
+    """Linear address, or MSR number."""
     value: int = 0
-    """What is written."""
+    """The value to write."""
     repeat: int = REPEATS
     wait_for: int = 0
-    """Vector of the interrupt; 0 for none."""
+    """Vector of the interrupt to wait for; 0 for none."""
 
     def __str__(self) -> str:
         return f"{self.kind.name} {self.address:#x} {self.value:#x}"
@@ -56,7 +56,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a command: registers after the last try, the last fault, the cost of each try."""
+    """The result of a command: registers after the last try, the last fault, the cost of each try."""
 
     eax: int
     ebx: int
@@ -76,40 +76,40 @@ class Reply:
 
 
 class Eoi(NamedTuple):
-    """How the guest ends an interrupt."""
+    """How the guest signals the end of an interrupt."""
 
     kind: int
-    """0 not at all, 1 by a write to memory, 2 by a write to an MSR."""
+    """0: not at all; 1: by a write to memory; 2: by a write to an MSR."""
     address: int
 
 
 class State(IntEnum):
-    """How far the guest is."""
+    """Progress of the guest."""
 
     FRESH = 0
     RUNNING = 1
     DONE = 2
     BROKEN = 3
-    """An exception came where none was expected."""
+    """An unexpected exception ended it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of the list as the guest leaves it."""
+    """The head of the list, as the guest updates it."""
 
     state: int
     count: int
     progress: int
-    """Commands done."""
+    """Number of commands that are done."""
     patience: int
     eoi: Eoi
     broken_vector: int
     stack: tuple[int, ...]
-    """Top of the stack when the exception came: error code if it has one, EIP, CS."""
+    """Top of the stack at the exception: the error code if there is one, EIP, CS."""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Head:
-        """Take apart what `HEAD_BYTES` hold."""
+        """Unpack the first `HEAD_BYTES` of the list."""
         state, count, progress, patience, eoi_kind, eoi_address, vector, *stack = HEAD.unpack_from(data)
         return cls(state, count, progress, patience, Eoi(eoi_kind, eoi_address), vector, tuple(stack))
 
@@ -122,16 +122,17 @@ FAULTED = 0x100
 
 
 def write_commands(commands: Sequence[Command], patience: int, eoi: Eoi) -> bytes:
-    """Return the list; ``patience`` is how many turns the guest waits for an interrupt."""
+    """Return the list as bytes; ``patience`` is the number of loop turns to wait for an interrupt."""
     head = HEAD.pack(State.FRESH, len(commands), 0, patience, *eoi, 0, 0, 0, 0)
     return head.ljust(HEAD_BYTES, b"\0") + b"".join(
-        REQUEST.pack(one.kind, one.repeat, one.wait_for, one.address, one.value) + bytes(ANSWER.size)
-        for one in commands
+        REQUEST.pack(command.kind, command.repeat, command.wait_for, command.address, command.value)
+        + bytes(ANSWER.size)
+        for command in commands
     )
 
 
 def read_replies(data: bytes, commands: Sequence[Command]) -> Iterator[Reply]:
-    """Yield the answer to each command from a list that the guest has worked through."""
+    """Yield the reply to each command of a list that the guest has completed."""
     size = REQUEST.size + ANSWER.size
     for number, command in enumerate(commands):
         at = HEAD_BYTES + number * size + REQUEST.size

@@ -1,4 +1,4 @@
-"""Run the probe guest in a domain of its own and bring back what it found."""
+"""Run the probe guest in a domain, and return its measurements."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAILBOX = PAGE_DIRECTORY + PAGE
 MEMORY_KIB = 8192
 
 TIMEOUT = 60.0
-"""Seconds the guest may take; on real hardware it needs milliseconds."""
+"""Limit for the guest in seconds; on real hardware it takes milliseconds."""
 POLL_SECONDS = 0.02
 
 LARGE_PAGE_SHIFT = 22
@@ -41,7 +41,7 @@ REGISTERS: Mapping[str, int] = {
     **FLAT_REGISTERS,
     "rip": GUEST_AT,
     "rbx": MAILBOX,
-    # Paging from the start: VMX without unrestricted guest runs nothing else as it is.
+    # Paging is on from the start: without unrestricted guest, VMX cannot run a guest with paging off.
     "cr0": CR0_PE | CR0_ET | CR0_NE | CR0_PG,
     "cr3": PAGE_DIRECTORY,
     "cr4": CR4_PSE,
@@ -57,9 +57,9 @@ def run_probe(
 ) -> Findings:
     """Create a domain, run the probe guest in it with its APIC in ``state``, destroy the domain.
 
-    ``config`` is of an HVM type with a local APIC, created for ``policy``. ``timeout`` is in seconds. Raises
-    what `Xen.create_domain` raises, `CallFailed`, and `ProbeFailed` when the guest
-    gives no answer that can be used.
+    ``config`` must be of an HVM type with a local APIC; the domain is created for ``policy``. ``timeout`` is
+    in seconds. Raises the errors of `Xen.create_domain`, `CallFailed`, and `ProbeFailed` when the guest gives
+    no usable answer.
     """
     if not config.is_hvm or EMU.LAPIC not in config.emulation_flags:
         raise ConfigInvalid("the probe guest needs an HVM-type domain with a local APIC")
@@ -74,30 +74,30 @@ def probe_domain(
     timeout: float = TIMEOUT,
     pause: Callable[[float], None] | None = None,
 ) -> Findings:
-    """Run the probe guest in a domain that has vCPUs, but no memory yet, and never ran; it is left shut down.
+    """Run the probe guest in a new domain with vCPUs but no memory; the domain is shut down afterwards.
 
-    ``timeout`` is in seconds; ``pause`` passes the time between two looks at the guest, for a witness who
-    has something to do meanwhile. Raises `CallFailed` and `ProbeFailed`.
+    ``timeout`` is in seconds. ``pause`` is called with the seconds between two looks at the guest, for a
+    caller that has to work meanwhile. Raises `CallFailed` and `ProbeFailed`.
     """
     script = Script(state)
     size = _load(domain, script)
     set_first_vcpu(domain, REGISTERS, state)
-    domain.set_native_tsc()  # a clock whose reading is itself an exit would drown what is measured
+    domain.set_native_tsc()  # if RDTSC exits, its cost hides what is measured
     domain.unpause()
     _wait(domain, script, timeout, pause or time.sleep)
     answers = list(read_replies(domain.memory.read(MAILBOX, size), script.commands))
     findings = script.findings(answers)
     if not findings.calibration.clear:
         raise ProbeFailed(
-            "an access that leaves the guest cannot be told from one that stays: plain memory costs "
-            f"{findings.calibration.memory} TSC ticks, a known exit {findings.calibration.exit}, of which "
-            f"{findings.calibration.overhead} are spent reading the TSC"
+            "the cost of an access does not tell whether it left the guest: plain memory costs "
+            f"{findings.calibration.memory} TSC ticks, a known exit {findings.calibration.exit}; reading the "
+            f"TSC takes {findings.calibration.overhead} of them"
         )
     return findings
 
 
 def _load(domain: Domain, script: Script) -> int:
-    """Give the domain its memory and fill it; return the size of the list of commands."""
+    """Give the domain memory and fill it; return the size of the list of commands."""
     listed = write_commands(script.commands, script.patience, script.eoi)
     image = GUEST.read_bytes().ljust(SCRATCH - GUEST_AT, b"\0") + bytes(PAGE) + page_directory() + listed
     domain.set_max_mem(MEMORY_KIB)
@@ -107,7 +107,7 @@ def _load(domain: Domain, script: Script) -> int:
 
 
 def page_directory() -> bytes:
-    """Return a page directory of 4 MiB pages: memory one to one, where the APICs are uncached."""
+    """Return a page directory of 4 MiB pages that maps memory one to one, the APICs uncached."""
     entry = PAGE_PRESENT | PAGE_RW | PAGE_ACCESSED | PAGE_DIRTY | PAGE_PSE
     entries = [page << LARGE_PAGE_SHIFT | entry for page in range(1 << 32 - LARGE_PAGE_SHIFT)]
     entries[UNCACHED_AT >> LARGE_PAGE_SHIFT] |= PAGE_PCD | PAGE_PWT
@@ -115,23 +115,23 @@ def page_directory() -> bytes:
 
 
 def _wait(domain: Domain, script: Script, timeout: float, pause: Callable[[float], None]) -> None:
-    """Return when the guest is done; raise `ProbeFailed` when it broke, died or takes too long."""
+    """Wait until the guest is done; raise `ProbeFailed` when it fails, ends or takes too long."""
     deadline = time.monotonic() + timeout
     while True:
-        # Asked before the memory is read: a guest that is done shuts its domain down.
+        # Before the memory is read, because a guest that is done shuts its domain down.
         info = domain.info()
         head = Head.from_bytes(domain.memory.read(MAILBOX, HEAD_BYTES))
         if head.state == State.DONE:
             return
         if head.state == State.BROKEN:
             what = f"exception {head.broken_vector}, stack {' '.join(map(hex, head.stack))}"
-            raise ProbeFailed(f"the probe guest broke ({what}) {_where(head, script)}")
+            raise ProbeFailed(f"the probe guest failed ({what}) {_where(head, script)}")
         if info.flags & (DOMINF.shutdown | DOMINF.dying):
             reason = f" ({info.shutdown_reason!r})" if info.shutdown_reason is not None else ""
-            raise ProbeFailed(f"the probe guest's domain went down{reason} {_where(head, script)}")
+            raise ProbeFailed(f"the probe guest's domain shut down{reason} {_where(head, script)}")
         if time.monotonic() > deadline:
             raise ProbeFailed(
-                f"the probe guest gave no answer within {timeout:g} s; it got stuck {_where(head, script)}"
+                f"the probe guest gave no answer within {timeout:g} s; it stopped {_where(head, script)}"
             )
         pause(POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What the probe guest does: tables of accesses, turned into commands, and answers into findings.
+"""The program of the probe guest: make commands of tables of accesses, and findings of the replies.
 
 Sources: Intel SDM volume 3A, "Local APIC register address map" and "x2APIC register
 address space"; the recordings for `XAPIC_READS` and the three tables that follow it.
@@ -7,7 +7,7 @@ address space"; the recordings for `XAPIC_READS` and the three tables that follo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xenapic.apic.registers import (
     DEST_ALLINC,
@@ -37,7 +37,7 @@ MASKED, ENABLED, DIVIDE_BY_1 = 1 << 16, 1 << 8 | 0xFF, 0xB
 OFFSET_IN_PAGE = PAGE_SIZE - 1
 
 XAPIC_READS = tuple(reg for reg in Reg if reg not in (Reg.CMCI, Reg.SELF_IPI))
-"""CMCI is apart: not every processor has it."""
+"""Without CMCI, which not every processor has."""
 X2APIC_READS = tuple(
     reg for reg in XAPIC_READS if reg not in (Reg.ARBPRI, Reg.EOI, Reg.RRR, Reg.DFR, Reg.ICR2)
 )
@@ -68,9 +68,9 @@ SOME_MSRS = (Reg.ID, Reg.LVR, Reg.TASKPRI, Reg.EOI)
 
 MOVED_BASE = 0xFED00000
 TIMER_COUNT = 100_000
-"""One millisecond of Xen's APIC timer (10 ns a tick)."""
+"""One millisecond of Xen's APIC timer, which has 10 ns per tick."""
 PATIENCE = 1 << 23
-"""Turns of a loop of four instructions: seconds in an emulator, where a timer was seen 300 ms late."""
+"""Turns of a loop of four instructions: seconds in an emulator, where a timer was once 300 ms late."""
 
 XEN_LEAVES = (0x40000000, 0x40000100)
 XEN_SIGNATURE = b"XenVMMXenVMM"
@@ -82,32 +82,32 @@ CALIBRATION = (
     Command(CommandKind.STORE, SCRATCH),
     Command(CommandKind.CPUID, value=1),
 )
-"""No access, two that stay in the guest, one that leaves it."""
+"""No access, two accesses that stay in the guest, and an exit."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """What the guest does in one state of its local APIC."""
+    """The commands for the guest in one state of its local APIC."""
 
     state: ApicState
     patience: int = PATIENCE
-    """How many turns of a loop the guest waits for an interrupt."""
+    """Number of loop turns that the guest waits for an interrupt."""
 
     @property
     def commands(self) -> tuple[Command, ...]:
         """All commands, in order."""
-        return tuple(one for section in self.sections().values() for one in section)
+        return tuple(command for section in self.sections().values() for command in section)
 
     @property
     def eoi(self) -> Eoi:
-        """How the guest ends interrupts in this state."""
+        """How the guest signals the end of an interrupt in this state."""
         if self.state is ApicState.DISABLED:
             return Eoi(0, 0)
         command = self._write(Reg.EOI, 0)
         return Eoi(2 if command.kind is CommandKind.WRMSR else 1, command.address)
 
     def sections(self) -> Mapping[str, tuple[Command, ...]]:
-        """Return the commands by what they are for, in order."""
+        """Return the commands by purpose, in order."""
         return {
             "calibration": CALIBRATION,
             "identity": (
@@ -130,41 +130,41 @@ class Script:
                 _rdmsr(Reg.LVR) if self._is_x2apic else _load(MOVED_BASE, Reg.LVR),
                 Command(CommandKind.WRMSR, IA32_APIC_BASE, self.state.apic_base, repeat=1),
             ),
-            # The first accesses of all are dearer than later ones: caches, and code an emulator translates.
+            # The very first accesses cost more: caches are cold, and an emulator translates the code.
             "calibration again": CALIBRATION,
         }
 
     @property
     def moved(self) -> int:
-        """IA32_APIC_BASE with the APIC elsewhere and all else as it is."""
+        """IA32_APIC_BASE with another address and the other bits unchanged."""
         return MOVED_BASE | self.state.apic_base & OFFSET_IN_PAGE
 
     def findings(self, answers: Sequence[Reply]) -> Findings:
-        """Make sense of the answers to all commands."""
+        """Return the findings that the replies to all commands give."""
         left = iter(answers)
-        told = {
+        replies = {
             name: [(command, next(left)) for command in section] for name, section in self.sections().items()
         }
-        found = {name: tuple(_access(*pair) for pair in pairs) for name, pairs in told.items()}
-        _, *leaves = (answer for _, answer in told["identity"])
+        accesses = {name: tuple(_access(*pair) for pair in pairs) for name, pairs in replies.items()}
+        _, *leaves = (reply for _, reply in replies["identity"])
         leaf, features = _xen_leaves(leaves)
         return Findings(
             state=self.state,
-            cpuid_1_ecx=told["calibration"][-1][1].ecx,
+            cpuid_1_ecx=replies["calibration"][-1][1].ecx,
             hypervisor_leaf=leaf,
             cpuid_apic=features,
-            apic_base=told["identity"][0][1].value,
-            calibration=_calibration(found["calibration"], found["calibration again"]),
-            accesses=found["accesses"],
-            extra=found["extra"],
-            page=found["page"],
-            msrs=found["msrs"],
-            deliveries=tuple(_deliveries(told["delivery"])),
+            apic_base=replies["identity"][0][1].value,
+            calibration=_calibration(accesses["calibration"], accesses["calibration again"]),
+            accesses=accesses["accesses"],
+            extra=accesses["extra"],
+            page=accesses["page"],
+            msrs=accesses["msrs"],
+            deliveries=tuple(_deliveries(replies["delivery"])),
             move=Move(
                 asked=self.moved,
-                fault=found["move"][0].fault,
-                apic_base=found["move"][1].value,
-                version=found["move"][2],
+                fault=accesses["move"][0].fault,
+                apic_base=accesses["move"][1].value,
+                version=accesses["move"][2],
             ),
         )
 
@@ -188,7 +188,7 @@ class Script:
         yield from (self._write(offset, value) for offset, value in writes)
 
     def _extra(self) -> Iterator[Command]:
-        done = [(_op(one), _offset(one)) for one in self._recorded()]
+        done = [(_op(command), _offset(command)) for command in self._recorded()]
         offsets = (*USED_SLOTS, *BEYOND) if self._is_x2apic else USED_SLOTS
         yield from (self._read(offset) for offset in offsets if (Op.READ, offset) not in done)
         for offset in offsets:
@@ -207,8 +207,7 @@ class Script:
             if kind is DeliveryKind.TIMER:
                 yield from (self._write(Reg.LVTT, vector), self._write(Reg.TDCR, DIVIDE_BY_1))
             sent = bits if kind is DeliveryKind.TIMER else bits | vector
-            one = self._write(offset, sent)
-            yield Command(one.kind, one.address, one.value, repeat=1, wait_for=vector)
+            yield replace(self._write(offset, sent), repeat=1, wait_for=vector)
         yield self._write(Reg.LVTT, MASKED)
 
 
@@ -218,7 +217,7 @@ DELIVERIES: dict[DeliveryKind, tuple[int, int, int]] = {
     DeliveryKind.ICR_ALL: (Reg.ICR, DEST_ALLINC | INT_ASSERT, 0xE3),
     DeliveryKind.TIMER: (Reg.TMICT, TIMER_COUNT, 0xE4),
 }
-"""The register that is written, what is written there, and the vector that shall come."""
+"""The register to write, the bits to write there, and the vector that must arrive."""
 
 
 def _load(base: int, offset: int) -> Command:
@@ -256,13 +255,13 @@ def _access(command: Command, answer: Reply) -> Access:
 
 def _calibration(*rounds: Sequence[Access]) -> Calibration:
     nothing, load, store, known_exit = (
-        min(one.ticks_min for one in same) for same in zip(*rounds, strict=True)
+        min(access.ticks_min for access in same) for same in zip(*rounds, strict=True)
     )
     return Calibration(overhead=nothing, memory=max(load, store), exit=known_exit)
 
 
 def _xen_leaves(answers: Sequence[Reply]) -> tuple[int | None, int | None]:
-    """Return where Xen's leaves begin and EAX of leaf 4, from the first and fourth leaf of each place."""
+    """Return the number of Xen's first leaf, and EAX of its leaf 4, from the leaves 0 and 4 at each place."""
     for place, first, fourth in zip(XEN_LEAVES, answers[0::2], answers[1::2], strict=True):
         words = (first.ebx, first.ecx, first.edx)
         if b"".join(word.to_bytes(4, "little") for word in words) == XEN_SIGNATURE:

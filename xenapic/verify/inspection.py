@@ -1,4 +1,4 @@
-"""What is in force for a domain, against what the model predicts and what the domain was created for."""
+"""Compare the controls in force for a domain with the model, and with the policy it was created for."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from xenapic.policy.terms import Aspect, Policy, Want
 if TYPE_CHECKING:
     from xenapic.live.xen import Xen
 
-__all__ = ["Inspection", "Kept", "Promise", "VcpuInspection", "inspect", "judge"]
+__all__ = ["Inspection", "Kept", "Promise", "VcpuInspection", "compare_controls", "inspect"]
 
 
 class Kept(Enum):
-    """What became of something that a policy asked for."""
+    """Whether something that a policy asked for is in force."""
 
     KEPT = "kept"
     BROKEN = "broken"
     NOT_NOW = "not now"
-    """It shows in another state of the APIC."""
+    """Not visible in this state of the APIC."""
 
 
 SHOWS_IN = {
     Aspect.APIC_ACCESSES: (ApicState.XAPIC,),
     Aspect.X2APIC_MODE: (ApicState.X2APIC,),
 }
-"""States in which an aspect shows; the others show in all."""
+"""States in which an aspect is visible; other aspects are visible in all states."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One thing that the domain's policy asked for, and what became of it on a vCPU."""
+    """Something that the domain's policy asked for, and whether it is in force on a vCPU."""
 
     asked: str
     kept: Kept
@@ -52,55 +52,58 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class VcpuInspection:
-    """One vCPU: what is in force, and whether it is as it should be."""
+    """What is in force on a vCPU, and what should be."""
 
-    found: VcpuControls
+    measured: VcpuControls
     predicted: tuple[Controls, ...]
-    """What the model has for it: one when the host is wholly known, none on AMD."""
+    """What the model predicts: one possibility if the host is completely known, none on AMD."""
     promises: tuple[Promise, ...]
-    situation: VcpuApic | None
-    """What accesses go by; None when the vCPU has no controls yet."""
-    beside: frozenset[str] = frozenset()
-    """Keys of controls of which the predictions say nothing."""
+    apic: VcpuApic | None
+    """What decides the outcome of accesses; None when the vCPU has no controls yet."""
+    irrelevant: frozenset[str] = frozenset()
+    """Keys of unknown controls that make no difference; they are not compared."""
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the model predicted it; None where it predicts nothing."""
-        controls = self.found.controls
+        """Whether the controls are as predicted; None where the model predicts nothing."""
+        controls = self.measured.controls
         if controls is None or not self.predicted:
             return None
-        found = set(controls.keys) - self.beside
-        return any(found == set(one.keys) - self.beside for one in self.predicted)
+        keys = set(controls.keys) - self.irrelevant
+        return any(keys == set(possible.keys) - self.irrelevant for possible in self.predicted)
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Keys of the controls that are unlike every prediction."""
-        controls = self.found.controls
+        """Keys of the controls that differ from every prediction."""
+        controls = self.measured.controls
         if self.agrees is not False or controls is None:
             return ()
         return tuple(
             key
             for key in CONTROLS
-            if key not in self.beside and all(one.has(key) is not controls.has(key) for one in self.predicted)
+            if key not in self.irrelevant
+            and all(possible.has(key) is not controls.has(key) for possible in self.predicted)
         )
 
     @property
     def plain_memory(self) -> bool:
-        """Whether the guest's APIC is plain memory: enabled in xAPIC mode, and nothing behind its page."""
-        if self.found.state is not ApicState.XAPIC or self.situation is None:
+        """Whether the APIC is in xAPIC mode, but its page is plain memory: no APIC answers."""
+        if self.measured.state is not ApicState.XAPIC or self.apic is None:
             return False
-        one = self.situation
-        found = access(one.controls, one.state, one.bitmap, Reg.LVR, Operation.READ, backing=one.backing)
-        return found.kind is Kind.MEMORY
+        apic = self.apic
+        outcome = access(
+            apic.controls, apic.state, apic.bitmap, Reg.LVR, Operation.READ, backing=apic.backing
+        )
+        return outcome.kind is Kind.MEMORY
 
     def accesses(self) -> Iterator[AccessRow]:
-        """Yield what becomes of each access; nothing when the vCPU has no controls yet."""
-        return rows((self.situation,)) if self.situation else iter(())
+        """Yield the outcome of each access; nothing when the vCPU has no controls yet."""
+        return rows((self.apic,)) if self.apic else iter(())
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A domain's vCPUs, and the policy it was created for, if that is remembered."""
+    """A domain's vCPUs, and the policy it was created for, if one is stored."""
 
     info: DomainInfo
     policy: Policy | None
@@ -110,39 +113,41 @@ class Inspection:
     def ok(self) -> bool:
         """Whether everything is as the model predicts and the policy asked, and no APIC is plain memory."""
         return not any(
-            one.agrees is False
-            or one.plain_memory
-            or any(promise.kept is Kept.BROKEN for promise in one.promises)
-            for one in self.vcpus
+            vcpu.agrees is False
+            or vcpu.plain_memory
+            or any(promise.kept is Kept.BROKEN for promise in vcpu.promises)
+            for vcpu in self.vcpus
         )
 
 
 def inspect(xen: Xen, domid: int) -> Inspection:
-    """Look at a domain, which may be running.
+    """Inspect a domain, which may be running.
 
-    Raises `DomainNotFound`, and `MeasureFailed` when what is in force cannot be read (a PV
-    domain has no local APIC).
+    Raises `DomainNotFound`, and `MeasureFailed` when the controls cannot be read (a PV domain has no local
+    APIC).
     """
     domain = xen.domain(domid)
-    return judge(domain.info(), domain.policy(), xen.host(), domain.controls())
+    return compare_controls(domain.info(), domain.policy(), xen.host(), domain.controls())
 
 
-def judge(info: DomainInfo, policy: Policy | None, host: Host, found: tuple[VcpuControls, ...]) -> Inspection:
-    """Hold what was found against the model and the policy; pure."""
-    return Inspection(info, policy, tuple(_vcpu(info, policy, host, one) for one in found))
+def compare_controls(
+    info: DomainInfo, policy: Policy | None, host: Host, measured: tuple[VcpuControls, ...]
+) -> Inspection:
+    """Compare the controls of a domain's vCPUs with the model and the policy; nothing is asked of Xen."""
+    return Inspection(info, policy, tuple(_vcpu(info, policy, host, vcpu) for vcpu in measured))
 
 
-def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, found: VcpuControls) -> VcpuInspection:
-    controls = found.controls
+def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, measured: VcpuControls) -> VcpuInspection:
+    controls = measured.controls
     if host.technology is Technology.SVM:
-        return VcpuInspection(found, (), (), vcpu_apic_svm(found.state))
+        return VcpuInspection(measured, (), (), vcpu_apic_svm(measured.state))
     if controls is None:
-        return VcpuInspection(found, (), (), None)
-    predicted = tuple(dict.fromkeys(_predicted(info, host, found.state)))
-    backing = page_backing(bool(host.features["virtualize_apic_accesses"]), found.state)
-    situation = VcpuApic(found.state, controls, msr_bitmap(controls), backing)
-    promises = tuple(_promises(policy, found.state, controls))
-    return VcpuInspection(found, predicted, promises, situation, irrelevant_unknowns(host))
+        return VcpuInspection(measured, (), (), None)
+    predicted = tuple(dict.fromkeys(_predicted(info, host, measured.state)))
+    backing = page_backing(bool(host.features["virtualize_apic_accesses"]), measured.state)
+    apic = VcpuApic(measured.state, controls, msr_bitmap(controls), backing)
+    promises = tuple(_promises(policy, measured.state, controls))
+    return VcpuInspection(measured, predicted, promises, apic, irrelevant_unknowns(host))
 
 
 def _predicted(info: DomainInfo, host: Host, state: ApicState) -> Iterator[Controls]:

@@ -30,7 +30,8 @@ th, td { padding: .2em .6em; text-align: left; vertical-align: top; }
 .bad { color: var(--bad); font-weight: bold; }
 .map td { width: 1.5em; height: 1.5em; padding: 0; border: 1px solid #8883; text-align: center; }
 .map td, .map th { font-size: 11px; font-weight: normal; }
-.legend span { display: inline-block; min-width: 1.5em; text-align: center; margin-left: 1.5em; }
+.legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3em 1.5em; }
+.legend > li > span { display: inline-block; width: 1.5em; text-align: center; }
 .s { background: var(--stay); color: #fff; }
 .l { background: var(--leave); color: #000; }
 .f { background: var(--fault); color: #000; }
@@ -145,10 +146,11 @@ def _add(parent: Element, tag: str, text: str, css: str = "") -> Element:
 
 
 def _legend(body: Element) -> None:
-    legend = _add(body, "p", "Each cell of a map is an access to a register:", "legend")
+    _add(body, "p", "Each cell of a register map is an access:")
+    legend = _add(body, "ul", "", "legend")
     for kind, text in LEGEND.items():
-        _mark(_add(legend, "span", "", kind.value), kind).tail = f" {text}"
-    _add(legend, "span", "\u00a0", DISAGREES).tail = " the model predicts something else"
+        _mark(_add(_add(legend, "li", ""), "span", "", kind.value), kind).tail = f" {text}"
+    _add(_add(legend, "li", ""), "span", "\u00a0", DISAGREES).tail = " the model predicts something else"
 
 
 def _mark(cell: Element, kind: Shown) -> Element:

@@ -30,7 +30,8 @@ __all__ = ["CHECKED", "Block", "Command", "Session", "blocks", "pages", "updated
 ROOT = Path(__file__).parents[3]
 FENCE = re.compile(r"^```(\w[^`]*)$")
 CHECKED = ("console", "python", "toml", "sh")
-WIDTH = "110"
+WIDTH = "88"
+"""Columns of the terminal: what a page of the documentation shows without scrolling."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def _example_files() -> Iterator[tuple[str, str]]:
     for number, name in enumerate(("skylake-sp", "cascade-lake-sp", "ice-lake-sp"), 1):
         host = xenapic.named_host(xenapic.processor(name), xenapic.xen_release("4.20"))
         yield f"host{number}.json", json.dumps(xenapic.to_json(host))
+    yield "boot.log", (ROOT / "tests" / "data" / "logs" / "6242.log").read_text()
     recording = ROOT / "tests" / "data" / "observed" / "xen-4.17-rc-broadwell_ult.json"
     yield "recording.json", recording.read_text()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import feature
 from xenapic.glossary import Topic, topics
+from xenapic.model.flags import ALTP2M, CDF, EMU
 
 Row = Sequence[object]
 
@@ -61,6 +62,14 @@ def mark(yes: object) -> str:
     return "yes" if yes else "–"
 
 
+NAMES = frozenset(name.lower() for kind in (CDF, ALTP2M, EMU) for name in kind.__members__) | {"pv", "pvh"}
+"""Names of flags and guest types: they keep their small letter at the start of a sentence."""
+
+
 def sentence(text: str) -> str:
-    """Return text with a capital letter, except for names that begin with a small one."""
-    return text if text.startswith(("xAPIC", "x2APIC", "VM")) else f"{text[:1].upper()}{text[1:]}"
+    """Return text with a capital letter, unless it starts with a name that is written small."""
+    first = re.match(r"[\w=]*", text)
+    word = first[0] if first else ""
+    if word in NAMES or re.search(r"[A-Z0-9_=]", word):
+        return text
+    return f"{text[:1].upper()}{text[1:]}"

@@ -27,6 +27,7 @@ from xenapic.errors import ConfigRefused, Problem
 if TYPE_CHECKING:
     from xenapic.model.config import DomainConfig
     from xenapic.model.create import Dependency
+    from xenapic.model.guest_types import GuestType
     from xenapic.model.host import Host
     from xenapic.policy.terms import Policy
     from xenapic.toolstack.check import FileCheck
@@ -81,7 +82,9 @@ def command(
     if not dry_run and choice != HostChoice():
         raise click.UsageError("--host and --processor need --dry-run: a domain is created on this host only")
     values.set_fields(guest_type or "pvh", {"max_vcpus": vcpus or 1, **fields})  # nonsense comes before Xen
-    order = Order(guest_type, policy_file, vcpus, fields, options)
+    text = domain_text(policy_file)
+    alone = policy_beside({}, policy_file if text is None else None, options)
+    order = Order(guest_type, policy_file, text, alone, vcpus, fields, options)
     try:
         if dry_run:
             _dry_run(order, choice, library, as_json)
@@ -104,6 +107,10 @@ class Order:
 
     guest_type: str | None
     policy_file: str | None
+    text: str | None
+    """Of a domain's configuration."""
+    alone: tuple[Policy, GuestType | None]
+    """The policy without such a file."""
     vcpus: int | None
     fields: dict[str, object]
     options: dict[str, Any]
@@ -112,9 +119,10 @@ class Order:
         """Return the check of the file, if it is a domain's, the config and the policy on a host."""
         from xenapic.policy.terms import Policy
 
-        checks = check_on(domain_text(self.policy_file), {name: host})
+        checks = check_on(self.text, {name: host})
         check = checks.get(name)
-        asked, file_type = policy_beside(checks, self.policy_file, self.options)
+        read = self.alone if self.text is None else policy_beside(checks, self.policy_file, self.options)
+        asked, file_type = read
         policy = asked if self.policy_file or asked != Policy() else None
         derived = guest_type_of(checks) or file_type
         preset = self.guest_type or (derived.value if derived else "pvh")

@@ -14,9 +14,11 @@ import xenapic
 from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.options import DOMID, JSON
-from xenapic.exits.counter import DEFAULT_PAGES, ExitCounter, ExitReport, recover_tracing
+from xenapic.exits.buffers import recover_tracing
+from xenapic.exits.counter import DEFAULT_PAGES, ExitCounter
 from xenapic.exits.judgement import Cause, ExitKind
 from xenapic.exits.reasons import reason_name, reason_number
+from xenapic.exits.report import ExitReport
 
 HEADERS = ("reason", "", "APIC register", "access", "exits", "per second", "share", "acceleration removes")
 

@@ -78,10 +78,10 @@ def _show(inspection: Inspection, accesses: bool) -> None:
         ("vCPU", "APIC", "base", "controls in force", "as predicted"),
         [
             (
-                vcpu.found.vcpu,
-                vcpu.found.state.value,
-                f"{vcpu.found.apic_base:#x}",
-                vcpu.found.controls or vcpu.found.why_not,
+                vcpu.measured.vcpu,
+                vcpu.measured.state.value,
+                f"{vcpu.measured.apic_base:#x}",
+                vcpu.measured.controls or vcpu.measured.why_not,
                 _agrees(vcpu),
             )
             for vcpu in inspection.vcpus
@@ -93,7 +93,7 @@ def _show(inspection: Inspection, accesses: bool) -> None:
         _show_promises(inspection)
     if accesses:
         for vcpu in inspection.vcpus:
-            click.echo(f"\nvCPU {vcpu.found.vcpu}:")
+            click.echo(f"\nvCPU {vcpu.measured.vcpu}:")
             show_accesses(vcpu.accesses())
 
 
@@ -108,7 +108,7 @@ def _agrees(vcpu: VcpuInspection) -> str:
 def _show_trouble(vcpu: VcpuInspection) -> None:
     from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 
-    number = vcpu.found.vcpu
+    number = vcpu.measured.vcpu
     if vcpu.plain_memory:
         text = PLAIN_MEMORY.format(vcpu=number, code=PLAIN_MEMORY_CODE)
         click.echo(f"\n{click.style(text, bold=True)}")
@@ -120,7 +120,7 @@ def _show_trouble(vcpu: VcpuInspection) -> None:
 
 def _show_promises(inspection: Inspection) -> None:
     rows = [
-        (vcpu.found.vcpu, promise.asked, promise.kept.value)
+        (vcpu.measured.vcpu, promise.asked, promise.kept.value)
         for vcpu in inspection.vcpus
         for promise in vcpu.promises
     ]

@@ -64,10 +64,10 @@ def command(
     from xenapic.policy.pool import plan_pool
 
     text = domain_text(policy_file)
-    policy_beside({}, None if text else policy_file, options)  # what is misspelt comes before the host
+    alone = policy_beside({}, policy_file if text is None else None, options)  # before the host is asked
     hosts = hosts_of(HostChoice(reports, processors, xen, xen_options, measure), library)
     checks = check_on(text, hosts)
-    policy, file_type = policy_beside(checks, policy_file, options)
+    policy, file_type = alone if text is None else policy_beside(checks, policy_file, options)
     chosen = GuestType(guest_type) if guest_type else None
     pool = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)
     if as_json:

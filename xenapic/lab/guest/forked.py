@@ -201,13 +201,15 @@ def learn(lesson: mmap.mmap) -> None:
 
 def import_for(argv: list[bytes]) -> None:
     """Import the command's top and the subcommand that `argv` names."""
-    commands = import_module(f"{PACKAGE}.cli.app").COMMANDS
-    for word in argv:
-        if not word.startswith(b"-"):
-            home = commands.get(os.fsdecode(word), ("",))[0]
-            if home:
-                import_module(home.partition(":")[0])
-            return
+    import_module(f"{PACKAGE}.cli.app")
+    word = next((word for word in argv if not word.startswith(b"-")), b"")
+    if word.isalnum():
+        name = f"{PACKAGE}.cli.commands.{word.decode()}"
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
 
 
 def shadowed(cwd: int) -> bool:

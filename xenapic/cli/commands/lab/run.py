@@ -25,6 +25,7 @@ from xenapic.cli.reports import Files
     show_default=True,
     help="Limit for the command, in seconds of the emulator's own processor time.",
 )
+@click.option("--cold", is_flag=True, help="Boot, even if a snapshot is there.")
 @click.option("--keep-log", type=OutputFile(dash=False), help="Save the serial log here.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no times.")
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -36,6 +37,7 @@ def command(
     env: tuple[str, ...],
     files: tuple[str, ...],
     timeout: float,
+    cold: bool,
     keep_log: str | None,
     quiet: bool,
     arguments: tuple[str, ...],
@@ -58,13 +60,14 @@ def command(
             env=_pairs(env, "--env"),
             files=_pairs(files, "--file"),
             timeout=timeout,
+            cold=cold,
             on_stdout=_writer(sys.stdout.fileno()),
             on_stderr=_writer(sys.stderr.fileno()),
             progress=reporter,
         )
         kept = Files()
         kept.write(keep_log, lambda: result.serial)
-        reporter.split(result.timings)
+        reporter.split(result.start, result.timings)
     kept.finish(result.status)
     sys.exit(result.status)
 

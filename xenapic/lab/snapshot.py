@@ -1,0 +1,196 @@
+"""Snapshots: a started dom0 with xenapic imported, restored in a fraction of a second. QEMU only.
+
+A snapshot is named by everything that went into it, so a changed emulator, Xen, kernel, root or xenapic
+never meets an old one. What differs between runs reaches dom0 after the restore, as a job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import select
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from xenapic.lab import emulators, job
+from xenapic.lab.cache import Entry, cache_root
+from xenapic.lab.child import Child
+from xenapic.lab.emulators import Guest
+from xenapic.lab.errors import BootError, LabError, SnapshotUnusable
+from xenapic.lab.follow import POLL, Progress, Running, check_boot, follow
+from xenapic.lab.machines import Machine
+from xenapic.lab.overlay import ENV
+from xenapic.lab.pace import Stopwatch
+from xenapic.lab.rundir import run_directory
+from xenapic.lab.watch import SENT_BEFORE_SNAPSHOT, Watch
+
+# Raise when this module makes something else of the same inputs.
+FORMAT = 1
+KEPT = 4
+"""How many snapshots are kept; each has about 180 MB."""
+WARM_UP = (
+    ("host", "--json"),
+    ("list", "--json"),
+    ("plan", "--forbid", "tpr_shadow", "--json"),
+    ("create", "--type", "pvh", "--dry-run"),
+    ("--version",),
+)
+"""Commands that run before the snapshot is taken; what they import, later ones have. None changes Xen."""
+WARM_UP_LIMIT = 120.0
+SAVE_LIMIT = 60.0
+WARM_UP_JOB = 1
+
+STATE, SERIAL = emulators.SAVED_STATE, "serial.log"
+PIECE = 1 << 20
+WAIT = 0.2
+SET_PIPE_SIZE = 1031
+"""F_SETPIPE_SZ, which Python's fcntl has from 3.10 on some systems only."""
+
+
+def possible(guest: Guest, machine: Machine) -> bool:
+    """Return True if a run can start from a snapshot: on QEMU, without options for Xen or dom0's kernel."""
+    return machine.emulator == "qemu" and not guest.xen_args and not guest.dom0_args
+
+
+def entry(guest: Guest, machine: Machine, release: str) -> Entry:
+    """Return the cache entry of the snapshot that fits a run."""
+    program = Path(shutil.which(emulators.QEMU) or "").resolve()
+    files = (program, guest.xen.hypervisor, guest.xen.kernel, guest.xen.first, guest.xen.root)
+    recipe = (
+        FORMAT, machine, release, WARM_UP, ENV, emulators.SAVE,
+        emulators.XEN_ARGS, emulators.DOM0_ARGS, emulators.QEMU_CPU,
+        [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        hashlib.sha256(guest.overlay.read_bytes()).hexdigest(),
+    )  # fmt: skip
+    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
+    return Entry(_home() / f"{machine.name}-{release}-{digest[:16]}", digest)
+
+
+def _home() -> Path:
+    return cache_root() / "lab" / "snapshots"
+
+
+def ensure(guest: Guest, machine: Machine, release: str, progress: Progress) -> Entry:
+    """Return the snapshot that fits a run; if there is none, boot a machine and make it.
+
+    Raise `SnapshotUnusable` if that fails.
+    """
+    kept = entry(guest, machine, release)
+    problem = kept.problem()
+    if problem and kept.path.exists():
+        progress("retry", f"the snapshot is damaged ({problem}); booting cold to make it again")
+    try:
+        kept.ensure(lambda into: _make(into, guest, progress))
+        os.utime(kept.home)
+    except (OSError, LabError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SnapshotUnusable(f"no snapshot could be made ({reason})") from error
+    _remove_unused(kept)
+    return kept
+
+
+def _remove_unused(kept: Entry) -> None:
+    with contextlib.suppress(OSError):
+        homes = sorted(_home().iterdir(), key=lambda home: home.stat().st_mtime, reverse=True)
+        for home in homes[KEPT:]:
+            if home != kept.home:
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _make(into: Path, guest: Guest, progress: Progress) -> dict[str, Any]:
+    """Boot, warm up, and save the machine's state into the directory `into`."""
+    with run_directory() as place, _pipe() as (commands, monitor):
+        channel, serial = place / "channel", place / SERIAL
+        emulators.make_channel(channel)
+        job.warm_up(WARM_UP, ENV).post(channel, WARM_UP_JOB)
+        start = emulators.qemu_to_save(Guest(guest.xen, guest.overlay, channel), place, serial)
+        limits = {**start.limits, "dom0": start.limits["dom0"] + WARM_UP_LIMIT}
+        child = Child(start.argv, place / "emulator.log", env=start.env, cwd=into, stdin=commands.fileno())
+        with child, closing(Watch(serial, channel, child.pid)) as watch:
+            tell = _telling(progress)
+            follow(watch, child, limits, tell, lambda: watch.answers == SENT_BEFORE_SNAPSHOT)
+            progress("snapshot", "saving")
+            monitor.write(emulators.SAVE)
+            since = Stopwatch(watch.pace)
+            while child.status() is None and not since.exceeds(SAVE_LIMIT):
+                time.sleep(POLL)
+            if emulators.SAVED not in child.said():
+                raise SnapshotUnusable(f"QEMU did not save its state: {child.said()[-300:]!r}")
+        shutil.copyfile(serial, into / SERIAL)
+    return {}
+
+
+@contextlib.contextmanager
+def restored(kept: Entry, guest: Guest, place: Path, progress: Progress) -> Iterator[Running]:
+    """Restore a snapshot as a machine that has answered; raise `SnapshotUnusable` if that fails.
+
+    Every byte is checked on its way into the emulator, before the machine gets a job.
+    """
+    serial = place / SERIAL
+    try:
+        wanted = kept.manifest()["files"][STATE]["sha256"]
+        shutil.copyfile(kept.path / SERIAL, serial)
+        state = (kept.path / STATE).open("rb", buffering=0)
+    except (OSError, ValueError) as error:
+        raise SnapshotUnusable(f"the snapshot cannot be read: {error}") from error
+    with state, _pipe() as (into_qemu, feed):
+        start = emulators.qemu_to_restore(guest, place, serial, into_qemu.fileno())
+        child = Child(
+            start.argv, place / "emulator.log", env=start.env, cwd=place, pass_fds=[into_qemu.fileno()]
+        )
+        with child, closing(Watch(serial, guest.channel, child.pid, restored=True)) as watch:
+            into_qemu.close()
+            try:
+                digest = _feed(state, feed, watch, child, start.limits)
+            except BootError as error:
+                raise SnapshotUnusable(str(error).splitlines()[0]) from error
+            if digest != wanted:
+                raise SnapshotUnusable("the snapshot is damaged")
+            feed.close()
+            job.answer().post(guest.channel, WARM_UP_JOB + 1)
+            try:
+                follow(watch, child, start.limits, progress, lambda: watch.answers > 0)
+            except BootError as error:
+                raise SnapshotUnusable(str(error).splitlines()[0]) from error
+            yield Running(child, watch, start.limits, WARM_UP_JOB + 2)
+
+
+def _feed(state: FileIO, feed: FileIO, watch: Watch, child: Child, limits: Mapping[str, float]) -> str:
+    """Send a state to the emulator and return its checksum."""
+    into = feed.fileno()
+    os.set_blocking(into, False)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(into, SET_PIPE_SIZE, PIECE)
+    digest = hashlib.sha256()
+    while piece := state.read(PIECE):
+        digest.update(piece)
+        while piece:
+            try:
+                piece = piece[os.write(into, piece) :]
+            except BlockingIOError:
+                select.select([], [into], [], WAIT)
+                check_boot(watch, child, limits)
+            except BrokenPipeError:
+                time.sleep(WAIT)
+                check_boot(watch, child, limits)
+                raise SnapshotUnusable("QEMU stopped reading the snapshot") from None
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    """Provide a pipe's reading and writing end."""
+    reading, writing = os.pipe()
+    with FileIO(reading, "rb") as source, FileIO(writing, "wb") as sink:
+        yield source, sink
+
+
+def _telling(progress: Progress) -> Progress:
+    return lambda stage, text: progress("snapshot", stage)

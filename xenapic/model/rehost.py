@@ -1,0 +1,181 @@
+"""The same machine under another Xen: what is known about a host, carried over to another release or options.
+
+What Xen uses of the processor shows what the processor offers. `host_under` tries every processor that fits
+the known facts, lets the other Xen choose, and keeps what all of them agree on; the rest is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+from xenapic.apic.controls import CONTROLS, Controls
+from xenapic.apic.features import Technology
+from xenapic.errors import HostUnknown
+from xenapic.model import hostfacts
+from xenapic.model.acceleration import arch_capabilities, host_controls
+from xenapic.model.consequences import offers, uses
+from xenapic.model.evidence import APICV_OFF, FIXED, Evidence
+from xenapic.model.facts import Fact, no, unknown, yes
+from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
+from xenapic.model.gnttab import grant_limits
+from xenapic.model.host import Host
+from xenapic.model.named import version_of
+from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary
+from xenapic.parse.bootlog import BootLog
+from xenapic.parse.commandline import CommandLine
+
+__all__ = ["host_under"]
+
+ASK = "ask there: xenapic host --measure"
+
+
+def host_under(host: Host, release: XenRelease | None = None, options: str | None = None) -> Host:
+    """Return what is known about a host under another release of Xen, or with other boot options.
+
+    None keeps what the host has; ``options`` replaces all of its boot options. As for `named_host`, the other
+    Xen is taken as built without options of its own. Raises `HostUnknown` if the known facts do not say what
+    the host could do there at all.
+    """
+    changed = release is not None and (release is not host.release or not host.interface.known)
+    target = release or host.release
+    commandline = host.version.commandline if options is None else options
+    if not changed and commandline == host.version.commandline:
+        return host
+    version = replace(version_of(target, commandline), capabilities=host.version.capabilities)
+    if not changed:
+        version = replace(host.version, commandline=commandline)
+    capabilities = _capabilities(host, commandline)
+    possible = _possible(host, target, commandline)
+    physinfo = replace(
+        host.physinfo, capabilities=capabilities, arch_capabilities=_arch_capabilities(target, possible)
+    )
+    evidence = Evidence(version, physinfo, BootLog(True, doubt="it never ran this Xen"))
+    interface = hostfacts.interface_of(target) if changed else host.interface
+    features = _features(host, target, evidence, possible)
+    return Host(
+        version=version,
+        physinfo=physinfo,
+        technology=host.technology,
+        features=features,
+        interface=interface,
+        assisted_xapic=hostfacts.offered_by(interface, features["virtualize_apic_accesses"]),
+        assisted_x2apic=hostfacts.offered_by(interface, features["virtualize_x2apic_mode"]),
+        tboot=unknown("it depends on the build of that Xen", ASK) if changed else host.tboot,
+        flask=unknown("it depends on the build of that Xen", ASK) if changed else host.flask,
+        nested_virt=_nested_virt(host, evidence, changed),
+        altp2m=_altp2m(evidence),
+        grant_limits=grant_limits(evidence.options),
+        measured=None,
+    )
+
+
+# -- the processor -----------------------------------------------------------------------------------
+
+
+def _possible(host: Host, release: XenRelease, commandline: str) -> frozenset[Controls]:
+    """Return what the other Xen may use: one set of controls for each processor that fits the facts."""
+    if host.technology is not Technology.VMX:
+        return frozenset({Controls()})
+    facts = {} if host.physinfo.no_guest else host.features
+    known = tuple((key, bool(fact)) for key, fact in facts.items() if key in CONTROLS and fact.known)
+    here = activates_tertiary(host.version.number, host.version.extra)
+    there = None if release is host.release else release.tertiary_controls
+    possible = _chosen(known, _apicv(host), here, there, _apicv_option(commandline))
+    if not possible:
+        raise HostUnknown("no processor fits the facts about this host, so nothing follows for another Xen")
+    return possible
+
+
+def _apicv_option(commandline: str) -> bool:
+    return CommandLine(commandline).boolean("apicv") is not False
+
+
+def _apicv(host: Host) -> bool | None:
+    """Return whether this Xen may use APICv: its option, None when Xen reports only a part of its options."""
+    options = CommandLine(host.version.commandline)
+    if APICV_OFF in host.features.values() or options.boolean("apicv") is False:
+        return False
+    return None if options.cut else True
+
+
+@lru_cache(maxsize=64)
+def _chosen(
+    known: tuple[tuple[str, bool], ...],
+    apicv: bool | None,
+    tertiary: bool | None,
+    tertiary_there: bool | None,
+    apicv_there: bool,
+) -> frozenset[Controls]:
+    """Return what Xen chooses there, for each set of offers that explains what is known here.
+
+    ``tertiary`` says whether Xen activates the tertiary controls. For the Xen here, None is unknown; for the
+    Xen there, None means the same as here.
+    """
+    chosen: set[Controls] = set()
+    for here in (True, False) if tertiary is None else (tertiary,):
+        there = here if tertiary_there is None else tertiary_there
+        release = replace(XEN_RELEASES[-1], tertiary_controls=there)
+        chosen |= {
+            host_controls(release, offered, apicv=apicv_there) for offered in offers(known, apicv, here)
+        }
+    return frozenset(chosen)
+
+
+# -- facts -------------------------------------------------------------------------------------------
+
+
+def _features(
+    host: Host, release: XenRelease, evidence: Evidence, possible: frozenset[Controls]
+) -> Mapping[str, Fact]:
+    no_guest = evidence.physinfo.no_guest
+    features = dict(host.features)
+    for key in CONTROLS:
+        if no_guest or host.technology is not Technology.VMX or key in FIXED:
+            features[key] = (
+                no(str(no_guest)) if no_guest and not host.physinfo.no_guest else host.features[key]
+            )
+            continue
+        answers = {uses(key, controls) for controls in possible}
+        where = f"under Xen {release.name}" + (f" {text}" if (text := evidence.version.commandline) else "")
+        source = f"{where}, worked out from: {host.features[key].source}"
+        if len(answers) > 1:
+            features[key] = unknown(f"{where} it does not follow from what is known about this host", ASK)
+        else:
+            features[key] = yes(source) if answers.pop() else no(source)
+    return features
+
+
+def _arch_capabilities(release: XenRelease, possible: frozenset[Controls]) -> PHYSCAP_X86 | None:
+    """Return what that Xen reports; no bit where that is unknown."""
+    words = {arch_capabilities(release, controls) for controls in possible}
+    return words.pop() if len(words) == 1 else PHYSCAP_X86(0)
+
+
+def _capabilities(host: Host, commandline: str) -> PHYSCAP:
+    hap_here = CommandLine(host.version.commandline).boolean("hap") is not False
+    hap_there = CommandLine(commandline).boolean("hap") is not False
+    capabilities = host.physinfo.capabilities
+    if hap_there and not hap_here:
+        raise HostUnknown("this host runs with hap=0: it is unknown whether it has hap without that option")
+    return capabilities if hap_there else capabilities & ~PHYSCAP.hap
+
+
+def _altp2m(evidence: Evidence) -> Fact:
+    fact = hostfacts.altp2m(evidence)
+    if fact.known or evidence.options.cut:
+        return fact
+    return no("the options given for that Xen lack altp2m")
+
+
+def _nested_virt(host: Host, evidence: Evidence, changed: bool) -> Fact:
+    """Return whether guests can use VMX or SVM; since 4.19 SVM needs more of the processor."""
+    if host.technology is not Technology.SVM or not changed:
+        return hostfacts.nested_virt(evidence) if changed or host.technology else host.nested_virt
+    there = evidence.version.number
+    if PHYSCAP.hap not in evidence.physinfo.capabilities or there < hostfacts.NESTED_SINCE:
+        return hostfacts.nested_virt(evidence)
+    if host.version.number >= hostfacts.NESTED_SINCE:
+        return host.nested_virt
+    return unknown(f"Xen {evidence.version.release} requires more of the processor than this one did", ASK)
