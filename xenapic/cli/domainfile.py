@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xenapic.cli import output
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
     from xenapic.model.host import Host
-    from xenapic.policy.terms import Policy
     from xenapic.toolstack.check import FileCheck
 
-__all__ = ["check_on", "domain_text", "guest_type_of", "policy_beside", "show_check"]
+__all__ = ["check_on", "domain_text", "guest_type_of", "show_check"]
 
 XL_CONF = Path("/etc/xen/xl.conf")
 THIS_HOST = "this host"
@@ -57,21 +56,6 @@ def _xl_conf() -> str:
         return XL_CONF.read_text("latin-1")
     except OSError:
         return ""
-
-
-def policy_beside(
-    checks: Mapping[str, FileCheck], file: str | None, options: dict[str, Any]
-) -> tuple[Policy, GuestType | None]:
-    """Return the policy of a file and of the options; of the options alone for a file that is refused."""
-    from xenapic.cli.options import policy_of
-    from xenapic.errors import PolicyInvalid
-
-    try:
-        return policy_of(file, options)
-    except PolicyInvalid:
-        if checks and all(check.refused for check in checks.values()):
-            return policy_of(None, options)
-        raise
 
 
 def guest_type_of(checks: Mapping[str, FileCheck]) -> GuestType | None:

@@ -11,7 +11,7 @@ import click
 import xenapic
 from xenapic.cli import output, values
 from xenapic.cli.base import Command
-from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, policy_beside, show_check
+from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
 from xenapic.cli.options import (
     JSON,
     POLICY_FILE,
@@ -19,6 +19,7 @@ from xenapic.cli.options import (
     guest_type_option,
     host_options,
     hosts_of,
+    policy_of,
     policy_options,
 )
 from xenapic.cli.status import Status
@@ -83,8 +84,8 @@ def command(
         raise click.UsageError("--host and --processor need --dry-run: a domain is created on this host only")
     values.set_fields(guest_type or "pvh", {"max_vcpus": vcpus or 1, **fields})  # nonsense comes before Xen
     text = domain_text(policy_file)
-    alone = policy_beside({}, policy_file if text is None else None, options)
-    order = Order(guest_type, policy_file, text, alone, vcpus, fields, options)
+    read = policy_of(policy_file, options)
+    order = Order(guest_type, policy_file is not None, text, read, vcpus, fields)
     try:
         if dry_run:
             _dry_run(order, choice, library, as_json)
@@ -106,14 +107,14 @@ class Order:
     """What the command line asks for."""
 
     guest_type: str | None
-    policy_file: str | None
+    from_file: bool
+    """Whether the policy comes from a file."""
     text: str | None
     """Of a domain's configuration."""
-    alone: tuple[Policy, GuestType | None]
-    """The policy without such a file."""
+    read: tuple[Policy, GuestType | None]
+    """The policy, and the file's type of guest."""
     vcpus: int | None
     fields: dict[str, object]
-    options: dict[str, Any]
 
     def on(self, name: str, host: Host) -> tuple[FileCheck | None, DomainConfig, Policy | None]:
         """Return the check of the file, if it is a domain's, the config and the policy on a host."""
@@ -121,9 +122,8 @@ class Order:
 
         checks = check_on(self.text, {name: host})
         check = checks.get(name)
-        read = self.alone if self.text is None else policy_beside(checks, self.policy_file, self.options)
-        asked, file_type = read
-        policy = asked if self.policy_file or asked != Policy() else None
+        asked, file_type = self.read
+        policy = asked if self.from_file or asked != Policy() else None
         derived = guest_type_of(checks) or file_type
         preset = self.guest_type or (derived.value if derived else "pvh")
         base = {} if check is None or check.derived is None else values.config_fields(check.derived.fields)

@@ -8,7 +8,7 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, policy_beside, show_check
+from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
 from xenapic.cli.failures import show_reasons
 from xenapic.cli.options import (
     JSON,
@@ -17,6 +17,7 @@ from xenapic.cli.options import (
     guest_type_option,
     host_options,
     hosts_of,
+    policy_of,
     policy_options,
 )
 from xenapic.cli.status import Status
@@ -64,10 +65,9 @@ def command(
     from xenapic.policy.pool import plan_pool
 
     text = domain_text(policy_file)
-    alone = policy_beside({}, policy_file if text is None else None, options)  # before the host is asked
+    policy, file_type = policy_of(policy_file, options)
     hosts = hosts_of(HostChoice(reports, processors, xen, xen_options, measure), library)
     checks = check_on(text, hosts)
-    policy, file_type = alone if text is None else policy_beside(checks, policy_file, options)
     chosen = GuestType(guest_type) if guest_type else None
     pool = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)
     if as_json:
