@@ -94,6 +94,7 @@ HOMES = {
     "xenapic.policy.reasons": ("Code", "Reason"),
     "xenapic.policy.remedies": ("Remedy", "RemedyKind"),
     "xenapic.policy.terms": ("EFFECTS", "Aspect", "Effect", "Policy", "Want"),
+    "xenapic.toolstack.check": ("FileCheck", "check_file"),
     "xenapic.toolstack.request": ("DerivedRequest", "derive_request"),
     "xenapic.exits.counter": ("ExitCounter", "count_exits"),
     "xenapic.exits.report": ("ExitReport",),

@@ -93,6 +93,8 @@ from xenapic.policy.terms import EFFECTS as EFFECTS
 from xenapic.policy.terms import Effect as Effect
 from xenapic.policy.terms import Policy as Policy
 from xenapic.policy.terms import Want as Want
+from xenapic.toolstack.check import FileCheck as FileCheck
+from xenapic.toolstack.check import check_file as check_file
 from xenapic.toolstack.request import DerivedRequest as DerivedRequest
 from xenapic.toolstack.request import derive_request as derive_request
 
@@ -126,6 +128,7 @@ __all__ = [
     "ExitCounter",
     "ExitReport",
     "Fact",
+    "FileCheck",
     "FileUnreadable",
     "GuestType",
     "HandleClosed",
@@ -177,6 +180,7 @@ __all__ = [
     "Xen",
     "XenApicError",
     "XenRelease",
+    "check_file",
     "count_exits",
     "derive_request",
     "from_json",

@@ -223,7 +223,7 @@ def test_an_unreadable_ring_is_unknown_and_a_create_goes_on(xen: Xen, fake: Faul
         info.hw_cap[1], info.hw_cap[3] = 1 << 5, 0
         return result
 
-    fake.xc_physinfo = on_intel  # type: ignore[method-assign,assignment]
+    fake.xc_physinfo = on_intel  # type: ignore[method-assign]
     host = xen.host()
     unread = [fact for fact in host.features.values() if "cannot be read" in fact.source]
     assert unread and not any(fact.known for fact in unread)

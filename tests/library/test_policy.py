@@ -169,7 +169,7 @@ def test_create_for_a_policy(
 
 def test_create_refuses_a_policy(xen: Xen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "guest.cfg"
-    path.write_text('name = "a"\ntype = "pvh"\nassisted_xapic = 0\n')
+    path.write_text('name = "a"\ntype = "pvh"\nkernel = "/boot/kernel"\nassisted_xapic = 0\n')
     done = run(xen, monkeypatch, "create", "--policy", str(path))
     assert done.exit_code == 1
     assert "apic-defect-memory" in done.stderr and "Leave it at the host's default" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntFlag
 from typing import Any
 from uuid import UUID
@@ -9,9 +10,10 @@ from uuid import UUID
 import click
 
 from xenapic.model.config import FIELDS, DomainConfig
+from xenapic.model.create import ASSISTED_FLAGS
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC
 
-__all__ = ["PRESETS", "assignment", "set_fields"]
+__all__ = ["PRESETS", "assignment", "config_fields", "set_fields"]
 
 PRESETS = {"pvh": DomainConfig.pvh, "hvm": DomainConfig.hvm, "pv": DomainConfig.pv}
 FLAGS: dict[str, type[IntFlag]] = {
@@ -41,6 +43,20 @@ def set_fields(preset: str, fields: dict[str, object]) -> DomainConfig:
             fields[name] = getattr(config, name) | value[0]
     values: dict[str, Any] = fields  # by name, as typed
     return config.replace(**values)
+
+
+def config_fields(fields: Mapping[str, int]) -> dict[str, object]:
+    """Return the fields of a toolstack's request, by libxenctrl's names, for a config of ours.
+
+    The security label is left out, which xenapic does not give a domain, and so are the assisted flags,
+    which the policy chooses.
+    """
+    from xenapic.toolstack.request import NAMES
+
+    numbers: dict[str, object] = {
+        NAMES.get(name, name): value for name, value in fields.items() if name != "ssidref"
+    }
+    return {**numbers, "misc_flags": MISC(fields["arch.misc_flags"] & ~ASSISTED_FLAGS)}
 
 
 def _value(name: str, text: str) -> object:

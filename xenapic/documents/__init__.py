@@ -43,7 +43,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "verify": ("documents.verifications:Verification",),
     "lab-verify": ("documents.verifications:LabVerification",),
     "list": ("documents.domains:DomainList",),
-    "create": ("documents.domains:CreateReport",),
+    "create": ("documents.creations:CreateReport",),
     "destroy": ("documents.domains:DestroyReport",),
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),

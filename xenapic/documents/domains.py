@@ -16,7 +16,6 @@ from xenapic.parse.flagnames import names
 
 __all__ = [
     "GUEST_NAMES",
-    "CreateReport",
     "DestroyReport",
     "DomainEntry",
     "DomainList",
@@ -145,22 +144,6 @@ def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.name
     return str(value) if isinstance(value, UUID) else value
-
-
-@dataclass(frozen=True, slots=True)
-class CreateReport:
-    """A domain that was created, or every reason why it cannot be."""
-
-    SCHEMA: ClassVar[str] = "xenapic/create/1"
-
-    domid: int | None
-    """Null when nothing was created."""
-    problems: tuple[ProblemEntry, ...]
-
-    @classmethod
-    def of(cls, domid: int | None, problems: Iterable[Problem] = ()) -> CreateReport:
-        """Return the report of a create."""
-        return cls(domid, tuple(map(ProblemEntry.of, problems)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from xenapic.documents.xen_info import VersionEntry
 from xenapic.errors import DocumentInvalid, NameUnknown
 from xenapic.frozen import dataclass
 from xenapic.model.facts import Answer, Fact
+from xenapic.model.flags import PHYSCAP
 from xenapic.model.gnttab import GrantLimits
-from xenapic.model.host import Host
+from xenapic.model.host import NOTHING, Host
 from xenapic.model.info import PhysInfo
 from xenapic.model.measured import Measurement
 
@@ -135,6 +136,8 @@ class HostReport:
     altp2m: FactEntry = NOT_REPORTED
     """Whether alternate p2m tables are available."""
     grant_limits: GrantLimits
+    unknown: PHYSCAP = NOTHING
+    """Capabilities of which physinfo says nothing, because the host is only named."""
     measurement: MeasurementEntry | None = None
     """Null when the host was not measured."""
     version: VersionEntry
@@ -156,6 +159,7 @@ class HostReport:
             nested_virt=FactEntry.of(host.nested_virt),
             altp2m=FactEntry.of(host.altp2m),
             grant_limits=host.grant_limits,
+            unknown=host.unknown,
             measurement=None if host.measured is None else MeasurementEntry.of(host.measured),
             version=VersionEntry.of(host.version),
             physinfo=host.physinfo,
@@ -180,6 +184,7 @@ class HostReport:
             nested_virt=self.nested_virt.value(),
             altp2m=self.altp2m.value(),
             grant_limits=self.grant_limits,
+            unknown=self.unknown,
             measured=None if self.measurement is None else self.measurement.value(),
         )
         try:

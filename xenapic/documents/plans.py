@@ -7,10 +7,12 @@ Each document contains the policy and its hosts, so that reading it gives an equ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import ClassVar
 
 from xenapic.apic.state import ApicState
 from xenapic.documents.accesses import AccessEntry
+from xenapic.documents.file_checks import FileCheckEntry, RequestEntry
 from xenapic.documents.host_report import FactEntry, HostReport
 from xenapic.errors import DocumentInvalid, PolicyInvalid
 from xenapic.frozen import dataclass
@@ -26,6 +28,7 @@ from xenapic.policy.pool import PoolPlan
 from xenapic.policy.reasons import Code, Reason
 from xenapic.policy.remedies import Remedy, RemedyKind
 from xenapic.policy.terms import Aspect, Policy, Want
+from xenapic.toolstack.check import FileCheck
 
 __all__ = [
     "HostPlan",
@@ -285,26 +288,34 @@ class PoolReport:
     policy: PolicyEntry
     guest_type: GuestType
     possible: bool
-    """Whether there is a plan on every host."""
+    """Whether there is a plan on every host, and nothing that was checked forbids the domain."""
     holds: Mapping[Aspect, Answer]
     """Aspects that are the same on all hosts with a plan."""
     differs: Mapping[Aspect, Mapping[Answer, tuple[str, ...]]]
     """The other aspects, with the names of the hosts that have each answer."""
     hosts: Mapping[str, PlanEntry | RefusedEntry]
+    request: RequestEntry | None = None
+    """What the toolstack sends to Xen for the configuration; null without one, or if hosts differ."""
+    checks: Mapping[str, FileCheckEntry] = field(default_factory=dict)
+    """What becomes of the domain's configuration on each host."""
 
     @classmethod
-    def of(cls, pool: PoolPlan) -> PoolReport:
-        """Return the document of a pool."""
+    def of(cls, pool: PoolPlan, checks: Mapping[str, FileCheck] | None = None) -> PoolReport:
+        """Return the document of a pool, and of the checks of a domain's configuration."""
+        entries = {name: FileCheckEntry.of(check) for name, check in (checks or {}).items()}
+        requests = [entry.request for entry in entries.values()]
         return cls(
             policy=PolicyEntry.of(pool.policy),
             guest_type=pool.guest_type,
-            possible=bool(pool),
+            possible=bool(pool) and all(entry.possible for entry in entries.values()),
             holds=pool.holds,
             differs=pool.differs,
             hosts={
                 **{name: PlanEntry.of(plan) for name, plan in pool.plans.items()},
                 **{name: RefusedEntry.of(refusal) for name, refusal in pool.refusals.items()},
             },
+            request=requests[0] if requests and requests.count(requests[0]) == len(requests) else None,
+            checks=entries,
         )
 
     def value(self) -> PoolPlan:

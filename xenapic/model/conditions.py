@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 
 from xenapic.frozen import dataclass
 from xenapic.model.config import CreateRequest
+from xenapic.model.facts import no
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
@@ -59,6 +61,47 @@ class Situation:
     def has(self, capability: PHYSCAP) -> bool:
         """Return True if physinfo reports a capability."""
         return capability in self.physinfo.capabilities
+
+    def possibilities(self) -> dict[str, Situation]:
+        """Return, for each fact that is not known about the host, the situation with the other answer.
+
+        In this situation itself an unknown capability is absent, the grant limits are Xen's defaults, and
+        nested virtualization and alternate p2m tables are available if they are unknown.
+        """
+        host = self.host
+        found = {
+            text: replace(self, host=_with_capability(host, capability))
+            for capability, text in UNKNOWN_CAPABILITIES.items()
+            if capability in host.unknown
+        }
+        limits = host.grant_limits
+        if not (limits.frames_known and limits.maptrack_frames_known):
+            frames = limits.frames if limits.frames_known else ANY_NUMBER
+            maptrack = limits.maptrack_frames if limits.maptrack_frames_known else ANY_NUMBER
+            raised = replace(limits, frames=frames, maptrack_frames=maptrack)
+            found[UNKNOWN_LIMITS] = replace(self, host=replace(host, grant_limits=raised))
+        if not host.nested_virt.known:
+            found[UNKNOWN_NESTED] = replace(self, host=replace(host, nested_virt=no(host.nested_virt.source)))
+        if not host.altp2m.known:
+            found[UNKNOWN_ALTP2M] = replace(self, host=replace(host, altp2m=no(host.altp2m.source)))
+        return found
+
+
+ANY_NUMBER = (1 << 31) - 1
+UNKNOWN_CAPABILITIES = {
+    PHYSCAP.directio: "whether Xen uses an IOMMU (VT-d or AMD-Vi in the firmware, Xen's option iommu=)",
+    PHYSCAP.shadow: "whether this Xen is built with shadow paging",
+    PHYSCAP.vmtrace: "whether Xen offers vmtrace (Intel Processor Trace in VMX operation)",
+}
+UNKNOWN_LIMITS = "the host's grant limits (gnttab_max_frames= and gnttab_max_maptrack_frames= of Xen)"
+UNKNOWN_NESTED = "whether the host offers nested virtualization"
+UNKNOWN_ALTP2M = "whether the host offers alternate p2m tables"
+"""What may be unknown about a host and decides a rule, in words."""
+
+
+def _with_capability(host: Host, capability: PHYSCAP) -> Host:
+    physinfo = replace(host.physinfo, capabilities=host.physinfo.capabilities | capability)
+    return replace(host, physinfo=physinfo)
 
 
 Test = Callable[[CreateRequest, Situation], bool]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from xenapic.errors import Problem
@@ -17,6 +17,7 @@ from xenapic.model.rules import RULES
 __all__ = [
     "ASSISTED_FLAGS",
     "Creation",
+    "Dependency",
     "assistance_by_default",
     "check_request",
     "prepare_request",
@@ -25,11 +26,26 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """A rule that a request may break: whether it does depends on what is not known about the host."""
+
+    problem: Problem
+    """What Xen says if the rule is broken."""
+    fact: str
+    """What it depends on, in words."""
+
+    def __str__(self) -> str:
+        return f"{self.problem.field}={self.problem.value}: depends on {self.fact} [{self.problem.code}]"
+
+
+@dataclass(frozen=True, slots=True)
 class Creation:
     """A request, and every reason why it cannot be sent or why Xen would refuse it."""
 
     request: CreateRequest
     problems: tuple[Problem, ...]
+    depends: tuple[Dependency, ...] = ()
+    """Rules whose answer depends on what is not known about the host."""
 
     @property
     def errno(self) -> int:
@@ -53,9 +69,33 @@ class Creation:
 
 
 def check_request(request: CreateRequest, situation: Situation) -> Creation:
-    """Return the request with every rule that it breaks, in Xen's order."""
+    """Return the request with every rule that it breaks, in Xen's order.
+
+    A rule that needs what is not known about the host is not counted as broken; `Creation.depends` has it.
+    """
     rows = _rules_of(situation.host.release)
-    return Creation(request, tuple(_problem(row, request) for row in rows if row.broken(request, situation)))
+    possible = situation.possibilities()
+    if not possible:
+        return Creation(
+            request, tuple(_problem(row, request) for row in rows if row.broken(request, situation))
+        )
+    facts = {row: _deciding(row, request, situation, possible) for row in rows}
+    certain = (row for row, fact in facts.items() if not fact and row.broken(request, situation))
+    return Creation(
+        request,
+        tuple(_problem(row, request) for row in certain),
+        tuple(Dependency(_problem(row, request), fact) for row, fact in facts.items() if fact),
+    )
+
+
+def _deciding(
+    row: Rule, request: CreateRequest, situation: Situation, possible: Mapping[str, Situation]
+) -> str:
+    """Return the unknown facts that decide a rule, in words; empty if it is decided without them."""
+    if row.errno is None:
+        return ""  # a precaution of our own is taken with what is known
+    broken = row.broken(request, situation)
+    return " and ".join(fact for fact, other in possible.items() if row.broken(request, other) != broken)
 
 
 def still_fits(request: CreateRequest, situation: Situation) -> bool:
@@ -118,7 +158,7 @@ def prepare_request(config: DomainConfig, situation: Situation, planned: MISC | 
     assisted = assistance_by_default(host, config.is_hvm) if planned is None else planned
     checked = check_request(_request(config, host, assisted), situation)
     own = (*_missing_fields(config, host), *_conflicting_flags(config, planned))
-    return Creation(checked.request, (*own, *checked.problems))
+    return Creation(checked.request, (*own, *checked.problems), checked.depends)
 
 
 def assistance_by_default(host: Host, hvm: bool) -> MISC:

@@ -29,6 +29,9 @@ class GrantLimits:
     frames: int
     maptrack_frames: int
     source: str
+    frames_known: bool = True
+    """False for a host that is only named, whose boot options may set another limit."""
+    maptrack_frames_known: bool = True
 
 
 def grant_limits(options: CommandLine) -> GrantLimits:

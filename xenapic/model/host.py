@@ -9,14 +9,16 @@ from xenapic.frozen import dataclass
 from xenapic.model import hostfacts
 from xenapic.model.evidence import Evidence, feature
 from xenapic.model.facts import Fact
-from xenapic.model.flags import PHYSCAP_X86
+from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
 
-__all__ = ["Host", "describe", "describe_from"]
+__all__ = ["NOTHING", "Host", "describe", "describe_from"]
+
+NOTHING = PHYSCAP(0)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Host:
     altp2m: Fact
     """Whether alternate p2m tables are available; since 4.21, create checks this."""
     grant_limits: GrantLimits
+    unknown: PHYSCAP = NOTHING
+    """Capabilities of which ``physinfo`` says nothing, because the host is only named: they may be there."""
     measured: Measurement | None = None
     """The measured controls, if the host was measured; the VMX features are answered from them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from dataclasses import replace
 
 from xenapic.errors import LogInvalid
 from xenapic.frozen import dataclass
@@ -10,7 +11,7 @@ from xenapic.model.evidence import Evidence
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.host import Host, describe_from
 from xenapic.model.info import Version
-from xenapic.model.named import USUAL, blank_physinfo
+from xenapic.model.named import UNKNOWN, USUAL, blank_physinfo
 from xenapic.model.releases import XenRelease
 from xenapic.parse.commandline import CommandLine
 from xenapic.parse.logtext import SavedLog, parse_log
@@ -47,14 +48,16 @@ def host_from_log(
             "features:' or 'SVM: Supported advanced features:'; save the output of 'xl dmesg' soon after.",
         )
     version = _version(log, release)
+    capabilities = _capabilities(log)
     evidence = Evidence(
         version,
-        blank_physinfo(log.technology, _capabilities(log)),
+        blank_physinfo(log.technology, capabilities),
         log.boot,
         capabilities_from=f"{name}, or assumed where it does not say",
         technology_from=name,
     )
-    return LoggedHost(describe_from(evidence), log, log.warnings)
+    host = replace(describe_from(evidence), unknown=UNKNOWN & ~capabilities)
+    return LoggedHost(host, log, log.warnings)
 
 
 def _decoded(data: bytes) -> str:

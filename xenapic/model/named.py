@@ -12,6 +12,7 @@ from xenapic.model.consequences import uses
 from xenapic.model.evidence import Evidence
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP
+from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host, describe_from
 from xenapic.model.hostfacts import interface_of, offered_by
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
@@ -19,10 +20,12 @@ from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["USUAL", "blank_physinfo", "first_processor", "named_host", "version_of"]
+__all__ = ["UNKNOWN", "USUAL", "blank_physinfo", "first_processor", "named_host", "version_of"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
 """What physinfo reports on most hosts."""
+UNKNOWN = PHYSCAP.directio | PHYSCAP.shadow | PHYSCAP.iommu_hap_pt_share | PHYSCAP.vmtrace
+"""What a processor's name does not say: it depends on firmware, on Xen's build, or on the machine."""
 MEASURE = "run xenapic host --measure on such a host"
 NO_LOG = "a host that is only named has no boot log"
 
@@ -53,9 +56,21 @@ def named_host(processor: Processor, release: XenRelease, options: str = "") -> 
     return replace(
         host,
         features=features,
+        unknown=UNKNOWN,
+        grant_limits=_limits(host, options),
         interface=interface,
         assisted_xapic=offered_by(interface, features["virtualize_apic_accesses"]),
         assisted_x2apic=offered_by(interface, features["virtualize_x2apic_mode"]),
+    )
+
+
+def _limits(host: Host, options: str) -> GrantLimits:
+    """Return the grant limits: Xen's defaults, but unknown where no option sets them."""
+    given = CommandLine(options)
+    return replace(
+        host.grant_limits,
+        frames_known=bool(given.values("gnttab_max_frames")),
+        maptrack_frames_known=bool(given.values("gnttab_max_maptrack_frames")),
     )
 
 

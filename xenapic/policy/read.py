@@ -22,7 +22,9 @@ from enum import Enum
 from typing import BinaryIO
 
 from xenapic.errors import PolicyInvalid
+from xenapic.parse.domainxml import looks_like_xml
 from xenapic.parse.files import file_name, read_file, read_stream
+from xenapic.policy.libvirtpolicy import from_libvirt
 from xenapic.policy.mapping import ReadPolicy, from_mapping, to_mapping
 from xenapic.policy.suggest import no_such
 from xenapic.policy.tomlpolicy import from_toml
@@ -37,8 +39,13 @@ __all__ = [
     "from_toml",
     "from_xl_cfg",
     "read_policy",
+    "syntax_of",
     "to_mapping",
 ]
+
+
+LOOKED_AT = 4096
+"""Bytes in which XML must begin."""
 
 
 class Syntax(Enum):
@@ -46,11 +53,12 @@ class Syntax(Enum):
 
     TOML = "toml"
     XL_CFG = "xl.cfg"
+    LIBVIRT = "libvirt"
 
     @property
     def title(self) -> str:
         """The name as people write it."""
-        return "TOML" if self is Syntax.TOML else "xl.cfg"
+        return {"toml": "TOML", "xl.cfg": "xl.cfg", "libvirt": "libvirt domain XML"}[self.value]
 
 
 BOM = rb"(?:\xef\xbb\xbf)?"
@@ -84,14 +92,19 @@ def read_policy(content: bytes | str, file: str = "", syntax: Syntax | str | Non
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     chosen = syntax_of(data) if syntax is None else _named(syntax)
     try:
-        read = from_toml(_utf8(data)) if chosen is Syntax.TOML else from_xl_cfg(_as_xl(data))
+        if chosen is Syntax.LIBVIRT:
+            read = from_libvirt(_as_xl(data))
+        else:
+            read = from_toml(_utf8(data)) if chosen is Syntax.TOML else from_xl_cfg(_as_xl(data))
     except PolicyInvalid as error:
         raise error.in_file(file) from None
     return replace(read, notes=(f"read as {chosen.title}", *read.notes))
 
 
 def syntax_of(content: bytes) -> Syntax:
-    """Return the syntax of a file's content: TOML if it has a table, otherwise xl.cfg."""
+    """Return the syntax of a content: XML if it begins with ``<``, TOML if it has a table, else xl.cfg."""
+    if looks_like_xml(content[:LOOKED_AT].decode("utf-8", "replace")):
+        return Syntax.LIBVIRT
     return Syntax.TOML if TABLE.search(content) or INLINE.search(content) else Syntax.XL_CFG
 
 

@@ -16,7 +16,7 @@ from xenapic.toolstack import libvirt, libxl, xl
 from xenapic.toolstack.keys import known
 from xenapic.toolstack.wanted import HostFacts, Wanted
 
-__all__ = ["DerivedRequest", "Evidence", "Syntax", "derive_request", "release_of"]
+__all__ = ["NAMES", "DerivedRequest", "Evidence", "Syntax", "derive_request", "release_of"]
 
 EXECUTED = ((4, 17), (4, 20))
 """The releases whose real xl was run on a real Xen, and what it sent recorded."""

@@ -161,7 +161,7 @@ def _example_files() -> Iterator[tuple[str, str]]:
     import xenapic
 
     yield "policy.toml", '[apic]\nvirtual_interrupt_delivery = "require"\n'
-    yield "guest.cfg", 'name = "guest"\ntype = "pvh"\nvcpus = 2\n'
+    yield "guest.cfg", 'name = "guest"\ntype = "pvh"\nkernel = "/boot/vmlinuz"\nvcpus = 2\n'
     for number, name in enumerate(("skylake-sp", "cascade-lake-sp", "ice-lake-sp"), 1):
         host = xenapic.named_host(xenapic.processor(name), xenapic.xen_release("4.20"))
         yield f"host{number}.json", json.dumps(xenapic.to_json(host))

@@ -8,6 +8,7 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
+from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
 from xenapic.cli.failures import show_reasons
 from xenapic.cli.options import (
     INPUT,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from xenapic.model.acceleration import VcpuApic
     from xenapic.policy.plan import Plan
     from xenapic.policy.pool import PoolPlan
+    from xenapic.toolstack.check import FileCheck
 
 
 @click.command("plan", cls=Command)
@@ -50,9 +52,10 @@ def command(
 ) -> None:
     """Turn a policy into a plan, or into a refusal with every reason; nothing is created.
 
-    POLICY is a TOML file or an xl.cfg. The host is this one, a saved report, or a processor
-    from the table with a release of Xen. Several reports or processors make a pool. Exit status 1
-    means refused.
+    POLICY is a TOML file, an xl.cfg or a libvirt domain XML. The latter two are also checked as the
+    toolstack and Xen will check them. The host is this one, a saved report, or a processor from the
+    table with a release of Xen. Several reports or processors make a pool. Exit status 1 means
+    refused.
 
     \b
       xenapic plan --processor skylake-sp --require virtual_interrupt_delivery
@@ -61,18 +64,36 @@ def command(
     from xenapic.model.guest_types import GuestType
     from xenapic.policy.pool import plan_pool
 
+    text = domain_text(policy_file)
     policy, file_type = policy_of(policy_file, options)
-    kind = GuestType(guest_type) if guest_type else file_type or GuestType.PVH
     hosts = hosts_of(HostChoice(reports, processors, xen, xen_options, measure), library)
-    pool = plan_pool(policy, hosts, kind)
+    checks = check_on(text, hosts)
+    chosen = GuestType(guest_type) if guest_type else None
+    pool = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)
     if as_json:
-        output.emit(pool)
-    elif len(hosts) == 1:
+        _emit(pool, checks)
+    else:
+        for name, check in checks.items():
+            show_check(name, check)
+        if all(check.possible for check in checks.values()):
+            _show(pool, after_checks=bool(checks))
+    if not pool or not all(check.possible for check in checks.values()):
+        raise SystemExit(Status.REFUSED)
+
+
+def _emit(pool: PoolPlan, checks: dict[str, FileCheck]) -> None:
+    from xenapic.documents.plans import PoolReport
+
+    output.emit(PoolReport.of(pool, checks))
+
+
+def _show(pool: PoolPlan, after_checks: bool) -> None:
+    if after_checks:
+        click.echo()
+    if len(pool.plans) + len(pool.refusals) == 1:
         _show_single(pool)
     else:
         _show_pool(pool)
-    if not pool:
-        raise SystemExit(Status.REFUSED)
 
 
 def _show_single(pool: PoolPlan) -> None:

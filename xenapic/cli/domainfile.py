@@ -1,0 +1,89 @@
+"""A domain's configuration (xl.cfg, libvirt XML) on the command line: read, check, show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xenapic.cli import output
+
+if TYPE_CHECKING:
+    from xenapic.model.guest_types import GuestType
+    from xenapic.model.host import Host
+    from xenapic.toolstack.check import FileCheck
+
+__all__ = ["check_on", "domain_text", "guest_type_of", "show_check"]
+
+XL_CONF = Path("/etc/xen/xl.conf")
+THIS_HOST = "this host"
+"""The name of the host that the command runs on (`xenapic.cli.options.hosts_of`)."""
+MOST_NAMED = 12
+"""How many keys that were not looked at are named; ``--json`` has all."""
+
+
+def domain_text(file: str | None) -> str | None:
+    """Return the text of a domain's configuration; None for a policy in TOML, for stdin and for no file."""
+    if file is None or file == "-":
+        return None
+    from xenapic.parse.files import read_file
+    from xenapic.policy.read import Syntax, syntax_of
+
+    content = read_file(file)
+    if syntax_of(content) is Syntax.TOML:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def check_on(text: str | None, hosts: Mapping[str, Host]) -> dict[str, FileCheck]:
+    """Return what becomes of a configuration on each host; nothing without a configuration."""
+    if text is None:
+        return {}
+    from xenapic.toolstack.check import check_file
+
+    return {
+        name: check_file(text, host, xl_conf=_xl_conf() if name == THIS_HOST else "")
+        for name, host in hosts.items()
+    }
+
+
+def _xl_conf() -> str:
+    """Return this host's xl.conf; empty where there is none, as on a host without xl."""
+    try:
+        return XL_CONF.read_text("latin-1")
+    except OSError:
+        return ""
+
+
+def guest_type_of(checks: Mapping[str, FileCheck]) -> GuestType | None:
+    """Return the type of guest that the toolstack makes of a configuration; None if it makes none."""
+    derived = (check.derived for check in checks.values())
+    return next((request.guest_type for request in derived if request is not None), None)
+
+
+def show_check(name: str, check: FileCheck) -> None:
+    """Print what becomes of a configuration on a host."""
+    if check.refused is not None:
+        output.text(f"refused on {name}, before Xen is asked: {check.refused}")
+    for problem in check.problems:
+        output.text(f"Xen refuses it on {name}: {problem}")
+    for problem in check.cautions:
+        output.text(f"Xen may fail late on {name}: {problem}")
+    for text in check.depends:
+        output.text(f"on {name}, {text}")
+    for text in check.notes:
+        output.text(f"note: {text}")
+    if check.possible and check.derived is not None:
+        condition = " beyond what it depends on" if check.depends else ""
+        output.text(f"nothing that xenapic checks forbids it{condition}; {_not_looked_at(check)}")
+
+
+def _not_looked_at(check: FileCheck) -> str:
+    keys = check.derived.not_considered if check.derived is not None else ()
+    if not keys:
+        return "all of the file was looked at"
+    more = f" and {len(keys) - MOST_NAMED} more (--json names all)" if len(keys) > MOST_NAMED else ""
+    return f"not looked at: {', '.join(map(output.printable, keys[:MOST_NAMED]))}{more}"
