@@ -19,9 +19,10 @@ from tests.library.test_handle import FakeXen
 from xenapic.abi.failures import open_failure
 from xenapic.abi.library import Library, load
 from xenapic.errors import CallFailed, CloseFailed, NoXen, Unavailable
-from xenapic.live.owners import OwnerState, owner_state, this_process
+from xenapic.live.owners import owner_state, this_process
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
+from xenapic.model.owner import OwnerState
 
 pytestmark = pytest.mark.library
 CONFIG = DomainConfig.pv()

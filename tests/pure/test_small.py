@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 import xenapic
 from tests.hosts import VMX, host, physinfo
 from xenapic.abi.elf import elf_soname
-from xenapic.live.owners import OwnerState, owner_state, this_process
+from xenapic.live.owners import owner_state, this_process
 from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.model.gnttab import grant_limits
 from xenapic.model.guest_types import GuestType
-from xenapic.model.owner import MAX_PID, Owner
+from xenapic.model.owner import MAX_PID, Owner, OwnerState
 from xenapic.parse.commandline import CommandLine
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.policy.plan import Refusal, plan

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from xenapic.errors import CallFailed, Problem
 from xenapic.frozen import dataclass
-from xenapic.live.owners import OwnerState, owner_state
 from xenapic.model.guest_types import GuestType
 from xenapic.model.info import DomainInfo
+from xenapic.model.owner import OwnerState
 from xenapic.parse.flagnames import names
 
 __all__ = [
@@ -44,7 +44,11 @@ class OwnerEntry:
     def of(cls, info: DomainInfo) -> OwnerEntry | None:
         """Return the current owner of a domain; None when xenapic did not create the domain."""
         owner = info.owner
-        return None if owner is None else cls(owner_state(owner), owner.pid or None)
+        if owner is None:
+            return None
+        from xenapic.live.owners import owner_state  # most documents have no owner
+
+        return cls(owner_state(owner), owner.pid or None)
 
 
 @dataclass(frozen=True, slots=True)

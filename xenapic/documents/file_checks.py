@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xenapic.documents.domains import ProblemEntry
 from xenapic.errors import ToolstackRefused
+from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
-from xenapic.toolstack.check import FileCheck
-from xenapic.toolstack.request import DerivedRequest, Evidence, Syntax
+from xenapic.toolstack.kinds import Evidence, Syntax
+
+if TYPE_CHECKING:
+    from xenapic.toolstack.check import FileCheck
+    from xenapic.toolstack.request import DerivedRequest
 
 __all__ = ["FileCheckEntry", "RequestEntry", "ToolstackRefusalEntry"]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
-from xenapic.model.owner import MAX_PID, Owner
+from xenapic.model.owner import MAX_PID, Owner, OwnerState
 
 __all__ = ["OwnerState", "owner_state", "released_mark", "this_process"]
 
@@ -20,18 +19,6 @@ START_TIME = 19
 STATE = 0
 ENDED = frozenset("ZXx")
 """States of a process that has ended: a zombie, which its parent has not waited for, and dead."""
-
-
-class OwnerState(Enum):
-    """What became of a domain's owner."""
-
-    RELEASED = "released"
-    """The domain was handed over and has no owner."""
-    RUNNING = "running"
-    ORPHAN = "orphan"
-    """The process that owned the domain is gone."""
-    ELSEWHERE = "elsewhere"
-    """The owner is in another PID namespace, so it is unknown whether it still runs."""
 
 
 def this_process() -> Owner:

@@ -23,7 +23,7 @@ from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, 
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
-from xenapic.live.owners import OwnerState, owner_state, released_mark, this_process
+from xenapic.live.owners import owner_state, released_mark, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.create import Creation, prepare_request, still_fits
@@ -31,6 +31,7 @@ from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
+from xenapic.model.owner import OwnerState
 
 if TYPE_CHECKING:
     from xenapic.parse.bootlog import BootLog

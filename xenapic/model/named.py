@@ -20,7 +20,7 @@ from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["UNKNOWN", "USUAL", "blank_physinfo", "first_processor", "named_host", "version_of"]
+__all__ = ["UNKNOWN", "USUAL", "blank_physinfo", "first_processor", "limits_from", "named_host", "version_of"]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
 """What physinfo reports on most hosts."""
@@ -57,18 +57,18 @@ def named_host(processor: Processor, release: XenRelease, options: str = "") -> 
         host,
         features=features,
         unknown=UNKNOWN,
-        grant_limits=_limits(host, options),
+        grant_limits=limits_from(host.grant_limits, options),
         interface=interface,
         assisted_xapic=offered_by(interface, features["virtualize_apic_accesses"]),
         assisted_x2apic=offered_by(interface, features["virtualize_x2apic_mode"]),
     )
 
 
-def _limits(host: Host, options: str) -> GrantLimits:
+def limits_from(limits: GrantLimits, options: str) -> GrantLimits:
     """Return the grant limits: Xen's defaults, but unknown where no option sets them."""
     given = CommandLine(options)
     return replace(
-        host.grant_limits,
+        limits,
         frames_known=bool(given.values("gnttab_max_frames")),
         maptrack_frames_known=bool(given.values("gnttab_max_maptrack_frames")),
     )

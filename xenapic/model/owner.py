@@ -25,11 +25,12 @@ so its domains never count as orphans.
 from __future__ import annotations
 
 import os
+from enum import Enum
 from uuid import UUID
 
 from xenapic.frozen import dataclass
 
-__all__ = ["MAGIC", "MAX_PID", "Owner"]
+__all__ = ["MAGIC", "MAX_PID", "Owner", "OwnerState"]
 
 MAGIC = 0x58415049  # "XAPI"
 MAX_PID = (1 << 22) - 1
@@ -67,3 +68,15 @@ class Owner:
             return None
         digest = (number >> 64 & 0xFFF) << 8 | number >> 32 & 0xFF
         return cls(pid=number >> 40 & MAX_PID, namespace=number >> 80 & 0xFFFF, digest=digest)
+
+
+class OwnerState(Enum):
+    """What became of a domain's owner."""
+
+    RELEASED = "released"
+    """The domain was handed over and has no owner."""
+    RUNNING = "running"
+    ORPHAN = "orphan"
+    """The process that owned the domain is gone."""
+    ELSEWHERE = "elsewhere"
+    """The owner is in another PID namespace, so it is unknown whether it still runs."""

@@ -19,9 +19,9 @@ from xenapic.model.consequences import offers, uses
 from xenapic.model.evidence import APICV_OFF, FIXED, Evidence
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
-from xenapic.model.gnttab import grant_limits
+from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.host import Host
-from xenapic.model.named import version_of
+from xenapic.model.named import limits_from, version_of
 from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
@@ -66,7 +66,8 @@ def host_under(host: Host, release: XenRelease | None = None, options: str | Non
         flask=unknown("it depends on the build of that Xen", ASK) if changed else host.flask,
         nested_virt=_nested_virt(host, evidence, changed),
         altp2m=_altp2m(evidence),
-        grant_limits=grant_limits(evidence.options),
+        grant_limits=_grant_limits(host, commandline),
+        unknown=host.unknown,
         measured=None,
     )
 
@@ -160,6 +161,13 @@ def _capabilities(host: Host, commandline: str) -> PHYSCAP:
     if hap_there and not hap_here:
         raise HostUnknown("this host runs with hap=0: it is unknown whether it has hap without that option")
     return capabilities if hap_there else capabilities & ~PHYSCAP.hap
+
+
+def _grant_limits(host: Host, commandline: str) -> GrantLimits:
+    limits, before = grant_limits(CommandLine(commandline)), host.grant_limits
+    if before.frames_known and before.maptrack_frames_known:
+        return limits
+    return limits_from(limits, commandline)
 
 
 def _altp2m(evidence: Evidence) -> Fact:

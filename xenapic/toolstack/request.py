@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import Enum
 
 from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
 from xenapic.frozen import dataclass
@@ -14,6 +13,7 @@ from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
 from xenapic.parse.domainxml import looks_like_xml
 from xenapic.toolstack import libvirt, libxl, xl
 from xenapic.toolstack.keys import known
+from xenapic.toolstack.kinds import Evidence, Syntax
 from xenapic.toolstack.wanted import HostFacts, Wanted
 
 __all__ = ["NAMES", "DerivedRequest", "Evidence", "Syntax", "derive_request", "release_of"]
@@ -23,23 +23,6 @@ EXECUTED = ((4, 17), (4, 20))
 USUAL_CAPABILITIES = 0x30B
 """hvm, pv, hap, gnttab_v1, gnttab_v2."""
 POOLS = {"Pool-0": 0}
-
-
-class Evidence(Enum):
-    """How it is known what this release's toolstack does."""
-
-    EXECUTED = "executed"
-    """Its real xl was run and recorded."""
-    SOURCE = "source"
-    """Read in its source; not run."""
-
-
-class Syntax(Enum):
-    """The kind of configuration."""
-
-    XL_CFG = "xl.cfg"
-    LIBVIRT = "libvirt"
-    """A domain's XML."""
 
 
 @dataclass(frozen=True, kw_only=True)

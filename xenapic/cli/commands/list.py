@@ -8,8 +8,9 @@ import xenapic
 from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.options import JSON
-from xenapic.live.owners import OwnerState, owner_state
+from xenapic.live.owners import owner_state
 from xenapic.model.info import DomainInfo
+from xenapic.model.owner import OwnerState
 from xenapic.parse.flagnames import names
 
 
