@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
 ROUNDS = 21
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 NAMED = ("plan", "--processor", "broadwell_ult", "--xen", "4.17")
 MEASURED: dict[str, tuple[tuple[str, ...], float | None]] = {
     "import xenapic": (("python", "-c", "import xenapic"), 6),
@@ -53,7 +54,8 @@ def installed() -> Path:
 def spent(command: list[str]) -> tuple[float, float]:
     """Run a command and return the processor's milliseconds and those of the clock."""
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, env=ENVIRONMENT) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     return (usage.ru_utime + usage.ru_stime) * 1000, (time.perf_counter() - start) * 1000

@@ -121,7 +121,8 @@ def test_a_signal_before_the_domain_is_let_go_costs_the_domain(
 ) -> None:
     from xenapic.cli.signals import unwind_on_termination
 
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    ended_by = (signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in ended_by}  # nohup ignores one
     create = fake.xc_domain_create
 
     def interrupted(*arguments: Any) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,14 +82,25 @@ def test_a_closed_stderr() -> None:
     assert done.returncode == 2
 
 
+def writer_of(fifo: Path, process: subprocess.Popen[str]) -> int:
+    """Open a pipe for writing when the process reads from it."""
+    while process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # ENXIO: nobody reads yet
+            time.sleep(0.05)
+    raise AssertionError(process.communicate()[1])
+
+
 def test_ctrl_c_has_its_own_status(tmp_path: Path) -> None:
     fifo = tmp_path / "report.json"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "xenapic", "plan", "--host", str(fifo), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with fifo.open("w"):  # returns when the command reads
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+    writer = writer_of(fifo, process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    os.close(writer)
     assert process.returncode == 130 and "Traceback" not in stderr
     assert '"code": "interrupted"' in stdout
 
