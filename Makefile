@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test verify test-pure lint docs outputs fuzz bench bench-xen dist stubs index schemas prerequisites clean
@@ -9,26 +10,27 @@ BIN = $(VENV)/bin
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed ## boot a real Xen on an emulated Intel machine and run xenapic on it (minutes)
+demo: $(VENV)/.runs ## boot a real Xen on an emulated Intel machine and run xenapic on it (about a minute)
 	$(BIN)/xenapic lab run --machine broadwell_ult --env COLUMNS=$$(tput cols || echo 80) --file /demo.sh=tools/demo.sh -- sh /demo.sh
 
-test: lint docs ## run every check: lint, types, documentation, all tests, real Xens included
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+test: $(VENV)/.installed ## run every check: lint, types, documentation, all tests, real Xens included
+	@$(MAKE) --no-print-directory -j2 -Otarget lint docs
+	$(PART) tests $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15
 
-verify: $(VENV)/.installed ## compare the model with a real Xen on every machine of the lab (build/verify.html)
-	$(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings
+verify: $(VENV)/.runs ## compare the model with a real Xen on every machine of the lab (build/verify.html)
+	$(PART) verify $(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings
 
 test-pure: $(VENV)/.installed ## run the tests that need no emulated machine
 	$(BIN)/python -m pytest -m "not xen" -n auto
 
 lint: $(VENV)/.installed ## check style, format, types and the layers between packages
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(PART) ruff $(BIN)/ruff check .
+	$(PART) format $(BIN)/ruff format --check .
+	$(PART) mypy $(BIN)/mypy
+	$(PART) lint-imports $(BIN)/lint-imports
 
 docs: $(VENV)/.installed ## build the documentation (docs/_build/html/index.html)
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	$(PART) docs $(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 outputs: $(VENV)/.installed ## rewrite the command output shown in README and docs
 	$(BIN)/python tools/write_outputs.py
@@ -60,7 +62,15 @@ clean: ## remove everything that was built, and the virtual environment
 prerequisites: ## install the Debian packages that demo and tests need; run by the others
 	@sh tools/prerequisites.sh
 
-$(VENV)/.installed: pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py $(wildcard xenapic/abi/decl/*.h stubs/*.pyi) | prerequisites
+BUILT_FROM = pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py $(wildcard xenapic/abi/decl/*.h stubs/*.pyi)
+PIP = $(BIN)/pip install -q --disable-pip-version-check
+
+# What runs xenapic and the lab; the tools for the checks come on top.
+$(VENV)/.runs: $(BUILT_FROM) | prerequisites
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[all]'
+	$(PIP) -e '.[lab]'
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.runs
+	$(PIP) -e '.[all]'
 	touch $@

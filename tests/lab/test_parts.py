@@ -20,7 +20,14 @@ from xenapic.lab.errors import (
     StageTimeout,
 )
 from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, READY, SECTOR, START, STDOUT, encode
-from xenapic.lab.kernel import module_info, plain_kernel, with_short_p2m
+from xenapic.lab.kernel import (
+    SIGNED,
+    module_info,
+    plain_kernel,
+    with_short_p2m,
+    without_signature,
+    without_type_information,
+)
 from xenapic.lab.machines import MACHINES, machine
 from xenapic.lab.programs import need
 
@@ -124,6 +131,14 @@ def test_the_p2m_limit_is_shortened_where_it_is_found_once() -> None:
     assert short == other + b"\xba\x00\x00\x40\x00" + code[5:] + other
     assert with_short_p2m(other) == other
     assert with_short_p2m(code + code) == code + code
+
+
+def test_a_module_loses_its_signature_and_its_type_information() -> None:
+    code, signature = b"ELF code \0.BTF\0.BTF_ids\0", b"s" * 300
+    descriptor = bytes(8) + struct.pack(">I", len(signature))
+    assert without_signature(code + signature + descriptor + SIGNED) == code
+    assert without_signature(code) == code
+    assert without_type_information(code) == b"ELF code \0.btf\0.BTF_ids\0"
 
 
 def test_module_info() -> None:

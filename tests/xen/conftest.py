@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.xen.boots import BOOTS
+
 SHARED = ("basic", "intel", "exits", "verified")
-"""Fixtures that boot once for several tests."""
+"""Fixtures that run once for several tests."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_machine_ends() -> Iterator[None]:
+    """End the shared machine with the tests."""
+    yield
+    BOOTS.end()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests with one shared fixture, and one parameter of it, a group."""
+    """Give tests that share a boot or the run of a fixture a group; put long groups first."""
     for item in items:
-        for name in SHARED:
-            if name in getattr(item, "fixturenames", ()):
-                parameters = item.callspec.id if hasattr(item, "callspec") else ""
-                item.add_marker(pytest.mark.xdist_group(f"{name}-{parameters}"))
+        group = _group(item)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    # Workers take tests in this order: the longest groups must not be the last ones.
+    items.sort(key=_order)
+
+
+def _group(item: pytest.Item) -> str:
+    for mark in item.iter_markers("shares_boot"):
+        return "-".join(mark.args)
+    parameters = getattr(item, "callspec", None)
+    for name in SHARED:
+        if name in getattr(item, "fixturenames", ()):
+            return f"{name}-{parameters.id if parameters else ''}"
+    return ""
+
+
+def _order(item: pytest.Item) -> int:
+    """Return what sorts a test: shared boots first, then other real Xens, then the rest."""
+    if item.get_closest_marker("shares_boot"):
+        return 0
+    return 1 if item.get_closest_marker("xen") else 2

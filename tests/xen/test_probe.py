@@ -40,6 +40,7 @@ def arrivals(found: dict[str, Any]) -> dict[str, int]:
     return {one["kind"]: one["arrivals"] for one in found["deliveries"]}
 
 
+@pytest.mark.shares_boot("broadwell_ult", "4.17")
 def test_intel_with_all_of_it(xen_lab: Any) -> None:
     """A released Xen does what the development one did with both of its flags."""
     answer = in_dom0(xen_lab, "dom0_probe.py", "xapic", "x2apic", machine="broadwell_ult", xen="4.17")

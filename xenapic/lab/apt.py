@@ -1,20 +1,19 @@
 """Fetch Debian packages through apt, without installing them and without being root.
 
-The sources are the machine's own, with the release's name replaced: whatever mirror, proxy and
-keyring this machine trusts serves the other release too, and apt checks the signatures.
+The sources are the machine's own, with the release's name replaced. So the mirror, the proxy and the
+keyring that this machine trusts also serve the other release, and apt checks the signatures.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xenapic.lab.errors import FetchFailed, LabPrerequisite
+from xenapic.lab.errors import LabPrerequisite
+from xenapic.lab.programs import run
 
 CODENAMES = ("bookworm", "trixie")
 POCKETS = ("", "-updates", "-security")
@@ -22,14 +21,14 @@ POCKETS = ("", "-updates", "-security")
 
 @dataclass(frozen=True)
 class Source:
-    """One package source: where, which suites, and the options that say whom to trust."""
+    """One package source: its addresses, its suites, and the options that say which keys are trusted."""
 
     uris: tuple[str, ...]
     suites: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
 
     def deb822(self) -> str:
-        """The source as a stanza of a ``.sources`` file, component main only."""
+        """Return the source as a stanza of a ``.sources`` file, with component main only."""
         lines = [
             "Types: deb",
             f"URIs: {' '.join(self.uris)}",
@@ -41,7 +40,7 @@ class Source:
 
 
 def parse_deb822(text: str) -> Iterator[Source]:
-    """Sources of a ``.sources`` file that are enabled, carry binaries and have component main."""
+    """Return the sources of a ``.sources`` file that are enabled and have binaries in component main."""
     for stanza in re.split(r"\n\s*\n", text):
         fields = _fields(stanza)
         if "deb" not in fields.get("types", "").split():
@@ -72,7 +71,7 @@ def _fields(stanza: str) -> dict[str, str]:
 
 
 def parse_one_line(text: str) -> Iterator[Source]:
-    """Sources of a ``.list`` file with component main."""
+    """Return the sources of a ``.list`` file with component main."""
     pattern = re.compile(r"^deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<rest>.+)$")
     for line in text.splitlines():
         match = pattern.match(line.split("#", 1)[0].strip())
@@ -87,22 +86,22 @@ def parse_one_line(text: str) -> Iterator[Source]:
 
 
 def machine_sources(etc: Path = Path("/etc/apt")) -> list[Source]:
-    """All usable binary sources of this machine."""
+    """Return all usable binary sources of this machine."""
     files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
-    found: list[Source] = []
+    sources: list[Source] = []
     for file in files:
         if file.suffix not in {".list", ".sources"} or not file.is_file():
             continue
         text = file.read_text(errors="replace")
-        found += parse_deb822(text) if file.suffix == ".sources" else parse_one_line(text)
-    return found
+        sources += parse_deb822(text) if file.suffix == ".sources" else parse_one_line(text)
+    return sources
 
 
 def derive(sources: Iterable[Source], codename: str) -> list[Source]:
-    """The Debian sources among `sources`, for the Debian release `codename`.
+    """Return the Debian sources among `sources`, for the Debian release `codename`.
 
-    A source that names `codename` itself is taken as it is; only without one are those of
-    another release rewritten.
+    Sources that name `codename` are used unchanged; if there are none, those of another release are
+    rewritten. Raise `LabPrerequisite` if there are no Debian sources.
     """
     candidates = list(sources)
     for wanted in (codename, *CODENAMES):
@@ -133,7 +132,7 @@ class Package:
 
 
 class Apt:
-    """apt with directories of its own below `work`; nothing of the machine's state changes."""
+    """apt with its own directories below `work`; the machine's state does not change."""
 
     def __init__(self, work: Path, sources: Sequence[Source]) -> None:
         self._work = work
@@ -148,12 +147,12 @@ class Apt:
         self._run("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
 
     def depends(self, package: str) -> list[str]:
-        """Names `package` directly depends on."""
+        """Return the names of the packages that `package` directly depends on."""
         text = self._run("apt-cache", "depends", package)
         return re.findall(r"^\s*Depends: (\S+)", text, re.M)
 
     def download(self, packages: Sequence[str], *, closure: bool) -> list[Package]:
-        """Fetch `packages`, with all they depend on if `closure`."""
+        """Fetch `packages`, and if `closure` also everything they depend on."""
         into = self._work / ("closure" if closure else "single")
         (into / "partial").mkdir(parents=True, exist_ok=True)
         if closure:
@@ -164,25 +163,12 @@ class Apt:
         return sorted((_package(p) for p in into.glob("*.deb")), key=lambda p: p.name)
 
     def _run(self, program: str, *args: str, cwd: Path | None = None) -> str:
-        argv = [program, "-qq", f"-c={self._work / 'apt.conf'}", *args]
-        env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(
-            argv, capture_output=True, text=True, cwd=cwd, env=env, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if done.returncode:
-            what = " ".join([program, *args[:1]])
-            raise FetchFailed(f"{what} failed with status {done.returncode}:\n{done.stderr[-3000:]}")
-        return done.stdout
+        env = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+        return run(program, "-qq", f"-c={self._work / 'apt.conf'}", *args, cwd=cwd, env=env)
 
 
 def _package(path: Path) -> Package:
-    fields = subprocess.run(
-        ["dpkg-deb", "--field", str(path), "Package", "Version"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    fields = run("dpkg-deb", "--field", str(path), "Package", "Version")
     name, version = (line.split(": ", 1)[1] for line in fields.splitlines())
     return Package(name, version, path, hashlib.sha256(path.read_bytes()).hexdigest())
 

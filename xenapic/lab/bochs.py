@@ -1,4 +1,4 @@
-"""Bochs: which one is used, its configuration and its command line."""
+"""Bochs: which program is used, its configuration and its command line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Version = tuple[int, int]
 Progress = Callable[[str], None]
 
 PREFERRED: Version = bochs_package.VERSION
-"""Newer ones (3.1) do not start dom0's kernel: divide error in ``__clocksource_update_freq_scale``."""
+"""Newer versions (3.1) do not start dom0's kernel: divide error in ``__clocksource_update_freq_scale``."""
 
 INSTALLED_SHARE = (Path("/usr/share/bochs"), Path("/usr/share/vgabios"))
 BIOS = ("BIOS-bochs-latest",)
 VGABIOS = ("vgabios-stdvga.bin", "vgabios.stdvga.bin", "VGABIOS-lgpl-latest")
 
 # Bochs shows its screen to VNC clients, on a port between 5900 and 5949 of every address and without
-# a password. In a network namespace of its own nobody can connect. Debian builds no "nogui".
+# a password. In a network namespace of its own nobody can connect. Debian's build has no "nogui" display.
 DISPLAY = 'rfb, options="timeout=0,hideIPS"'
 NAMESPACES = (("unshare", "--net"), ("unshare", "--user", "--map-current-user", "--net"))
 
@@ -40,11 +40,11 @@ class Program:
     share: tuple[Path, ...] = INSTALLED_SHARE
     env: dict[str, str] = field(default_factory=dict)
     note: str = ""
-    """Why this one and not the preferred one."""
+    """Why this Bochs is used and not the preferred one."""
 
     @property
     def starts_in_debugger(self) -> bool:
-        """Return whether Debian's build of this version stops in its debugger first."""
+        """Return True if Debian's build of this version stops in its debugger first."""
         return self.version < (3, 0)
 
     def image(self, names: tuple[str, ...]) -> Path:
@@ -66,7 +66,8 @@ def program(progress: Progress = lambda text: None) -> Program:
     none.
     """
     given = os.environ.get("XENAPIC_BOCHS")
-    if given not in _known:
+    known = _known.get(given)
+    if known is None or not Path(known.argv[0]).exists():
         _known[given] = _named(given) if given else _best(progress)
     return _known[given]
 
@@ -82,7 +83,7 @@ def _named(path: str) -> Program:
 
 
 def _best(progress: Progress) -> Program:
-    installed = max(_installed(), key=lambda found: found.version, default=None)
+    installed = max(_installed(), key=lambda candidate: candidate.version, default=None)
     if installed is not None and installed.version == PREFERRED:
         return installed
     try:
@@ -114,8 +115,8 @@ def _version(path: str) -> Version:
     done = subprocess.run(
         [path, "--help"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
-    found = re.search(r"Bochs x86 Emulator (\d+)\.(\d+)", done.stdout + done.stderr)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    version = re.search(r"Bochs x86 Emulator (\d+)\.(\d+)", done.stdout + done.stderr)
+    return (int(version[1]), int(version[2])) if version else (0, 0)
 
 
 def text(version: Version) -> str:
@@ -124,15 +125,15 @@ def text(version: Version) -> str:
 
 
 def configuration(
-    found: Program, model: str, *, boot: Path, root: Path, channel: Path, serial: str, log: Path
+    program: Program, model: str, *, boot: Path, root: Path, channel: Path, serial: str, log: Path
 ) -> str:
     """Return the text of a bochsrc; `serial` is a com1 mode and device such as ``mode=file, dev=…``."""
     cpu = "count=1, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=1"
     return "\n".join(
         [
             f"megs: {MEGABYTES}",
-            f"romimage: file={found.image(BIOS)}",
-            f"vgaromimage: file={found.image(VGABIOS)}",
+            f"romimage: file={program.image(BIOS)}",
+            f"vgaromimage: file={program.image(VGABIOS)}",
             f"cpu: model={model}, {cpu}",
             "clock: sync=none, time0=local",
             # Debian's 2.7 aborts in its speaker on a machine without sound.
@@ -142,7 +143,7 @@ def configuration(
             "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
             "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15",
             f'ata0-master: type=disk, path="{boot}", mode=flat',
-            # What is written to a volatile disk is thrown away: the cached root stays as it is.
+            # Bochs discards what is written to a volatile disk: the cached root stays as it is.
             f'ata0-slave: type=disk, path="{root}", mode=volatile',
             f'ata1-master: type=disk, path="{channel}", mode=flat',
             "boot: disk",
@@ -157,11 +158,11 @@ def configuration(
     )
 
 
-def command(found: Program, bochsrc: Path, debugger: Path) -> tuple[str, ...]:
+def command(program: Program, bochsrc: Path, debugger: Path) -> tuple[str, ...]:
     """Return the command line; older versions stop in their debugger first and are told to continue."""
     debugger.write_text("c\n")
-    extra = ("-rc", str(debugger)) if found.starts_in_debugger else ()
-    return (*_isolation(), *found.argv, "-q", "-f", str(bochsrc), *extra)
+    extra = ("-rc", str(debugger)) if program.starts_in_debugger else ()
+    return (*_isolation(), *program.argv, "-q", "-f", str(bochsrc), *extra)
 
 
 @cache

@@ -20,7 +20,7 @@ from typing import Any
 from xenapic.lab.apt import Apt, Package, derive, machine_sources
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.errors import FetchFailed
-from xenapic.lab.programs import need
+from xenapic.lab.programs import dying_with_us, need, need_room
 
 VERSION = (3, 0)
 SUITE = "trixie"
@@ -28,10 +28,13 @@ PACKAGES = ("bochs", "bochs-term", "bochsbios", "vgabios")
 LOADER = "ld-linux-x86-64.so.2"
 BINARY = "bochs-bin"
 
-# Raise when this module makes something else of the same packages.
+# Increase it when this module makes something else of the same packages.
 FORMAT = 1
 
-# Where the packages have what is kept. Everything is kept in one directory.
+ROOM = 400
+"""Megabytes that making it takes at most; most of it is removed again."""
+
+# The paths of what is kept, in the packages; here everything is in one directory.
 KEPT = re.compile(
     r"usr/(?:lib/x86_64-linux-gnu/(?:pulseaudio/|bochs/plugins/)?[^/]+\.so(?:\.[0-9.]+)?"
     r"|bin/bochs-bin|share/bochs/BIOS-bochs-latest|share/vgabios/[^/]+)"
@@ -50,7 +53,8 @@ def ensure(progress: Callable[[str], None], *, renew: bool = False) -> Path:
 
 
 def _make(into: Path, progress: Callable[[str], None]) -> dict[str, Any]:
-    need("apt-get", "dpkg-deb")
+    need("apt-get", "dpkg-deb", "setpriv")
+    need_room(into, ROOM)
     with tempfile.TemporaryDirectory(prefix="work-", dir=into.parent) as name:
         work = Path(name)
         progress(f"reading Debian {SUITE}'s package lists")
@@ -81,7 +85,9 @@ def _unpack(package: Package, flat: Path) -> None:
     """Put the files of a package that `KEPT` names into the directory `flat`."""
     flat.mkdir(exist_ok=True)
     with (
-        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package.path)], stdout=subprocess.PIPE) as source,
+        subprocess.Popen(
+            dying_with_us(["dpkg-deb", "--fsys-tarfile", str(package.path)]), stdout=subprocess.PIPE
+        ) as source,
         tarfile.open(fileobj=source.stdout, mode="r|") as archive,
     ):
         for member in archive:
@@ -102,14 +108,16 @@ def _keep(archive: tarfile.TarFile, member: tarfile.TarInfo, flat: Path) -> None
 
 
 def _libraries(flat: Path, programs: Iterable[str]) -> list[str]:
-    """Return the names of the libraries that `programs` in `flat` load, as their own loader finds them."""
-    found: set[str] = set()
+    """Return the names of the libraries that `programs` in `flat` load, according to their own loader."""
+    libraries: set[str] = set()
     for program in programs:
         argv = [str(flat / LOADER), "--library-path", str(flat), "--list", str(flat / program)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            dying_with_us(argv), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
         missing = re.search(r"(\S+) => not found", done.stdout)
         if done.returncode or missing:
             why = missing[0] if missing else done.stderr.strip()
             raise FetchFailed(f"Debian {SUITE}'s {program} cannot be started: {why}")
-        found.update(re.findall(rf"=> {re.escape(str(flat))}/(\S+)", done.stdout))
-    return sorted(found - {LOADER})
+        libraries.update(re.findall(rf"=> {re.escape(str(flat))}/(\S+)", done.stdout))
+    return sorted(libraries - {LOADER})

@@ -1,4 +1,4 @@
-"""The disk our boot sector (guest/loader.S) starts Bochs from: Xen, dom0's kernel and dom0's first files."""
+"""The disk from which our boot sector (guest/loader.S) starts Bochs: Xen, dom0's kernel and initial files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LOADER = Path(__file__).parent / "guest/loader.bin"
 TABLE_SECTORS = 64
 PIECE = 256 * SECTOR
 PAGE = 4096
-# Above the place Xen is loaded to and below the place it relocates itself to.
+# Above the address at which Xen is loaded, and below the one to which it relocates itself.
 FIRST_MODULE = 0x1000000
 MEGABYTES = 512
-"""Memory of the machine, as the multiboot information describes it."""
+"""The machine's memory, as the multiboot information describes it."""
 
 
 def write_boot_disk(out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[tuple[bytes, str]]) -> None:
-    """Lay out Xen and its modules (contents, command line) as the boot sector reads them."""
+    """Write Xen and its modules (contents, command line) in the layout that the boot sector reads."""
     entry, pieces = _xen_pieces(xen)
     at = FIRST_MODULE
     placed = []
@@ -51,19 +51,19 @@ def _write_pieces(out: BinaryIO, entry: int, info: int, pieces: list[tuple[int, 
 
 
 def pad_to_cylinder(out: BinaryIO) -> None:
-    """Extend the image to a size Bochs takes."""
+    """Extend the image to a size that Bochs accepts."""
     end = out.seek(0, os.SEEK_END)
     out.truncate(end + -end % CYLINDER)
 
 
 def _pieces(address: int, data: bytes) -> list[tuple[int, bytes]]:
-    """`data` cut up for the boot sector; memory starts as zeroes, so those are left out."""
+    """Cut `data` into pieces for the boot sector; leave out zeros, which memory has from the start."""
     cut = ((at, data[at : at + PIECE]) for at in range(0, len(data), PIECE))
     return [(address + at, piece) for at, piece in cut if piece.strip(b"\0")]
 
 
 def _xen_pieces(xen: bytes) -> tuple[int, list[tuple[int, bytes]]]:
-    """Entry address and contents of a 32-bit ELF file, at their physical addresses."""
+    """Return the entry address of a 32-bit ELF file, and its contents with their physical addresses."""
     if not xen.startswith(b"\x7fELF\x01"):
         raise FetchFailed("the hypervisor is not a 32-bit ELF file")
     entry, headers = struct.unpack_from("<II", xen, 24)
@@ -77,7 +77,7 @@ def _xen_pieces(xen: bytes) -> tuple[int, list[tuple[int, bytes]]]:
 
 
 def _multiboot_info(at: int, line: str, modules: Sequence[tuple[int, int, str]]) -> bytes:
-    """The multiboot (version 1) information structure, to be placed at address `at`."""
+    """Return the multiboot (version 1) information structure for the address `at`."""
     header, strings = 128, b""
     table_at = at + header
     strings_at = table_at + 16 * len(modules) + 24 * 2

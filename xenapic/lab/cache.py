@@ -37,7 +37,10 @@ class Entry:
         self._recipe = recipe
 
     def problem(self, *, deep: bool = False) -> str | None:
-        """Return why the entry cannot be used, or None; `deep` reads every byte."""
+        """Return why the entry cannot be used, or None.
+
+        A file's checksum is compared if the file was written since its making, and always if `deep`.
+        """
         try:
             manifest = self.manifest()
         except (OSError, ValueError) as error:
@@ -48,7 +51,8 @@ class Entry:
             file = self.path / name
             if not file.is_file() or file.stat().st_size != wanted["size"]:
                 return f"{name} is missing or cut short"
-            if deep and _sha256(file) != wanted["sha256"]:
+            written_since = file.stat().st_mtime_ns != wanted["mtime_ns"]
+            if (deep or written_since) and _sha256(file) != wanted["sha256"]:
                 return f"{name} is damaged"
         return None
 
@@ -114,13 +118,21 @@ def _is_description(value: object) -> bool:
     return (
         isinstance(value, dict)
         and isinstance(value.get("size"), int)
+        and isinstance(value.get("mtime_ns"), int)
         and isinstance(value.get("sha256"), str)
     )
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
     files = sorted(p for p in directory.iterdir() if p.is_file())
-    return {f.name: {"size": f.stat().st_size, "sha256": _sha256(f)} for f in files}
+    return {
+        file.name: {
+            "size": file.stat().st_size,
+            "mtime_ns": file.stat().st_mtime_ns,
+            "sha256": _sha256(file),
+        }
+        for file in files
+    }
 
 
 def _sha256(file: Path) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from xenapic.lab.programs import dying_with_us
+
 GRACE = 2.0
 
 
@@ -29,7 +31,7 @@ class Child:
         stdin: int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        self._argv = ["setpriv", "--pdeathsig", "KILL", *argv]
+        self._argv = dying_with_us(argv)
         self._log = log
         self._env = {**os.environ, **env}
         self._cwd = cwd

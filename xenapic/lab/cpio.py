@@ -1,4 +1,4 @@
-"""Write cpio archives in the form the Linux kernel unpacks at boot ("newc")."""
+"""Write cpio archives in the format that the Linux kernel unpacks at boot ("newc")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DIRECTORY, _FILE, _LINK = 0o040000, 0o100000, 0o120000
 
 
 class CpioWriter:
-    """Append entries to `out`; parents are made as needed, owned by root, dated 1970."""
+    """A writer of entries to `out`; it adds missing parents. All belong to root and date from 1970."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -22,7 +22,7 @@ class CpioWriter:
         self._entry(path, _FILE | (0o755 if executable else 0o644), data)
 
     def directory(self, path: str) -> None:
-        """Add a directory unless this writer made it before."""
+        """Add a directory unless this writer has added it before."""
         self._parents(path + "/x")
 
     def symlink(self, path: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong in the lab, told apart by class and by a stable ``code``."""
+"""The lab's errors; each class has a stable ``code``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class LabUsageError(LabError):
 
 
 class LabPrerequisite(LabError):
-    """Programs or package sources the lab needs are missing; says what to install."""
+    """A program or package source that the lab needs is missing; the message says what to install."""
 
     code = "lab-prerequisite"
 
 
 class FetchFailed(LabError):
-    """The packages of a Xen release could not be fetched or unpacked."""
+    """Packages could not be fetched or unpacked."""
 
     code = "lab-fetch"
 
 
 class ChannelBroken(LabError):
-    """What dom0 sent back is damaged or exceeds the channel's room."""
+    """What dom0 sent is damaged, or exceeds the channel's room."""
 
     code = "lab-channel"
 
@@ -44,9 +44,9 @@ class SnapshotUnusable(LabError):
 
 
 class BootError(LabError):
-    """The emulated machine did not get through a stage.
+    """The emulated machine failed in a stage.
 
-    ``stage`` names it; ``serial`` is the whole serial log, ``serial_path`` where it is kept;
+    ``stage`` names it; ``serial`` is the complete serial log, ``serial_path`` the file that keeps it;
     ``stdout`` and ``stderr`` hold what the command had printed until then.
     """
 
@@ -75,13 +75,13 @@ class StageTimeout(BootError):
 
 
 class EmulatorDied(BootError):
-    """The emulator ended although the command had not."""
+    """The emulator ended before the command did."""
 
     code = "lab-emulator"
 
 
 class XenPanicked(BootError):
-    """The hypervisor stopped with a BUG or a panic; ``serial`` says which."""
+    """The hypervisor stopped with a BUG or a panic, which ``serial`` shows."""
 
     code = "lab-xen-panic"
 

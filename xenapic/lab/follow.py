@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ Progress = Callable[[str, str], None]
 
 POLL = 0.01
 KEPT_LOGS = 20
+FULL = 1 << 20
+"""A disk with less room than this is full, in bytes."""
 LAST_WORDS = 3.0
 """How long a dying Xen may take to print what killed it, in seconds."""
 SILENCE = 0.4
@@ -85,6 +89,9 @@ def _hear_out(watch: Watch) -> None:
 
 def _failed(kind: type[BootError], watch: Watch, what: str) -> BootError:
     serial = watch.serial()
+    directory = tempfile.gettempdir()
+    if shutil.disk_usage(directory).free < FULL:
+        what += f"; the disk of {directory} (TMPDIR) is full"
     return kind(what, stage=watch.stage, serial=serial, serial_path=_keep(serial))
 
 

@@ -17,7 +17,7 @@ import zlib
 SECTOR = 512
 MAX_DATA = 128 * 1024
 CHANNEL_MAGIC = b"XENAPIC-CHANNEL\n"
-# Disks hold whole cylinders of 16 heads and 63 sectors: Bochs takes no others.
+# Bochs accepts only disks of complete cylinders, of 16 heads and 63 sectors.
 CYLINDER = 16 * 63 * SECTOR
 JOBS_AT = 2048 * CYLINDER
 JOB_ROOM = 256 * CYLINDER
@@ -64,10 +64,10 @@ class Decoder:
         """Return the complete frames at the start of `blob` and how many bytes they take."""
         frames: list[Frame] = []
         at = 0
-        while (found := self._frame(blob, at)) is not None:
-            frames.append(found)
+        while (frame := self._frame(blob, at)) is not None:
+            frames.append(frame)
             self._sequence += 1
-            at += _HEADER.size + len(found[1])
+            at += _HEADER.size + len(frame[1])
             at += -at % SECTOR
         return frames, min(at, len(blob))
 

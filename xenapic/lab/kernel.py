@@ -1,4 +1,4 @@
-"""Take from a Debian kernel package what dom0 boots: the plain kernel and its drivers."""
+"""Take what dom0 boots from a Debian kernel package: the uncompressed kernel and its drivers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DRIVERS = (
 
 
 def plain_kernel(bzimage: bytes) -> bytes:
-    """The ELF kernel inside a bzImage: in an emulator, Xen's own unpacking costs many seconds."""
+    """Return the ELF kernel inside a bzImage; in an emulator, Xen would take many seconds to unpack it."""
     if bzimage[0x202:0x206] != b"HdrS" and bzimage[0x1FE:0x200] != b"\x55\xaa":
         raise FetchFailed("the kernel package does not hold a bzImage")
     setup_sectors = bzimage[0x1F1] or 4
@@ -73,10 +73,10 @@ SHORT_LIMIT_PAGES = 1 << 22
 
 
 def with_short_p2m(kernel: bytes) -> bytes:
-    """The kernel with room for 16 GiB in the table that a PV dom0 makes at boot, not for 512 GiB.
+    """Return the kernel with a table for 16 GiB instead of 512 GiB, which a PV dom0 fills at boot.
 
-    Filling that table was 27 of the 46 emulated seconds that Bochs takes to start dom0. A kernel in which
-    the place is not found exactly once stays as it is, and starts more slowly.
+    Filling the table took 27 of the 46 emulated seconds that dom0's start took in Bochs. A kernel in which
+    the place is not found exactly once stays unchanged, and starts more slowly.
     """
     places = list(P2M_LIMIT.finditer(kernel))
     if len(places) != 1:
@@ -87,27 +87,27 @@ def with_short_p2m(kernel: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Driver:
-    """A kernel module, unpacked, and the modules it needs."""
+    """An uncompressed kernel module, and the names of the modules it needs."""
 
     name: str
     data: bytes
     needs: tuple[str, ...]
 
     def dependency_line(self) -> str:
-        """The module's line in modules.dep."""
+        """Return the module's line in modules.dep."""
         return f"{self.name}.ko:{''.join(f' {name}.ko' for name in self.needs)}\n"
 
 
 @dataclass(frozen=True)
 class Drivers:
-    """Modules for the kernel whose release is `kernel`, in loading order."""
+    """The modules for the kernel release `kernel`, in loading order."""
 
     kernel: str
     files: tuple[Driver, ...]
 
 
 def driver_files(tree: Path, wanted: Iterable[str] = DRIVERS) -> tuple[Driver, ...]:
-    """The `wanted` modules and what they need, in loading order."""
+    """Return the `wanted` modules and those they need, in loading order."""
     files = {_module_name(p): p for p in tree.rglob("*.ko*")}
     order: dict[str, Driver] = {}
     for name in wanted:
@@ -116,13 +116,14 @@ def driver_files(tree: Path, wanted: Iterable[str] = DRIVERS) -> tuple[Driver, .
 
 
 def _collect(name: str, files: dict[str, Path], order: dict[str, Driver]) -> tuple[str, ...]:
-    """Put a module after all it needs into `order`; return it and them, nearest first."""
+    """Add a module to `order` after those it needs; return their names, nearest first."""
     # A name without a file is built into this kernel.
     if name not in files:
         return ()
     if name not in order:
         path = files[name]
         data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        data = without_type_information(without_signature(data))
         needs: list[str] = []
         for needed in filter(None, module_info(data, "depends").split(",")):
             needs += _collect(needed.replace("-", "_"), files, order)
@@ -130,8 +131,34 @@ def _collect(name: str, files: dict[str, Path], order: dict[str, Driver]) -> tup
     return (name, *order[name].needs)
 
 
+def without_signature(module: bytes) -> bytes:
+    """Return a kernel module without its signature, whose check costs seconds in an emulator.
+
+    The signature is followed by a descriptor that ends with its length, and by a text (Linux,
+    include/linux/module_signature.h). Debian's kernel loads modules without one.
+    """
+    if not module.endswith(SIGNED):
+        return module
+    end = len(module) - len(SIGNED)
+    (length,) = struct.unpack_from(">I", module, end - 4)
+    return module[: end - SIGNATURE_DESCRIPTOR - length]
+
+
+def without_type_information(module: bytes) -> bytes:
+    """Return a kernel module whose BTF section has another name.
+
+    Only BPF programs use that section. The first module that has it makes the kernel parse the type
+    information of the complete kernel, which is a second of an emulator's time.
+    """
+    return module.replace(b"\0.BTF\0", b"\0.btf\0")
+
+
+SIGNED = b"~Module signature appended~\n"
+SIGNATURE_DESCRIPTOR = 12
+
+
 def module_info(module: bytes, key: str) -> str:
-    """The value of `key` in a kernel module's ``.modinfo``, or ""."""
+    """Return the value of `key` in a kernel module's ``.modinfo``, or ""."""
     start = module.find(b"\0" + key.encode() + b"=")
     if start < 0:
         return ""

@@ -1,6 +1,6 @@
-"""The machines the lab can be: a table of emulated processors and what each offers Xen.
+"""The lab's machines: a table of emulated processors and what each offers Xen.
 
-What a machine offers is in `xenapic.apic.processors`, by the same names.
+`xenapic.apic.processors` knows what a processor offers, by the same names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LABELS = {
 
 
 BOCHS = (3, 0)
-"""The version of Bochs that the table describes; older ones have some models otherwise."""
+"""The version of Bochs that the table describes; in older versions some models differ."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Machine:
 
     @property
     def since(self) -> tuple[int, int]:
-        """The first version of Bochs that has this model, as far as the lab needs to know."""
+        """The first version of Bochs that has this model; (0, 0) for those in every version."""
         return SINCE.get(self.name, (0, 0))
 
 
@@ -51,7 +51,7 @@ SINCE = {"sapphire_rapids": (2, 8), "arrow_lake": (3, 0)}
 def _machine(
     name: str, notes: str = "", *, also: tuple[str, ...] = (), dom0_args: tuple[str, ...] = ()
 ) -> Machine:
-    """Return a machine that offers what its processor does in the preferred Bochs, and `also`."""
+    """Return a machine that offers what its processor offers in the preferred Bochs, and `also`."""
     row = emulated(name, BOCHS)
     offers = tuple(label for key, label in LABELS.items() if key in row.offers)
     vendor = {"VMX": "Intel", "SVM": "AMD"}[row.technology.value]
@@ -90,7 +90,7 @@ DEFAULT_MACHINE = "epyc"
 
 
 def machine(name: str) -> Machine:
-    """The machine named `name`; `LabUsageError` lists the known ones otherwise."""
+    """Return the machine named `name`; raise `LabUsageError` with the known ones if there is none."""
     try:
         return MACHINES[name]
     except KeyError:

@@ -109,4 +109,4 @@ def _add_compiled(root: _Below, python: str) -> None:
         if (made := compiled(source, f"{CHECKOUT}/{path}")) is not None:
             parent, name = path.rsplit("/", 1)
             cached = f"__pycache__/{name.removesuffix('.py')}.{python}.pyc"
-            root.copy(f"{CHECKOUT}/{parent}/{cached}", made)
+            root.file(f"{CHECKOUT}/{parent}/{cached}", made)

@@ -1,4 +1,4 @@
-"""A clock that counts an emulator's own progress: it stands still while the emulator waits for a processor.
+"""A clock of an emulator's own progress: it stands still while the emulator waits for a processor.
 
 On a busy machine an emulator takes many times longer by the wall clock although nothing is wrong.
 """
@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 BACKSTOP = 10.0
-"""How many times a limit may pass by the wall clock, whatever the emulator's own clock says."""
+"""The wall clock ends what takes this many times its limit, whatever the emulator's own clock says."""
 
 
 class Pace:
-    """Seconds of wall time less the time that a process's busiest waiting thread waited for a processor."""
+    """The wall clock, less the longest time that one thread of a process has waited for a processor."""
 
     def __init__(self, pid: int) -> None:
         self._tasks = Path(f"/proc/{pid}/task")
@@ -29,19 +29,19 @@ class Pace:
 
     def _delays(self) -> list[tuple[str, float]]:
         """Return the run-queue delay of each thread, in seconds; nothing where the kernel keeps none."""
-        found: list[tuple[str, float]] = []
+        delays: list[tuple[str, float]] = []
         # The process and its threads may end at any moment.
         with contextlib.suppress(OSError):
             for task in self._tasks.iterdir():
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     # nanoseconds on a processor and waiting for one (Linux, sched-stats.rst)
                     waiting = int((task / "schedstat").read_text().split()[1])
-                    found.append((task.name, waiting / 1e9))
-        return found
+                    delays.append((task.name, waiting / 1e9))
+        return delays
 
 
 class Stopwatch:
-    """Time since its making, by a pace and by the wall clock."""
+    """The time since its creation, by a process's pace and by the wall clock."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
@@ -57,6 +57,6 @@ class Stopwatch:
         return time.monotonic() - self._wall
 
     def exceeds(self, limit: float) -> bool:
-        """Return whether `limit` seconds of own time have passed, or far more by the wall clock."""
+        """Return True if `limit` seconds of own time have passed, or far more by the wall clock."""
         wall = self.wall()
         return wall > limit and (self.own() > limit or wall > BACKSTOP * limit)

@@ -1,4 +1,4 @@
-"""Show people what the lab does: progress while it boots, the split of times afterwards."""
+"""Show what the lab does: progress during a start, and afterwards the time of each stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXTS = {
 
 
 class Reporter:
-    """Progress on stderr: a moving line on a terminal, plain lines elsewhere, or nothing."""
+    """Progress on stderr: an animated line on a terminal, plain lines elsewhere, or nothing."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet

@@ -1,4 +1,4 @@
-"""A directory per run, gone afterwards; what a killed run left is removed by the next."""
+"""A directory for each run, removed at its end; the next run removes those of killed runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ YOUNG = 10.0
 
 @contextlib.contextmanager
 def run_directory() -> Iterator[Path]:
-    """A new directory, locked while in use and removed at the end."""
+    """Provide a new directory, locked while in use and removed at the end."""
     sweep()
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -30,11 +30,11 @@ def run_directory() -> Iterator[Path]:
 
 
 def sweep() -> None:
-    """Remove directories of this user's runs that were killed outright."""
+    """Remove the directories of this user's runs that were killed."""
     for path in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         with contextlib.suppress(OSError):
             status = path.lstat()
-            # Young ones may not be locked yet.
+            # A new directory may not be locked yet.
             old = time.time() - status.st_mtime > YOUNG
             if old and status.st_uid == os.getuid() and not _in_use(path):
                 shutil.rmtree(path, ignore_errors=True)

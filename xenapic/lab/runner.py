@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xenapic.lab import emulators, job, snapshot, xens
+from xenapic.lab import bochs_package, emulators, job, snapshot, xens
 from xenapic.lab.child import Child
 from xenapic.lab.emulators import Guest
-from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, LabError, SnapshotUnusable, StageTimeout
+from xenapic.lab.errors import BootError, LabError, SnapshotUnusable, XenPanicked
 from xenapic.lab.follow import Progress, Running, follow
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
@@ -199,11 +199,28 @@ def _tee(into: bytearray, sink: Sink | None) -> Sink:
 def _with_retry(order: _Order, stack: ExitStack) -> Session:
     try:
         return _start_once(order, stack)
-    except (StageTimeout, EmulatorDied, Dom0Failed) as error:
+    except BootError as error:
+        # A Xen that panics does so again, unless its file was damaged.
+        if not _discard_damaged(order) and isinstance(error, XenPanicked):
+            raise
         order.progress("retry", f"the boot failed in stage {error.stage} ({error.code}); trying once more")
     session = _start_once(order, stack)
     session.retries = 1
     return session
+
+
+def _discard_damaged(order: _Order) -> bool:
+    """Check every byte of what boots; remove what is damaged, say so and return True."""
+    damaged = False
+    entries = [xens.entry(order.release)]
+    if order.machine.emulator == "bochs":
+        entries.append(bochs_package.entry())
+    for entry in entries:
+        if entry.path.exists() and (problem := entry.problem(deep=True)):
+            damaged = True
+            entry.discard()
+            order.progress("retry", f"{entry.home.name} in the cache is damaged ({problem}); making it again")
+    return damaged
 
 
 def _start_once(order: _Order, stack: ExitStack) -> Session:

@@ -32,12 +32,12 @@ def shell(
     xen_args: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> None:
-    """Boot and connect this terminal to a shell in dom0 until it exits, or until Ctrl-].
+    """Boot a machine and connect this terminal to a shell in its dom0, until that exits or until Ctrl-].
 
     Ctrl-C goes to the program in dom0.
     """
     tell = progress or (lambda stage, text: None)
-    found, release = find_machine(machine), xens.release(xen)
+    emulated, release = find_machine(machine), xens.release(xen)
     files = xens.ensure(release, lambda text: tell("image", text))
     rows = shutil.get_terminal_size()
     env = {"TERM": os.environ.get("TERM", "vt100"), "LINES": str(rows.lines)}
@@ -48,7 +48,7 @@ def shell(
             write_overlay(out, python=files.python, shell=env)
         make_channel(channel)
         guest = Guest(files, overlay, channel, tuple(xen_args))
-        start = terminal(found, guest, place, name)
+        start = terminal(emulated, guest, place, name)
         log = place / "serial.log"
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
         with child, log.open("wb", buffering=0) as record:
@@ -75,7 +75,7 @@ def _pty() -> Iterator[tuple[int, str]]:
 def _boot(
     watch: Watch, child: Child, limits: dict[str, float], master: int, record: int, tell: Progress
 ) -> bytes:
-    """Wait for the prompt; return what came after it."""
+    """Wait for the prompt and return what came after it."""
     told = ""
     while SHELL_READY not in watch.log:
         if watch.stage != told:

@@ -148,8 +148,8 @@ class Watch:
 
     def dom0_died(self) -> str | None:
         """Return the line by which dom0 gave up, or None."""
-        found = DOM0_DEAD.search(self.log)
-        return found[0].decode(errors="replace").strip() if found else None
+        line = DOM0_DEAD.search(self.log)
+        return line[0].decode(errors="replace").strip() if line else None
 
     def serial(self) -> str:
         """Return the serial log as text."""

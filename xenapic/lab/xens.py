@@ -1,4 +1,4 @@
-"""The Xen releases the lab can boot, made from Debian's packages into the cache."""
+"""The Xen releases that the lab can boot, made from Debian's packages and kept in the cache."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import FetchFailed, LabUsageError
 from xenapic.lab.frames import SECTOR
 from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, plain_kernel, with_short_p2m
-from xenapic.lab.programs import need
+from xenapic.lab.programs import dying_with_us, need, need_room, run
 
 Progress = Callable[[str], None]
 
-# Raise when this module makes something else of the same packages.
-FORMAT = 6
+# Increase it when this module makes something else of the same packages.
+FORMAT = 8
+
+ROOM = 1000
+"""Megabytes that making a release takes at most; most of it is removed again."""
 
 ROOT_MAGIC = b"XENAPIC-ROOT\n"
 
@@ -69,12 +72,12 @@ class Release:
 
     @property
     def hypervisor(self) -> str:
-        """Name of the hypervisor's package."""
+        """The name of the hypervisor's package."""
         return f"xen-hypervisor-{self.version}-amd64"
 
     @property
     def root_packages(self) -> tuple[str, ...]:
-        """Packages dom0's root is made from, dependencies not named."""
+        """The packages that dom0's root is made from, without their dependencies."""
         return (*ROOT_PACKAGES, f"libxenmisc{self.version}")
 
 
@@ -84,9 +87,9 @@ DEFAULT_RELEASE = "4.17"
 
 @dataclass(frozen=True)
 class XenFiles:
-    """What boots: paths of the hypervisor, dom0's kernel, its first files and its root.
+    """The files that boot: the hypervisor, dom0's kernel, its initial files and its root.
 
-    `python` is the cache tag of the Python in that root.
+    `python` is the cache tag of the Python in that root, such as ``cpython-311``.
     """
 
     hypervisor: Path
@@ -97,7 +100,7 @@ class XenFiles:
 
 
 def release(version: str) -> Release:
-    """The release named `version`; `LabUsageError` names the known ones otherwise."""
+    """Return the release named `version`; raise `LabUsageError` with the known ones if there is none."""
     try:
         return RELEASES[version]
     except KeyError:
@@ -106,14 +109,14 @@ def release(version: str) -> Release:
 
 
 def entry(wanted: Release) -> Entry:
-    """The cache entry of a release."""
+    """Return the cache entry of a release."""
     recipe = (FORMAT, wanted, wanted.root_packages, DROPPED, DROPPED_PYTHON, DRIVERS)
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return Entry(cache_root() / "lab" / f"xen-{wanted.version}", digest)
 
 
 def ensure(wanted: Release, progress: Progress, *, renew: bool = False) -> XenFiles:
-    """Files of a release, fetched and made unless the cache has them (or `renew`)."""
+    """Return the files of a release; fetch and make them unless the cache has them (or `renew`)."""
     kept = entry(wanted)
     path = kept.ensure(lambda into: _make(wanted, into, progress), renew=renew)
     python = str(kept.manifest()["python"])
@@ -121,7 +124,8 @@ def ensure(wanted: Release, progress: Progress, *, renew: bool = False) -> XenFi
 
 
 def _make(wanted: Release, into: Path, progress: Progress) -> dict[str, Any]:
-    need("apt-get", "dpkg-deb", "xorriso", "xz")
+    need("apt-get", "dpkg-deb", "xorriso", "xz", "setpriv")
+    need_room(into, ROOM)
     with tempfile.TemporaryDirectory(prefix="work-", dir=into.parent) as name:
         work = Path(name)
         progress(f"reading Debian {wanted.suite}'s package lists")
@@ -159,7 +163,7 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
     trees = {}
     for package in packages:
         tree = work / package.name
-        _run("dpkg-deb", "--extract", str(package.path), str(tree))
+        run("dpkg-deb", "--extract", str(package.path), str(tree))
         trees[package.name] = tree
     kernel_tree = trees.pop(kernel)
     (xen_tree,) = trees.values()
@@ -171,15 +175,15 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
 
 
 def one_file(tree: Path, pattern: str) -> Path:
-    """The only file below `tree` that matches."""
-    found = list(tree.glob(pattern))
-    if len(found) != 1:
-        raise FetchFailed(f"expected one {pattern} in {tree.name}, found {len(found)}")
-    return found[0]
+    """Return the only file below `tree` that matches."""
+    matches = list(tree.glob(pattern))
+    if len(matches) != 1:
+        raise FetchFailed(f"expected one {pattern} in {tree.name}, found {len(matches)}")
+    return matches[0]
 
 
 def _first_archive(drivers: Drivers, busybox: Path, archive: Path) -> None:
-    """What dom0 needs before it can see its root: busybox, drivers and empty directories."""
+    """Write what dom0 needs before it can see its root: busybox, drivers and empty directories."""
     home = f"lib/modules/{drivers.kernel}"
     with archive.open("wb") as out:
         writer = CpioWriter(out)
@@ -200,7 +204,7 @@ FSTAB_FIRST = """\
 proc /proc proc defaults 0 0
 dev /dev devtmpfs defaults 0 0
 """
-# Upper directory and files of this run lie in the first file system, which is in memory.
+# The upper directory and the files of this run are in the initial file system, in memory.
 FSTAB_ROOT = """\
 root /root overlay lowerdir=/overlay:/base,upperdir=/rw/upper,workdir=/rw/work 0 0
 /proc /root/proc none move 0 0
@@ -227,7 +231,7 @@ def _root_image(packages: Sequence[Package], root: Path, image: Path) -> None:
     (root / "etc/hosts").write_text("127.0.0.1 localhost dom0\n")
     _install_applets(root)
     _compile(root)
-    _run(
+    run(
         "xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", str(image), str(root)
     )  # fmt: skip
     with image.open("r+b") as stream:
@@ -238,7 +242,7 @@ def _root_image(packages: Sequence[Package], root: Path, image: Path) -> None:
 
 def _install_applets(root: Path) -> None:
     busybox = root / "usr/bin/busybox"
-    names = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout
+    names = run(str(busybox), "--list")
     for name in names.split():
         link = root / "usr/bin" / name
         if not link.exists() and not link.is_symlink():
@@ -247,7 +251,9 @@ def _install_applets(root: Path) -> None:
 
 def _unpack(package: Path, root: Path) -> None:
     with (
-        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as source,
+        subprocess.Popen(
+            dying_with_us(["dpkg-deb", "--fsys-tarfile", str(package)]), stdout=subprocess.PIPE
+        ) as source,
         tarfile.open(fileobj=source.stdout, mode="r|") as archive,
     ):
         for member in archive:
@@ -278,7 +284,7 @@ def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path
 
 
 def merged(name: str) -> str:
-    """A package's path as it is on a Debian with /bin, /sbin and /lib merged into /usr."""
+    """Return a package's path on a Debian that has /bin, /sbin and /lib merged into /usr."""
     name = name.removeprefix("./").strip("/")
     if name in {"", "."} or ".." in name.split("/"):
         return ""
@@ -286,31 +292,22 @@ def merged(name: str) -> str:
 
 
 def is_dropped(name: str) -> bool:
-    """Whether dom0's root does without this file."""
+    """Return True if dom0's root does not need this file."""
     parts = name.split("/")
     python = len(parts) > 3 and parts[1] == "lib" and parts[2].startswith("python3.")
     return name.startswith(DROPPED) or (python and parts[3] in DROPPED_PYTHON)
 
 
 def _compile(root: Path) -> None:
-    """Byte-compile dom0's Python with that Python itself: it need not be this machine's."""
+    """Byte-compile dom0's Python with that Python itself, which may differ from this machine's."""
     library = one_file(root, "usr/lib/python3.*/os.py").parent
     loader = root / "usr/lib64/ld-linux-x86-64.so.2"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     program = root / "usr/bin" / library.name
     # Unchecked: no source is looked at when a module is imported.
-    _run(
+    run(
         str(loader.resolve()), "--library-path", str(libraries), str(program),
         "-I", "-S", "-m", "compileall", "-q", "-s", str(root), "-p", "/",
         "--invalidation-mode", "unchecked-hash", str(library), str(root / "usr/lib/python3"),
         env={"PYTHONHOME": str(root / "usr")},
     )  # fmt: skip
-
-
-def _run(*argv: str, env: dict[str, str] | None = None) -> None:
-    done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, **(env or {})},
-    )  # fmt: skip
-    if done.returncode:
-        raise FetchFailed(f"{argv[0]} failed ({done.returncode}): {done.stderr[-2000:]}")
