@@ -39,8 +39,9 @@ from xenapic.parse.jsontext import load
 from xenapic.parse.vmcsdump import read_dump
 from xenapic.policy.plan import plan
 from xenapic.policy.pool import plan_pool
-from xenapic.policy.read import from_toml, from_xl_cfg
+from xenapic.policy.read import Syntax, read_policy
 from xenapic.policy.terms import Aspect, Policy, Want
+from xenapic.toolstack.request import derive_request
 from xenapic.verify.checks import check_recording
 from xenapic.verify.recording import read_recording
 
@@ -85,18 +86,37 @@ def toml_seeds() -> Iterator[bytes]:
         yield path.read_bytes()
 
 
+HEAD = b"name = 'guest'\nkernel = '/vmlinuz'\n"
+"""What every xl.cfg must have."""
+
+
 def xl_cfg_seeds() -> Iterator[bytes]:
     """Domain configurations of xl."""
-    yield b'name = "guest"\ntype = "pvh"\nassisted_xapic = 1\nvcpus = 2\ncpuid = "host,x2apic=0"\n'
+    yield HEAD + b'type = "pvh"\nassisted_xapic = 1\nvcpus = 2\ncpuid = "host,x2apic=0"\n'
     yield (
+        b"name = 'g'\n"
         b'vcpus = 0x10\nmemory += "512"   # MiB\ndisk = [ \'a,hda,w\', [ "b", [] ], ]\n'
         b'assisted_xapic = 1\non_crash = "\\n\\123\\"\\\\"\n'
     )
-    yield b"name='g'; builder=\"hvm\"; disk = [ 'a', \"b\", ]\ncpuid=['0x1:ecx=xxxxxxxxxx0xxxxxxxxxxxxxxxxxxxxx']\n"
+    yield (
+        HEAD
+        + b"builder=\"hvm\"; disk = [ 'a', \"b\", ]\ncpuid=['0x1:ecx=xxxxxxxxxx0xxxxxxxxxxxxxxxxxxxxx']\n"
+    )
     for path in sorted(DATA.rglob("xlcfg*.json")):
         for case in json.loads(path.read_text()):
-            yield str(case["input"]).encode("latin-1", "replace")
+            yield HEAD + str(case["input"]).encode("latin-1", "replace")
     for path in sorted(DATA.rglob("*.cfg")):
+        yield path.read_bytes()
+
+
+def toolstack_seeds() -> Iterator[bytes]:
+    """What toolstacks read: an xl.cfg, or libvirt's XML."""
+    yield from xl_cfg_seeds()
+    yield (
+        b"<domain type='xen'><name>g</name><memory unit='MiB'>256</memory><vcpu>2</vcpu><os><type>xenpvh</type>"
+        b"<kernel>/vmlinuz</kernel></os><features><acpi/><apic/></features></domain>"
+    )
+    for path in sorted(DATA.rglob("*.xml")):
         yield path.read_bytes()
 
 
@@ -194,7 +214,7 @@ READERS = {
         ),
     ),
     "toml": Reader(
-        lambda data: from_toml(text_of(data)),
+        lambda data: [read_policy(data, "policy", syntax) for syntax in (Syntax.TOML, None)],
         toml_seeds,
         (".toml",),
         (
@@ -212,9 +232,7 @@ READERS = {
         ),
     ),
     "xl.cfg": Reader(
-        lambda data: from_xl_cfg(
-            'name = "guest"\n' + data.decode("latin-1")
-        ),  # without a name xl refuses all
+        lambda data: read_policy(data, "guest.cfg", Syntax.XL_CFG),
         xl_cfg_seeds,
         (".cfg", ".xl"),
         (
@@ -234,14 +252,24 @@ READERS = {
             b"name=",
         ),
     ),
+    "toolstack": Reader(
+        lambda data: derive_request(data.decode("latin-1")),
+        toolstack_seeds,
+        (".cfg", ".xl", ".xml"),
+        (
+            b"memory=64",
+            b"vcpus=",
+            b"<domain type='xen'>",
+            b"<vcpu>",
+            b"</",
+            b"&lt;",
+            b"<!DOCTYPE a>",
+            b"type='hvm'",
+        ),
+    ),
     "report": Reader(read_report, report_seeds, (".json",), is_json=True),
     "recording": Reader(read_and_check, recording_seeds, (".json",), is_json=True),
 }
-
-
-def text_of(data: bytes) -> str:
-    """Decode a policy as `xenapic.policy.read.from_file` does, where that is not an error."""
-    return data.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
 
 
 # -- mutations ----------------------------------------------------------------------------------------
