@@ -137,9 +137,27 @@ class Connection:
         ``asked`` says for people what the call is for; ``{}`` in it stands for the arguments. Raises what
         the errno means: `CallFailed`, `DomainNotFound` or `NoPrivilege`.
         """
+        # As `exclusively` does, without its three Python calls, which cost as much as Xen's answer.
+        if self._pid != os.getpid() or _postponed or LOG.isEnabledFor(logging.DEBUG):
+            return self._call_with_care(function, asked, args)
+        with self._lock:
+            xch = self._xch
+            if xch is not None:
+                result: int = getattr(self._xenctrl, function)(xch, *args)
+                if result >= 0:
+                    self._log.drain()
+                    return result
+                number = self.ffi.errno
+                failure = (number, self._log.drain() or self._last_error(xch))
+        if xch is None:
+            raise HandleClosed("the handle is closed")
+        self._report(function, asked, args, result, failure)
+        return result
+
+    def _call_with_care(self, function: str, asked: str, args: tuple[Any, ...]) -> int:
+        """Make a call in a forked child, after work that was postponed, or with a line in the log."""
         result, failure = self.exclusively(self._invoke, function, args, 0)
-        if failure or LOG.isEnabledFor(logging.DEBUG):
-            self._report(function, asked, args, result, failure)
+        self._report(function, asked, args, result, failure)
         return result  # type: ignore[no-any-return]  # these functions return numbers
 
     def call_for_pointer(self, function: str, asked: str, *args: Any) -> Any:

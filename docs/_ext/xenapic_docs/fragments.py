@@ -16,6 +16,7 @@ from xenapic_docs import (
     reference,
     releases,
     schemas,
+    speed,
     terms,
     toolstacks,
 )
@@ -75,6 +76,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "choice": reference.choice_per_domain,
     "errors": reference.errors_table,
     "machines": reference.machines,
+    "bench_xen": speed.calls,
     "toolstack_fields": toolstacks.keys_with_fields,
     "toolstack_checked": toolstacks.keys_that_are_checked,
     "toolstack_others": toolstacks.other_keys,
