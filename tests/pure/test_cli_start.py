@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -25,6 +26,9 @@ SLOW = {
 """Modules that cost milliseconds; what the tests below name is needed."""
 
 
+PLAIN = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
 def modules(code: str, *arguments: str) -> set[str]:
     """Return the modules that a program imports, and that an interpreter does not have anyway."""
     program = (
@@ -33,8 +37,8 @@ def modules(code: str, *arguments: str) -> set[str]:
         "except SystemExit: pass\n"
         "print('imported', *(set(sys.modules) - before))"
     )
-    command = [sys.executable, "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-S", "-c", program, *arguments]  # site's hooks import modules themselves
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=PLAIN)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("imported ")]
     return set(line.split()[1:])
 

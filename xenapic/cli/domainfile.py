@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xenapic.cli import output
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_on", "domain_text", "guest_type_of", "show_check"]
 
-XL_CONF = Path("/etc/xen/xl.conf")
+XL_CONF = "/etc/xen/xl.conf"
 THIS_HOST = "this host"
 """The name of the host that the command runs on (`xenapic.cli.options.hosts_of`)."""
 MOST_NAMED = 12
@@ -52,8 +51,10 @@ def check_on(text: str | None, hosts: Mapping[str, Host]) -> dict[str, FileCheck
 
 def _xl_conf() -> str:
     """Return this host's xl.conf; empty where there is none, as on a host without xl."""
+    from pathlib import Path
+
     try:
-        return XL_CONF.read_text("latin-1")
+        return Path(XL_CONF).read_text("latin-1")
     except OSError:
         return ""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from xenapic.documents.domains import ProblemEntry
 from xenapic.documents.file_checks import FileCheckEntry, RequestEntry
 from xenapic.errors import Problem
+from xenapic.frozen import dataclass
 from xenapic.toolstack.check import FileCheck
 
 __all__ = ["CreateReport"]

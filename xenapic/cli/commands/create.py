@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -25,6 +24,7 @@ from xenapic.cli.options import (
 )
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused, Problem
+from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic.model.config import DomainConfig
