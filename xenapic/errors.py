@@ -44,36 +44,6 @@ from xenapic.frozen import dataclass
 MAX_NEAR = 5
 """How many names an error suggests."""
 
-__all__ = [
-    "CallFailed",
-    "CloseFailed",
-    "ConfigInvalid",
-    "ConfigRefused",
-    "DocumentInvalid",
-    "DomainNotFound",
-    "FileUnreadable",
-    "HandleClosed",
-    "HostUnknown",
-    "LibraryNotFound",
-    "LogInvalid",
-    "MeasureFailed",
-    "NameUnknown",
-    "NoPrivilege",
-    "NoXen",
-    "PolicyInvalid",
-    "PolicyRefused",
-    "ProbeFailed",
-    "Problem",
-    "ReleaseMismatch",
-    "ReleaseUnknown",
-    "ToolstackRefused",
-    "TraceBusy",
-    "TraceUse",
-    "Unavailable",
-    "XenApicError",
-    "errno_name",
-]
-
 
 def errno_name(number: int) -> str:
     """Return ``"EINVAL"`` for 22, spelt as in Xen's headers; for a number without a name, its digits."""
