@@ -121,7 +121,7 @@ class Connection:
         Every call comes through here. Raises `HandleClosed` when the handle is closed or belongs to the
         parent process.
         """
-        if self._pid != os.getpid():
+        if not self._is_ours():
             raise HandleClosed("the handle belongs to the parent process; open one after fork()")
         if _postponed:
             run_postponed()
@@ -137,27 +137,9 @@ class Connection:
         ``asked`` says for people what the call is for; ``{}`` in it stands for the arguments. Raises what
         the errno means: `CallFailed`, `DomainNotFound` or `NoPrivilege`.
         """
-        # As `exclusively` does, without its three Python calls, which cost as much as Xen's answer.
-        if self._pid != os.getpid() or _postponed or LOG.isEnabledFor(logging.DEBUG):
-            return self._call_with_care(function, asked, args)
-        with self._lock:
-            xch = self._xch
-            if xch is not None:
-                result: int = getattr(self._xenctrl, function)(xch, *args)
-                if result >= 0:
-                    self._log.drain()
-                    return result
-                number = self.ffi.errno
-                failure = (number, self._log.drain() or self._last_error(xch))
-        if xch is None:
-            raise HandleClosed("the handle is closed")
-        self._report(function, asked, args, result, failure)
-        return result
-
-    def _call_with_care(self, function: str, asked: str, args: tuple[Any, ...]) -> int:
-        """Make a call in a forked child, after work that was postponed, or with a line in the log."""
         result, failure = self.exclusively(self._invoke, function, args, 0)
-        self._report(function, asked, args, result, failure)
+        if failure or LOG.isEnabledFor(logging.DEBUG):
+            self._report(function, asked, args, result, failure)
         return result  # type: ignore[no-any-return]  # these functions return numbers
 
     def call_for_pointer(self, function: str, asked: str, *args: Any) -> Any:

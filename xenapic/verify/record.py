@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -141,7 +140,7 @@ class _Job:
                 max_maptrack_frames=0,
                 grant_opts=1 if self.host.release.has_field("grant_opts") else 0,
             )
-            checked = check_request(request, Situation(replace(self.host, physinfo=self.xen.physinfo())))
+            checked = check_request(request, Situation(self.host, now=self.xen.physinfo()))
             if not checked.harmless or (checked.problems and not self.settings.refusals):
                 continue
             yield CreateRecord(
