@@ -75,7 +75,7 @@ def test_on_a_crowded_processor_it_runs_slower_than_the_wall_clock(crowded: int)
 
 @pytest.mark.xen
 def test_a_busy_machine_times_nothing_out(xen_lab: object) -> None:
-    """The emulator shares one processor with eight busy loops; its command may take 3 s."""
+    """The emulator shares one processor with eight busy loops; its command needs one or two of the 6 s."""
     from xenapic.lab.pytest_plugin import XenLab
 
     assert isinstance(xen_lab, XenLab)
@@ -83,9 +83,9 @@ def test_a_busy_machine_times_nothing_out(xen_lab: object) -> None:
     os.sched_setaffinity(0, {cpu})
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8)]
     try:
-        count = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"
+        count = "i=0; while [ $i -lt 40000 ]; do i=$((i+1)); done"
         began = time.monotonic()
-        result = xen_lab.run(["sh", "-c", count], timeout=3)
+        result = xen_lab.run(["sh", "-c", count], timeout=6)
         assert result.status == 0
         with pytest.raises(StageTimeout, match="emulator's own time"):
             xen_lab.run(["sh", "-c", "while :; do :; done"], timeout=3)
