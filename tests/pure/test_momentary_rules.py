@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.hosts import host
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import check_request, prepare_request, still_fits
+from xenapic.model.create import Fitting, check_request, momentary_rules, prepare_request
 from xenapic.model.flags import CDF, EMU
 from xenapic.model.rules import RULES
 
@@ -43,14 +43,19 @@ def test_other_rules_do_not_look_at_the_free_memory(
     assert row.broken(request, situation(free, outstanding)) == row.broken(request, situation(1 << 30))
 
 
+def still_fits(request: CreateRequest, free: int) -> bool:
+    before = situation(1 << 30)
+    return Fitting(check_request(request, before), momentary_rules(before)).still_fits(situation(free))
+
+
 @given(request=REQUESTS, free=st.integers(0, 20000))
 def test_a_request_that_fitted_is_judged_as_by_all_rules(request: CreateRequest, free: int) -> None:
     if not check_request(request, situation(1 << 30)).problems:
-        assert still_fits(request, situation(free)) == (not check_request(request, situation(free)).problems)
+        assert still_fits(request, free) == (not check_request(request, situation(free)).problems)
 
 
 def test_too_little_memory_is_noticed() -> None:
     request = prepare_request(DomainConfig.pvh(), situation(1 << 30)).request
     assert request.flags == CDF.hvm | CDF.hap
-    assert still_fits(request, situation(1 << 20))
-    assert not still_fits(request, situation(100))
+    assert still_fits(request, 1 << 20)
+    assert not still_fits(request, 100)

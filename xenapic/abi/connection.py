@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from xenapic.abi.failures import call_failure, open_failure
 from xenapic.abi.library import Library
@@ -51,6 +52,19 @@ def run_postponed() -> None:
         work()
 
 
+PARENTS = "the handle belongs to the parent process; open one after fork()"
+
+_CONNECTIONS: WeakSet[Connection] = WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for connection in list(_CONNECTIONS):
+        connection._leave_to_parent()  # noqa: SLF001  (a part of the class that must be a function)
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
 class Connection:
     """An open handle of libxenctrl.
 
@@ -62,10 +76,12 @@ class Connection:
         self.ffi = library.ffi
         self._xenctrl = library.xenctrl
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._ours = True
         self._xch: XcInterface | None = None
         self._closers: list[Callable[[], object]] = []
         self._log = ToolLog(library)
+        self._log_size = self._log.size
+        _CONNECTIONS.add(self)
         try:
             self._xch = self._open()
         except BaseException:
@@ -81,8 +97,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the handle; a second call does nothing. In a forked child the parent's handle stays open."""
-        if not self._is_ours():
-            self._xch = None
+        if not self._ours:
             return
         run_postponed()
         with self._lock:
@@ -96,15 +111,16 @@ class Connection:
     @property
     def closed(self) -> bool:
         """Whether the handle can no longer be used from this process."""
-        return self._xch is None or not self._is_ours()
+        return self._xch is None
 
-    def _is_ours(self) -> bool:
-        """Return True unless this is a forked child.
+    def _leave_to_parent(self) -> None:
+        """Give up the handle in a forked child: it stays the parent's.
 
-        Asked before the lock is taken: another thread may have held the lock at the fork, and in the child
-        nobody releases it.
+        Another thread may have held the lock at the fork; in the child nobody would release it.
         """
-        return self._pid == os.getpid()
+        self._lock = threading.Lock()
+        self._ours = False
+        self._xch = None
 
     @property
     def logger(self) -> XenToolLogger:
@@ -121,14 +137,12 @@ class Connection:
         Every call comes through here. Raises `HandleClosed` when the handle is closed or belongs to the
         parent process.
         """
-        if not self._is_ours():
-            raise HandleClosed("the handle belongs to the parent process; open one after fork()")
         if _postponed:
             run_postponed()
         with self._lock:
             xch = self._xch
             if xch is None:
-                raise HandleClosed("the handle is closed")
+                raise HandleClosed("the handle is closed" if self._ours else PARENTS)
             return work(xch, *args)
 
     def call(self, function: str, asked: str, *args: Any) -> int:
@@ -161,7 +175,8 @@ class Connection:
         """
         result = getattr(self._xenctrl, function)(xch, *args)
         if (result >= least) if least is not None else result:
-            self._log.drain()
+            if self._log_size[0]:
+                self._log.drain()
             return result, None
         number = self.ffi.errno
         return result, (number, self._log.drain() or self._last_error(xch))

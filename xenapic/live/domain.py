@@ -11,6 +11,7 @@ from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound
 from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
 from xenapic.live.owned import Ownership, destroy_marked
+from xenapic.live.owners import released_mark
 from xenapic.live.policy_store import forget
 from xenapic.model.info import DomainInfo
 
@@ -39,8 +40,11 @@ class Domain:
         self._final_handle: UUID | None = None
 
     @classmethod
-    def own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID) -> Domain:
-        """Return an owned domain: one whose handle is ``mark``, and becomes ``final_handle`` on `release`."""
+    def own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID | None = None) -> Domain:
+        """Return an owned domain: one whose handle is ``mark``, and becomes ``final_handle`` on `release`.
+
+        Without a final handle it becomes a mark that says the domain was handed over.
+        """
         domain = cls(handle, domid)
         domain._ownership = Ownership(domain, handle, domid, mark)
         domain._final_handle = final_handle
@@ -70,8 +74,8 @@ class Domain:
         """Store a policy for `policy` to return; return False if it could not be stored."""
         from xenapic.live.policy_store import remember
 
-        if self._ownership is not None and self._final_handle is not None:
-            handles = [self._ownership.mark, self._final_handle]
+        if self._ownership is not None:
+            handles = [self._ownership.mark, self._final()]
         else:
             handles = [self.info().handle]
         self._remembered = remember(self.domid, handles, policy)
@@ -91,9 +95,10 @@ class Domain:
 
     def release(self) -> None:
         """Hand the domain over: it outlives this program, under its own handle."""
-        ownership, final = self._ownership, self._final_handle
-        if ownership is None or final is None or not ownership.alive:
+        ownership = self._ownership
+        if ownership is None or not ownership.alive:
             return
+        final = self._final()
         try:
             self.handle.domains.set_handle(self.domid, final.bytes)
         except CallFailed:
@@ -101,6 +106,12 @@ class Domain:
             if self.info().handle != final:
                 raise
         ownership.end()
+
+    def _final(self) -> UUID:
+        """Return the handle after `release`, the same each time."""
+        if self._final_handle is None:
+            self._final_handle = released_mark().to_handle()
+        return self._final_handle
 
     def pause(self) -> None:
         """Pause every vCPU; pauses are counted, and a new domain starts with one."""

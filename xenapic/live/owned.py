@@ -13,7 +13,7 @@ import itertools
 import logging
 import os
 import weakref
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
     from xenapic.live.domain import Domain
 
-__all__ = ["Ownership", "destroy_marked"]
+__all__ = ["Ownership", "destroy_marked", "owned_through"]
 
 LOG = logging.getLogger("xenapic")
 
@@ -47,9 +47,7 @@ class Ownership:
     __slots__ = ("_key", "mark")
 
     def __init__(self, domain: Domain, handle: Handle, domid: int, mark: UUID) -> None:
-        if not _OWNED:
-            atexit.unregister(_destroy_all)
-            atexit.register(_destroy_all)
+        _at_exit()
         self.mark = mark
         self._key = key = next(_KEYS)
         dropped = partial(_dropped, key)
@@ -65,6 +63,13 @@ class Ownership:
         _OWNED.pop(self._key, None)
 
 
+def owned_through(handle: Handle) -> list[Domain]:
+    """Return the domains that this process owns and that were created through a handle."""
+    pid = os.getpid()
+    entries = [entry for entry in list(_OWNED.values()) if entry.handle is handle and entry.pid == pid]
+    return [domain for entry in entries if (domain := entry.domain()) is not None]
+
+
 def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
     """Destroy a domain only while it has this mark, because its number may belong to another domain by now.
 
@@ -77,6 +82,12 @@ def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
             f"destroy domain {domid}, whose number belongs to another domain now",
         )
     handle.domains.destroy(domid)
+
+
+@cache
+def _at_exit() -> None:
+    """Have `_destroy_all` run when the program ends; once, because each registration takes memory."""
+    atexit.register(_destroy_all)
 
 
 def _dropped(key: int, _reference: object) -> None:

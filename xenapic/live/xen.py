@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,10 +22,11 @@ from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, 
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
-from xenapic.live.owners import owner_state, released_mark, this_process
+from xenapic.live.owned import owned_through
+from xenapic.live.owners import owner_state, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import Creation, prepare_request, still_fits
+from xenapic.model.create import Creation, Fitting, momentary_rules, prepare_request
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version
@@ -65,10 +65,9 @@ class Xen:
         self._version: Version | None = None
         self._boot_log: BootLog | None = None
         self._host: Host | None = None
-        self._fitting: dict[tuple[DomainConfig, Policy | None], Creation] = {}
+        self._fitting: dict[tuple[DomainConfig, Policy | None], Fitting] = {}
         """Requests that broke no rule on this host; only the free memory is checked again."""
         self._measurement: Measurement | None = None
-        self._owned: weakref.WeakSet[Domain] = weakref.WeakSet()
         self.console = Console(self.handle)
 
     def close(self) -> None:
@@ -78,7 +77,7 @@ class Xen:
         """
         failures: list[XenApicError] = []
         try:
-            for domain in [] if self.handle.closed else list(self._owned):
+            for domain in [] if self.handle.closed else owned_through(self.handle):
                 try:
                     domain.__exit__(None, None, None)
                 except XenApicError as error:
@@ -203,8 +202,8 @@ class Xen:
         names_others = config.domid != 0 or config.cpupool_id != 0
         situation = self._situation(config)
         kept = None if names_others else self._fitting.get((config, policy))
-        if kept is not None and still_fits(kept.request, situation):
-            return kept
+        if kept is not None and kept.still_fits(situation):
+            return kept.creation
         if policy is None:
             creation = prepare_request(config, situation)
         else:
@@ -214,7 +213,7 @@ class Xen:
         if not names_others and not creation.problems:
             if len(self._fitting) >= KEPT_REQUESTS:
                 self._fitting.clear()
-            self._fitting[config, policy] = creation
+            self._fitting[config, policy] = Fitting(creation, momentary_rules(situation))
         return creation
 
     def debug_keys(self, keys: str) -> None:
@@ -230,11 +229,8 @@ class Xen:
         ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
         """
         mark = this_process().to_handle()
-        final = final_handle or released_mark().to_handle()
         try:
-            domain = Domain.own(self.handle, send(self.handle, request, mark), mark, final)
-            self._owned.add(domain)
-            return domain
+            return Domain.own(self.handle, send(self.handle, request, mark), mark, final_handle)
         except BaseException as error:
             # The domain may exist all the same: Ctrl-C may strike before anyone holds its number, and a
             # failure to copy Xen's answer is reported as an error of the create.

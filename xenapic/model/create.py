@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import NamedTuple
 
 from xenapic.errors import Problem
 from xenapic.frozen import dataclass
@@ -18,10 +19,11 @@ __all__ = [
     "ASSISTED_FLAGS",
     "Creation",
     "Dependency",
+    "Fitting",
     "assistance_by_default",
     "check_request",
+    "momentary_rules",
     "prepare_request",
-    "still_fits",
 ]
 
 
@@ -98,13 +100,24 @@ def _deciding(
     return " and ".join(fact for fact, other in possible.items() if row.broken(request, other) != broken)
 
 
-def still_fits(request: CreateRequest, situation: Situation) -> bool:
-    """Return True if a request that broke no rule breaks none now, on the same host.
+class Fitting(NamedTuple):
+    """A request that broke no rule, and the rules that look at what changes: the free memory."""
 
-    Only the free memory may have changed since; domain numbers and CPU pools must be checked again.
-    """
-    rows = _momentary_rules_of(situation.host.release)
-    return not any(row.broken(request, situation) for row in rows)
+    creation: Creation
+    rules: tuple[Rule, ...]
+
+    def still_fits(self, situation: Situation) -> bool:
+        """Return True if the request breaks no rule now, on the same host.
+
+        Domain numbers and CPU pools must be checked again.
+        """
+        request = self.creation.request
+        return not any(row.broken(request, situation) for row in self.rules)
+
+
+def momentary_rules(situation: Situation) -> tuple[Rule, ...]:
+    """Return the rules of this Xen whose answer can change from one moment to the next."""
+    return tuple(row for row in _rules_of(situation.host.release) if row.momentary)
 
 
 @cache
@@ -114,11 +127,6 @@ def _rules_of(release: XenRelease) -> tuple[Rule, ...]:
         for row in RULES
         if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
     )
-
-
-@cache
-def _momentary_rules_of(release: XenRelease) -> tuple[Rule, ...]:
-    return tuple(row for row in _rules_of(release) if row.momentary)
 
 
 def _problem(row: Rule, request: CreateRequest) -> Problem:

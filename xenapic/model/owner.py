@@ -14,7 +14,7 @@ bits    meaning
 2       the UUID's variant
 22      the owner's PID; 0 once the domain was handed over
 8       digest, low part
-32      random
+32      a number that no other domain of this owner has
 ======  ==========================================================
 
 A PID alone is not enough because PIDs are reused; the digest distinguishes a later process
@@ -24,6 +24,7 @@ so its domains never count as orphans.
 
 from __future__ import annotations
 
+import itertools
 import os
 from enum import Enum
 from uuid import UUID
@@ -35,6 +36,8 @@ __all__ = ["MAGIC", "MAX_PID", "Owner", "OwnerState"]
 MAGIC = 0x58415049  # "XAPI"
 MAX_PID = (1 << 22) - 1
 DIGEST_BITS = 20
+SERIALS = itertools.count(int.from_bytes(os.urandom(4), "big"))
+"""The last part of an owner's handles. A forked process continues the count, but its PID differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,15 @@ class Owner:
 
     def to_handle(self) -> UUID:
         """Return a new, unique handle with this mark."""
+        serial = int.from_bytes(os.urandom(4), "big") if self.released else next(SERIALS) & 0xFFFFFFFF
+        return UUID(int=self._fixed | serial)
+
+    @property
+    def _fixed(self) -> int:
+        """The handle's bits without the serial number."""
         high, low = self.digest >> 8, self.digest & 0xFF
         number = MAGIC << 96 | self.namespace << 80 | 8 << 76 | high << 64
-        number |= 0b10 << 62 | self.pid << 40 | low << 32 | int.from_bytes(os.urandom(4), "big")
-        return UUID(int=number)
+        return number | 0b10 << 62 | self.pid << 40 | low << 32
 
     @classmethod
     def from_handle(cls, handle: UUID) -> Owner | None:
