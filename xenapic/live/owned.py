@@ -34,11 +34,11 @@ class _Entry(NamedTuple):
     handle: Handle
     domid: int
     mark: UUID
-    pid: int
 
 
 _OWNED: dict[int, _Entry] = {}
 _KEYS = itertools.count()
+os.register_at_fork(after_in_child=_OWNED.clear)  # they are the parent's
 
 
 class Ownership:
@@ -51,7 +51,7 @@ class Ownership:
         self.mark = mark
         self._key = key = next(_KEYS)
         dropped = partial(_dropped, key)
-        _OWNED[key] = _Entry(weakref.ref(domain, dropped), handle, domid, mark, os.getpid())
+        _OWNED[key] = _Entry(weakref.ref(domain, dropped), handle, domid, mark)
 
     @property
     def alive(self) -> bool:
@@ -65,9 +65,8 @@ class Ownership:
 
 def owned_through(handle: Handle) -> list[Domain]:
     """Return the domains that this process owns and that were created through a handle."""
-    pid = os.getpid()
-    entries = [entry for entry in list(_OWNED.values()) if entry.handle is handle and entry.pid == pid]
-    return [domain for entry in entries if (domain := entry.domain()) is not None]
+    domains = (entry.domain() for entry in list(_OWNED.values()) if entry.handle is handle)
+    return [domain for domain in domains if domain is not None]
 
 
 def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
@@ -98,7 +97,7 @@ def _dropped(key: int, _reference: object) -> None:
 def _destroy_dropped(key: int) -> None:
     """Destroy a domain that nobody refers to any more."""
     entry = _OWNED.pop(key, None)
-    if entry is None or entry.pid != os.getpid() or entry.handle.closed:
+    if entry is None or entry.handle.closed:
         return
     try:
         destroy_marked(entry.handle, entry.domid, entry.mark)

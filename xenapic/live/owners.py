@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from xenapic.model.owner import MAX_PID, Owner, OwnerState
@@ -21,18 +21,14 @@ ENDED = frozenset("ZXx")
 """States of a process that has ended: a zombie, which its parent has not waited for, and dead."""
 
 
+@cache
 def this_process() -> Owner:
     """Return the mark of the running process."""
-    return _mark_of(os.getpid())
-
-
-@lru_cache(maxsize=1)
-def _mark_of(pid: int) -> Owner:
+    pid = os.getpid()
     return Owner(pid=pid & MAX_PID, namespace=_namespace(), digest=_digest(pid) or 0)
 
 
-# A child may have its parent's PID, in another PID namespace.
-os.register_at_fork(after_in_child=_mark_of.cache_clear)
+os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
 def released_mark() -> Owner:
