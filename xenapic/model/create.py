@@ -206,17 +206,22 @@ def _request(config: DomainConfig, host: Host, assisted: MISC) -> CreateRequest:
     )
 
 
+@cache
+def _neutral() -> DomainConfig:
+    return DomainConfig()
+
+
 def _missing_fields(config: DomainConfig, host: Host) -> Iterator[Problem]:
-    neutral = DomainConfig()
+    release, neutral = host.release, _neutral()
     for field, since in FIELD_SINCE.items():
         value = getattr(config, field)
-        if host.release.has_field(field) or value == getattr(neutral, field):
+        if release.has_field(field) or value == getattr(neutral, field):
             continue
         yield Problem(
             code="field-missing",
             field=field,
             value=value,
-            rule=f"Xen {host.release.number_text} does not have this field; the first that has it is "
+            rule=f"Xen {release.number_text} does not have this field; the first that has it is "
             "{}.{}".format(*since),
             remedy="Leave it at its default.",
             errno=None,
