@@ -217,6 +217,7 @@ DECISIVE = tuple(aspect for aspect in Aspect if aspect is not Aspect.POSTED)
 CLASSES: Mapping[tuple[Aspect, ...], tuple[str, str]] = {
     DECISIVE: ("apicv", "Intel with APICv"),
     (Aspect.TPR_SHADOW, Aspect.APIC_ACCESSES): ("shadow", "Intel with TPR shadow alone"),
+    (Aspect.TPR_SHADOW,): ("cr8", "Intel with TPR shadow for CR8 alone"),
     (): ("nothing", "Intel without TPR shadow"),
 }
 """Name and title of an Intel class, by the aspects that the newest Xen uses on it."""
