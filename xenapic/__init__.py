@@ -57,6 +57,7 @@ HOMES = {
         "XenApicError",
     ),
     "xenapic.model.config": ("DomainConfig",),
+    "xenapic.model.cpuinfo": ("host_from_cpuinfo",),
     "xenapic.model.flags": (
         "ALTP2M",
         "CDF",

@@ -41,6 +41,7 @@ from xenapic.live.domain import Domain as Domain
 from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
+from xenapic.model.cpuinfo import host_from_cpuinfo as host_from_cpuinfo
 from xenapic.model.facts import Answer as Answer
 from xenapic.model.facts import Fact as Fact
 from xenapic.model.flags import ALTP2M as ALTP2M
@@ -187,6 +188,7 @@ __all__ = [
     "from_mapping",
     "from_toml",
     "from_xl_cfg",
+    "host_from_cpuinfo",
     "host_from_log",
     "host_under",
     "hvm_records",

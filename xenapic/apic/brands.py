@@ -220,7 +220,7 @@ def _series(title: str, pattern: str, *rows: str) -> Series:
 
 SERIES = (
     _series(
-        "Core i3 to i7, first generation", r"i[357]([a-z]{0,2}[3-9]\d\d[a-z]{0,2})", "nehalem", "westmere"
+        "Core i3 to i7, first generation", r"i[357][mqx]?[3-9]\d\d[a-z]{0,2}", "nehalem", "westmere"
     ),
     _series("Core i7-3800 and 3900 series", r"i73[89]\d\d[a-z]*", "sandy-bridge-ep", "ivy-bridge-client"),
     _series("Core i7-4800 and 4900 X series", r"i74(820k|930k|960x)", "ivy-bridge-e"),
@@ -413,7 +413,7 @@ CORE = re.compile(r"\bcore (?![3579] )")
 
 
 def plain_name(name: str) -> str:
-    """Return a name of the trade without what does not tell processors apart.
+    """Return a name in the trade without what does not tell processors apart.
 
     What falls away are the maker, "Xeon", clock rates, numbers of cores, graphics, case, spaces and hyphens.
     """

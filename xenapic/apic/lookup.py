@@ -1,6 +1,6 @@
 """Find the processor that a text means: its CPUID signature, or what it is sold as.
 
-A name of the trade is looked up among those that were read from real processors; only if none fits, its
+A name in the trade is looked up among those that were read from real processors; only if none fits, its
 number says which generations it can be. If rows that differ can be meant, `combined` keeps what all of
 them offer, and the rest is unknown.
 """
@@ -74,7 +74,7 @@ def _series(plain: str) -> Series | None:
 
 
 def look_up(text: str) -> Match | None:
-    """Return what a text means: a row's name, a signature or a name of the trade; None for nothing."""
+    """Return what a text means: a row's name, a signature or a name in the trade; None for nothing."""
     if text in PROCESSORS:
         return Match((PROCESSORS[text],), f"{text!r} is a name in the table")
     signature = parse_signature(text[:LIMIT])

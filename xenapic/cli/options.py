@@ -125,7 +125,33 @@ def _similar_processors(name: str) -> str:
     return f"did you mean {' or '.join(named)}?" if near else ""
 
 
-PROCESSOR = Name("processor", _processors, explain=_similar_processors)
+HERE = "here"
+"""The processor of the machine that the command runs on, for ``--processor``."""
+
+
+class ProcessorName(Name):
+    """A row of the table, a CPUID signature, what a processor is sold as, or ``here``."""
+
+    def __init__(self) -> None:
+        super().__init__("processor", _processors, explain=_similar_processors)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return a text that means a processor; fail with the reason or a suggestion otherwise."""
+        from xenapic.apic.processors import PROCESSORS
+
+        if value in PROCESSORS or value == HERE:
+            return value
+        from xenapic.apic.lookup import look_up, unknown_name
+
+        if look_up(value):
+            return value
+        hint = unknown_name(value).hint
+        if value and hint and "PROCESSORS" not in hint:
+            self.fail(f"unknown processor {value!r}; {hint}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PROCESSOR = ProcessorName()
 
 
 class XenName(Name):
@@ -167,8 +193,9 @@ def host_options(function: F) -> F:
             multiple=True,
             type=PROCESSOR,
             metavar="NAME",
-            help="A processor from the table instead of this host: a real one (sapphire-rapids-sp) or an "
-            "emulator's model (sapphire_rapids).",
+            help="A processor instead of this host: a real one of the table (sapphire-rapids-sp), an "
+            "emulator's model (sapphire_rapids), a CPUID signature (806ea), what it is sold as (i7-10710U), "
+            "or 'here', the machine's own.",
         ),
         click.option(
             "--host",
@@ -244,14 +271,25 @@ def _report(path: str) -> Host:
 
 
 def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
-    """Return the name and the host of a processor of the table."""
-    from xenapic.apic.processors import processor
+    """Return the name and the host of a processor that a text names."""
+    from xenapic.apic.processors import PROCESSORS, processor
     from xenapic.model.named import named_host
     from xenapic.model.releases import xen_release
 
-    release = xen_release(choice.xen or DEFAULT_XEN)
-    host = named_host(processor(name), release, choice.xen_options or "", extra_of(choice.xen))
-    return _title(name, choice, DEFAULT_XEN), host
+    release, options = xen_release(choice.xen or DEFAULT_XEN), choice.xen_options or ""
+    if name == HERE:
+        from xenapic.model.cpuinfo import host_from_cpuinfo
+        from xenapic.parse.files import read_file
+
+        cpuinfo = "/proc/cpuinfo"
+        host = host_from_cpuinfo(
+            read_file(cpuinfo), release, options, name=cpuinfo, extra=extra_of(choice.xen)
+        )
+        return _title("this machine", choice, DEFAULT_XEN), host
+    row = processor(name)
+    host = named_host(row, release, options, extra_of(choice.xen))
+    title = name if name in PROCESSORS else f"{name} ({row.name})"
+    return _title(title, choice, DEFAULT_XEN), host
 
 
 # -- a policy --------------------------------------------------------------------------------------

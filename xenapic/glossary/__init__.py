@@ -137,18 +137,23 @@ def find(text: str) -> list[Topic]:
     """Return the topics that a text means; an empty list when it means none.
 
     The text can be a name, the SDM's name, an MSR (``0x80B``, ``80bh``), an offset (``0x0b0``), the number
-    of an exit reason, a code, or the name of an exception.
+    of an exit reason, a code, the name of an exception, a processor's CPUID signature (``806ea``), or what
+    a processor is sold as.
     """
     spelling = _plain(text)
     meant = _index().spellings.get(spelling, ())
     if meant:
         return [topic(name) for name in meant]
-    if not spelling.removeprefix("msr").removeprefix("offset")[:1].isdigit() and not _hexadecimal(spelling):
-        return []
-    from xenapic.glossary.registers import by_number
+    if spelling.removeprefix("msr").removeprefix("offset")[:1].isdigit() or _hexadecimal(spelling):
+        from xenapic.glossary.registers import by_number
 
-    register = by_number(spelling)
-    return [register] if register else []
+        if register := by_number(spelling):
+            return [register]
+    if not any(map(str.isdigit, text)):  # every processor that has no name here has a number
+        return []
+    from xenapic.glossary.processors import by_trade
+
+    return by_trade(text)
 
 
 def _hexadecimal(spelling: str) -> bool:

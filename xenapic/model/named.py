@@ -7,6 +7,7 @@ from dataclasses import replace
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
 from xenapic.apic.processors import PROCESSORS, Processor, allowed
+from xenapic.frozen import dataclass
 from xenapic.model.acceleration import arch_capabilities, host_controls
 from xenapic.model.consequences import uses
 from xenapic.model.evidence import Evidence
@@ -23,9 +24,11 @@ from xenapic.parse.commandline import CommandLine
 __all__ = [
     "UNKNOWN",
     "USUAL",
+    "Described",
     "blank_physinfo",
     "exact",
     "first_processor",
+    "host_of",
     "limits_from",
     "named_host",
     "version_of",
@@ -45,17 +48,34 @@ def named_host(processor: Processor, release: XenRelease, options: str = "", ext
     ``extra`` is what Xen reports after the release's number, as in ``".3"`` for 4.17.3.
     Apart from the processor the host is a usual one: hap and PV are there, memory is plentiful.
     """
+    return host_of(Described(processor, f"processor {processor.name}"), release, options, extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A processor that something describes, and what it says about the machine."""
+
+    processor: Processor
+    title: str
+    """What to call the source of the technology."""
+    capabilities: PHYSCAP = USUAL
+    capabilities_from: str = "assumed for a named processor"
+
+
+def host_of(described: Described, release: XenRelease, options: str = "", extra: str = "") -> Host:
+    """Return what is known about a host with a described processor; otherwise as `named_host`."""
+    processor = described.processor
     low, high = _used(processor, exact(release, extra), options)
     title = f"{release.number_text}{extra}" if extra else release.name
-    source = f"processor {processor.name} ({processor.source}) under Xen {title}"
-    physinfo = blank_physinfo(processor.technology, USUAL)
+    source = f"{described.title} ({processor.source}) under Xen {title}"
+    physinfo = blank_physinfo(processor.technology, described.capabilities)
     physinfo = replace(physinfo, arch_capabilities=arch_capabilities(release, low))
     evidence = Evidence(
         version_of(release, options, extra),
         physinfo,
         BootLog(True, doubt=NO_LOG),
-        capabilities_from="assumed for a named processor",
-        technology_from=f"processor {processor.name}",
+        capabilities_from=described.capabilities_from,
+        technology_from=described.title,
     )
     host = describe_from(evidence)
     if host.technology is Technology.VMX and not host.altp2m.known:  # its options are given in full

@@ -54,6 +54,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "apic_states": lambda: policies.kind_table(TopicKind.STATE),
     "processors": lambda: terms.processors_table(emulated=False),
     "models": lambda: terms.processors_table(emulated=True),
+    "missing_processors": terms.missing_processors,
     "processor_sources": terms.processor_sources,
     "defects": terms.defects_table,
     "defect_sections": terms.defect_sections,

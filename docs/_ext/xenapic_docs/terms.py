@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xenapic.apic.features import feature
+from xenapic.apic.brands import NO_ROW
 from xenapic.apic.processors import PROCESSORS
 from xenapic.glossary import Topic, TopicKind, topics
 from xenapic.model.defects import DEFECTS, Defect
@@ -74,13 +75,18 @@ def _defect_section(row: Defect) -> str:
 def processors_table(*, emulated: bool) -> str:
     """Return what processors offer: the real ones, or the models of emulators."""
     return table(
-        ("name", "processor", *(feature(key).short for key in OFFERED), *(("model of",) if emulated else ())),
+        (
+            "name",
+            "processor",
+            "model of" if emulated else "CPUID signature",
+            *(feature(key).short for key in OFFERED),
+        ),
         [
             (
                 f"`{row.name}`",
                 row.title,
+                row.emulated_by or ", ".join(row.signatures),
                 *("yes" if key in row.offers else "?" if key in row.unknown else "–" for key in OFFERED),
-                *((row.emulated_by,) if emulated else ()),
             )
             for row in PROCESSORS.values()
             if bool(row.emulated_by) is emulated
@@ -95,6 +101,14 @@ OFFERED = (
     "x2avic",
 )
 """Features in which processors differ."""
+
+
+def missing_processors() -> str:
+    """Return the processors that people have and the table has not, each with the reason."""
+    return table(
+        ("processor", "CPUID signature", "why it has no row"),
+        [(row.title, row.signature, row.why) for row in NO_ROW],
+    )
 
 
 def processor_sources() -> str:
