@@ -29,6 +29,7 @@ __all__ = [
     "PROCESSOR",
     "RELEASE",
     "HostChoice",
+    "extra_of",
     "guest_type_option",
     "host_options",
     "hosts_of",
@@ -125,7 +126,27 @@ def _similar_processors(name: str) -> str:
 
 
 PROCESSOR = Name("processor", _processors, explain=_similar_processors)
-RELEASE = Name("release of Xen", _releases)
+
+
+class XenName(Name):
+    """A release of Xen, or any version of one: a point release, a distribution's package."""
+
+    def __init__(self) -> None:
+        super().__init__("release of Xen", _releases)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text of a version whose release is known; fail with a suggestion otherwise."""
+        from xenapic.errors import NameUnknown
+        from xenapic.model.releases import xen_release
+
+        try:
+            xen_release(value)
+        except NameUnknown:
+            return super().convert(value, param, ctx)
+        return value.strip()
+
+
+RELEASE = XenName()
 
 
 def host_options(function: F) -> F:
@@ -137,7 +158,7 @@ def host_options(function: F) -> F:
             "--xen",
             type=RELEASE,
             metavar="RELEASE",
-            help="Another release of Xen, e.g. 4.17-rc.  "
+            help="Another release or version of Xen, e.g. 4.17-rc, 4.17.3 or 4.17.5-15.2.xcpng8.3.  "
             f"[default: the host's own; with --processor {DEFAULT_XEN}]",
         ),
         click.option(
@@ -183,7 +204,17 @@ def _under(host: Host, choice: HostChoice) -> Host:
     from xenapic.model.rehost import host_under
     from xenapic.model.releases import xen_release
 
-    return host_under(host, xen_release(choice.xen) if choice.xen else None, choice.xen_options)
+    release = xen_release(choice.xen) if choice.xen else None
+    return host_under(host, release, choice.xen_options, extra_of(choice.xen))
+
+
+def extra_of(xen: str | None) -> str:
+    """Return what the Xen of ``--xen`` reports after its number; empty for a release by its name."""
+    from xenapic.model.releases import DEVELOPMENT
+    from xenapic.parse.xenversion import parse_version
+
+    version = parse_version(xen) if xen and xen != DEVELOPMENT.name else None
+    return version.extra if version else ""
 
 
 def _this_host(choice: HostChoice, library: str | None) -> dict[str, Host]:
@@ -218,7 +249,8 @@ def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.model.named import named_host
     from xenapic.model.releases import xen_release
 
-    host = named_host(processor(name), xen_release(choice.xen or DEFAULT_XEN), choice.xen_options or "")
+    release = xen_release(choice.xen or DEFAULT_XEN)
+    host = named_host(processor(name), release, choice.xen_options or "", extra_of(choice.xen))
     return _title(name, choice, DEFAULT_XEN), host
 
 

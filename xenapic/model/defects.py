@@ -1,18 +1,20 @@
 """Known defects of Xen around the local APIC and its acceleration. Pure data.
 
-``releases`` is about the ``.0`` of each release; ``points`` covers point releases and
-backports. All of it was derived from Xen's git history: the commits named here, and the tags and stable
-branches that contain them or their cherry-picks, up to 4.22.0 and master c447b7308b (August 2026).
+``spans`` says which versions have a defect; ``points`` says the same in words. All of it was derived from
+Xen's git history: the commits named here, and the tags and stable branches that contain them or their
+cherry-picks, up to 4.22.0 and master c447b7308b (August 2026).
 "SDM" is volume 3C of Intel's manual, "APIC virtualization and virtual interrupts" unless noted.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.model.releases import XEN_RELEASES, xen_release
+from xenapic.parse.xenversion import FINAL, Point, parse_version
 
 __all__ = ["DEFECTS", "Defect", "Evidence", "defects_of"]
 
@@ -34,8 +36,9 @@ class Defect:
     """The first release or commit that has it."""
     until: str = ""
     """The first that no longer has it; empty if it was never fixed."""
-    releases: tuple[str, ...] = ()
-    """The names in `XEN_RELEASES` whose .0 has it; empty if it was fixed before 4.15."""
+    spans: tuple[tuple[str, str], ...] = ()
+    """Upstream's versions that have it: from the first, up to but without the second; an empty second has no
+    end. A row whose ``since`` starts with "before" may be older than its first span."""
     points: str = ""
     """The point releases that differ from their .0."""
     condition: str
@@ -47,15 +50,49 @@ class Defect:
     """Advisories, list messages (date, id), or files and functions."""
     evidence: Evidence
 
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The names in `XEN_RELEASES` whose .0 has it; empty if it was fixed before 4.15."""
+        return tuple(name for name, points in DOT_ZERO.items() if any(self.has(point) for point in points))
 
-ALL = tuple(row.name for row in XEN_RELEASES)
-INTERFACE = ("4.17-rc",)
+    def has(self, point: Point) -> bool:
+        """Return True if a point of upstream's history has the defect."""
+        return any(first <= point < end for first, end in self.intervals)
+
+    @property
+    def intervals(self) -> tuple[tuple[Point, Point], ...]:
+        """The `spans` as points, which can be compared."""
+        return _intervals(self.spans)
+
+    def fixed_after(self, point: Point) -> str:
+        """Return the version that ends the defect for this point; empty if none does."""
+        pairs = zip(self.spans, self.intervals, strict=True)
+        return next((span[1] for span, (first, end) in pairs if first <= point < end), "")
+
+
+@cache
+def _intervals(spans: tuple[tuple[str, str], ...]) -> tuple[tuple[Point, Point], ...]:
+    return tuple((_point(first), _point(end) if end else NEVER) for first, end in spans)
+
+
+def _point(text: str) -> Point:
+    version = parse_version(text)
+    assert version is not None, text
+    return version.first
+
+
+NEVER = (999, 0, 0, 0)
+DOT_ZERO: dict[str, tuple[Point, ...]] = {
+    row.name: tuple((*row.number, 0, rank) for rank in range(4))
+    if row.per_domain_apic
+    else ((*row.number, 0, FINAL),)
+    for row in XEN_RELEASES
+}
+"""The points that a row of `XEN_RELEASES` stands for: the .0; for 4.17-rc the tree before it, up to rc3."""
+
+
 NOTHING = "Nothing: no option changes it."
 OLD = "Run a supported release."
-
-
-def _upto(last: str) -> tuple[str, ...]:
-    return ALL[: ALL.index(last) + 1]
 
 
 DEFECTS = (
@@ -68,7 +105,7 @@ DEFECTS = (
         "mode at once survives; any other hangs.",
         since="2ce11ce249 (11 July 2022)",
         until="e5ac68a011 (17 November 2022), in 4.17.0-rc4 and 4.17.0",
-        releases=INTERFACE,
+        spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         points="4.17.0-rc1, rc2 and rc3 have it.",
         condition="The host can virtualize APIC accesses, the domain is created without ASSISTED_XAPIC, and "
         "the guest uses xAPIC mode. The page remains mapped at 0xFEE00000 "
@@ -85,7 +122,7 @@ DEFECTS = (
         f"(see {PLAIN_MEMORY_CODE}) and x2APIC mode without assistance.",
         since="2ce11ce249 (11 July 2022)",
         until="e5ac68a011 (17 November 2022), in 4.17.0-rc4 and 4.17.0",
-        releases=INTERFACE,
+        spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         condition="dom0=pvh on a host that can virtualize APIC accesses.",
         avoid="Use a PV dom0.",
         commits=("2ce11ce249", "e5ac68a011"),
@@ -100,7 +137,7 @@ DEFECTS = (
         "host without assistance); only an EOI write gets cheaper (870).",
         since="6b2b9b3405 (11 July 2022)",
         until="e5ac68a011 (17 November 2022) removed the bit",
-        releases=INTERFACE,
+        spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         condition="A host without register virtualization and virtual-interrupt delivery, or with apicv=0.",
         avoid="Go by the controls, not by the bit.",
         commits=("6b2b9b3405", "e5ac68a011"),
@@ -117,7 +154,7 @@ DEFECTS = (
         "they tell a domain without the flags about assistance that is turned off for it.",
         since="2ce11ce249 (11 July 2022)",
         until="e5ac68a011 (17 November 2022) removed the flags",
-        releases=INTERFACE,
+        spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         condition="A Viridian domain whose flags differ from what the host offers.",
         avoid="Leave the flags at the host's default for Viridian domains.",
         commits=("2ce11ce249", "e5ac68a011"),
@@ -131,7 +168,7 @@ DEFECTS = (
         "something else.",
         since="2ce11ce249 (11 July 2022)",
         until="399bcbf281 (23 August 2022)",
-        releases=INTERFACE,
+        spans=(("4.17.0-unstable", "4.17.0-rc1"),),
         points="Only snapshots between the two commits have it; 4.17.0-rc1 has the fix.",
         condition="Any PV domain.",
         avoid="Use 4.17.0-rc1 or later.",
@@ -146,7 +183,7 @@ DEFECTS = (
         "crashes the toolstack, and so does an OCaml 5 runtime that comes across the value.",
         since="e5ac68a011 (17 November 2022): the revert of the interface",
         until="99e4554893 in 4.18.0, db8d48abd3 in 4.17.2",
-        releases=("4.17",),
+        spans=(("4.17.0-rc4", "4.17.2"),),
         points="4.17.0 and 4.17.1.",
         condition="x86 and a toolstack in OCaml.",
         avoid="Do not use arch_capabilities in OCaml.",
@@ -163,7 +200,7 @@ DEFECTS = (
         "corrupts data.",
         since="58850b9074 in 4.16.0",
         until="3b5beaf490 in 4.17.0-rc3; 62e7fb702d in 4.16.3",
-        releases=("4.16", "4.17-rc"),
+        spans=(("4.16.0", "4.16.3"), ("4.17.0-unstable", "4.17.0-rc3")),
         points="4.16.0 to 4.16.2, 4.17.0-rc1 and rc2; not rc3. In rc1 and rc2 the shared page is also the "
         f"APIC of every guest without the xAPIC flag ({PLAIN_MEMORY_CODE}).",
         condition="The host can virtualize APIC accesses; the guest's APIC is hardware-disabled, or in "
@@ -181,7 +218,7 @@ DEFECTS = (
         "page, which drops a reference, and _domain_destroy finds the wrong count.",
         since="4.14.0: c793d13944 counts such pages, ea3daabff5 makes the APIC page one of them, b3344bb1ca "
         "frees it on this path",
-        releases=("4.15", "4.17-rc", "4.17", "4.18", "4.19", "4.20", "4.21", "4.22"),
+        spans=(("4.14.0", "4.16.0"), ("4.16.3", "4.17.0-unstable"), ("4.17.0-rc3", "")),
         points="4.16.0 to 4.16.2, 4.17.0-rc1 and rc2 do not have it (58850b9074: one global page, no "
         "reference); the fix of XSA-412 brought it back in 4.16.3 and rc3. No release has a fix, nor does "
         "master.",
@@ -200,7 +237,7 @@ DEFECTS = (
         "shadow_teardown, which reads d->vcpu[0].",
         since="e7aa55c0aa (11 October 2022) calls shadow_blow_tables from shadow_teardown, a92dc2bb30 makes it read "
         "d->vcpu[0]; 4.17.0-rc3, 4.16.3, 4.15.4",
-        releases=("4.17-rc", "4.17", "4.18", "4.19", "4.20", "4.21", "4.22"),
+        spans=(("4.15.4", "4.16.0"), ("4.16.3", "4.17.0-unstable"), ("4.17.0-rc3", "")),
         points="4.15.4 and 4.16.3 onwards have it by backport (XSA-410); 4.17.0-rc2 stops in debug builds only. "
         "462de8ad45 (4.18) moves the call from shadow_final_teardown to paging_final_teardown and leaves it. No "
         "release has a fix, nor does master. Seen on 4.17-rc; read in the source of the others.",
@@ -222,7 +259,7 @@ DEFECTS = (
         "check fails. A toolstack that asks for this number again gets EEXIST, although no such domain exists. "
         "Creates that ask for any number skip it.",
         since="2d50650607 in 4.21.0",
-        releases=("4.21", "4.22"),
+        spans=(("4.21.0", ""),),
         points="Every point release so far, and master.",
         condition="A create that asks for a number and that Xen refuses early: before it builds the domain.",
         avoid="Check each request before Xen sees it, or let Xen choose the number.",
@@ -236,7 +273,7 @@ DEFECTS = (
         effect="At 0xFEE00000 there is a page of memory that the domain's vCPUs share; on a processor there "
         "would be nothing. A vCPU outside xAPIC mode can use it while another vCPU is still in xAPIC mode.",
         since="4ae289712c (2007) in its per-domain form",
-        releases=ALL,
+        spans=(("4.0.0", ""),),
         points="In 4.16.0 to 4.16.2 all domains share the page, see apic-access-page-shared.",
         condition="The host can virtualize APIC accesses; the domain was unpaused at least once; the vCPU's "
         "APIC is hardware-disabled, or in x2APIC mode with assistance, or the toolstack gave it "
@@ -253,7 +290,7 @@ DEFECTS = (
         "reach the virtual TPR without an exit, although the MMIO interface should be off. Accesses to other "
         "offsets exit, and no APIC responds.",
         since="21c4d089ba (7 December 2010), for 4.1",
-        releases=ALL,
+        spans=(("4.1.0", ""),),
         condition="A host with TPR shadow and 'virtualize APIC accesses' but without x2APIC assistance (for "
         "example with apicv=0), and a guest in x2APIC mode.",
         avoid="Do not access 0xFEE00080 in x2APIC mode.",
@@ -268,6 +305,7 @@ DEFECTS = (
         "APIC stops working. Fixed releases answer with #GP; a toolstack can still load any base.",
         since="4ae289712c (2007)",
         until="3b5e03b939 in 4.12.0",
+        spans=(("4.0.0", "4.12.0"),),
         condition="A guest writes a base other than 0xFEE00000 while its APIC is in xAPIC mode.",
         avoid=OLD,
         commits=("4ae289712c", "3b5e03b939"),
@@ -282,7 +320,7 @@ DEFECTS = (
         "831, 83F, 840-8FF) returns the virtual-APIC page instead of #GP: 80E gives FFFFFFFF, 831 "
         "the ICR's destination. The same guest without register virtualization gets #GP.",
         since="825ea023c1 in 4.3.0",
-        releases=ALL,
+        spans=(("4.3.0", ""),),
         condition="Register virtualization and x2APIC mode; in 4.17-rc also the x2APIC flag.",
         avoid="Boot Xen with apicv=0.",
         commits=("825ea023c1",),
@@ -300,7 +338,7 @@ DEFECTS = (
         effect="RDMSR 830 reads 8 bytes at 300H of the page, but Xen stores the high half at 310H, so bits "
         "63:32 read as 0. Sending interrupts is not affected.",
         since="825ea023c1 in 4.3.0",
-        releases=ALL,
+        spans=(("4.3.0", ""),),
         condition="Register virtualization and x2APIC mode; in 4.17-rc also the x2APIC flag.",
         avoid="Do not read the destination back, or boot Xen with apicv=0.",
         commits=("825ea023c1",),
@@ -315,7 +353,7 @@ DEFECTS = (
         "values.",
         since="f9e0cccf7b in 4.5.0",
         until="90309854fd in 4.19.0; 61d032e322 in 4.18.1; eac655d6be in 4.17.3",
-        releases=_upto("4.18"),
+        spans=(("4.5.0", "4.17.3"), ("4.18.0-unstable", "4.18.1")),
         points="Fixed in 4.17.3 and 4.18.1; 4.15 and 4.16 were never fixed.",
         condition="x2APIC mode and more than one vCPU.",
         avoid="Update, and restart the domains.",
@@ -329,7 +367,7 @@ DEFECTS = (
         effect="Xen's MSR code cannot reach other MSRs in that range (981, IA32_TME_CAPABILITY).",
         since="8d0a20587e in 4.5.0, named MSR_X2APIC_LAST by 689bc62444 in 4.12.0",
         until="13316827fa in 4.17.0-rc1; 89fe6d0ede in 4.16.2; df3395f6b2 in 4.15.4",
-        releases=("4.15", "4.16", "4.17-rc"),
+        spans=(("4.5.0", "4.15.4"), ("4.16.0", "4.16.2"), ("4.17.0-unstable", "4.17.0-rc1")),
         points="4.15.0 to 4.15.3, 4.16.0 and 4.16.1, and 4.17's tree up to 27 July 2022 (no rc).",
         condition="Processors that have other MSRs there (Ice Lake and later).",
         avoid="Update.",
@@ -343,6 +381,7 @@ DEFECTS = (
         effect="The emulated read runs past the end of the APIC page into memory of Xen or of another guest.",
         since="4.1",
         until="61fdda7acf in 4.5.0; c6de14eebd in 4.4.2; 534084207c in 4.3.4",
+        spans=(("4.1.0", "4.3.4"), ("4.4.0", "4.4.2")),
         condition="An HVM guest in x2APIC mode.",
         avoid=OLD,
         commits=("61fdda7acf", "c6de14eebd", "534084207c"),
@@ -355,6 +394,7 @@ DEFECTS = (
         effect="A guest that leaves x2APIC mode can reach those MSRs of the physical local APIC.",
         since="825ea023c1 in 4.3.0",
         until="72af6f455a in 4.5.0; c9e1e5b6b1 in 4.4.2; c7d1bb848e in 4.3.4",
+        spans=(("4.3.0", "4.3.4"), ("4.4.0", "4.4.2")),
         condition="x2APIC assistance, and a guest that disables its APIC after using x2APIC mode.",
         avoid=OLD,
         commits=("825ea023c1", "72af6f455a", "c9e1e5b6b1", "c7d1bb848e"),
@@ -385,7 +425,7 @@ DEFECTS = (
         effect="The bit is meant to say that RDMSR and WRMSR run without exits. But writes to all registers "
         "except 808, 80B and 83F exit, including the ICR (830), and so do reads of 80A, 838 and 839.",
         since="3196856c65 in 4.5.0",
-        releases=ALL,
+        spans=(("4.5.0", ""),),
         condition="x2APIC mode, register virtualization and virtual-interrupt delivery; in 4.17-rc also the "
         "x2APIC flag.",
         avoid="Do not rely on the bit for IPIs without exits; measure them.",
@@ -400,7 +440,7 @@ DEFECTS = (
         "delivery, but Xen tests register virtualization. If a host has only one of the two, Windows uses "
         "the slower way.",
         since="7f2e992b82 in 4.3.0",
-        releases=ALL,
+        spans=(("4.3.0", ""),),
         condition="A Viridian domain on a host with only one of the two features.",
         avoid="Nothing is needed on hosts with both or neither, where it makes no difference.",
         commits=("7f2e992b82",),
@@ -419,7 +459,7 @@ DEFECTS = (
         "effect, or, in xAPIC mode with register virtualization, later reads return the value written.",
         since="f7c8af3a64 (30 October 2006)",
         until="b28b590d4a in 4.21.0; 4a480e7a14 in 4.20.1; da239140a4 in 4.19.2; 70b6b7cc10 in 4.18.5",
-        releases=_upto("4.20"),
+        spans=(("4.0.0", "4.18.5"), ("4.19.0-unstable", "4.19.2"), ("4.20.0-unstable", "4.20.1")),
         points="Fixed in 4.18.5, 4.19.2 and 4.20.1, whose saved LAPIC record is larger by pending_esr.",
         condition="A guest that uses 280 or MSR 828.",
         avoid="Update.",
@@ -435,7 +475,12 @@ DEFECTS = (
         since="5f32d186a8 in 4.5.0",
         until="c42d9ec61f in 4.20.0; 9358a7fad7 in 4.19.1; 641b8f2a92 in 4.18.4; 3ef9196234 in 4.17.6; "
         "1765a3e0d1 in 4.16.7",
-        releases=_upto("4.19"),
+        spans=(
+            ("4.5.0", "4.16.7"),
+            ("4.17.0-unstable", "4.17.6"),
+            ("4.18.0-unstable", "4.18.4"),
+            ("4.19.0-unstable", "4.19.1"),
+        ),
         points="4.15 was never fixed.",
         condition="An HVM-type guest that unmasks LVT error with a vector below 16 and then causes an error.",
         avoid="Update.",
@@ -450,7 +495,7 @@ DEFECTS = (
         "remove the value, so a read of 380 returns it, while Xen's own code would return 0. No timer "
         "starts.",
         since="f62b02e177 in 4.3.0",
-        releases=ALL,
+        spans=(("4.3.0", ""),),
         condition="xAPIC mode, register virtualization, and the LVT timer in TSC-deadline mode. In x2APIC "
         "mode Xen intercepts reads of 838.",
         avoid="Do not read the initial count in TSC-deadline mode.",
@@ -465,7 +510,7 @@ DEFECTS = (
         "APIC accepts none. Linux warns about them when it enables the APIC.",
         since="4fe21ad371 and 85715f4bc7 (before 4.0), fda96b7382, 26fba3c855, 7b5b8ca7df",
         until="f1d7aac1e3, 831419f829, f5d0279839 in 4.18.0; in 4.17.1 and 4.16.3 by backport",
-        releases=_upto("4.17"),
+        spans=(("4.0.0", "4.16.3"), ("4.17.0-unstable", "4.17.1")),
         points="Fixed in 4.16.3 and 4.17.1; 4.15 was never fixed.",
         condition="An interrupt is sent to a vCPU before it enables its APIC.",
         avoid="Update.",
@@ -491,7 +536,7 @@ DEFECTS = (
         "shadow. In the maintainer's words, the handling of CR8 is 'quite wrong': it needs separate storage "
         "and other intercepts.",
         since="before 4.0",
-        releases=ALL,
+        spans=(("4.0.0", ""),),
         condition="A 64-bit guest that uses CR8 while its APIC is hardware-disabled.",
         avoid=NOTHING,
         sources=("message of 14fd9b5642, 17 March 2025", "hvm.c hvm_mov_to_cr, hvm_mov_from_cr"),
@@ -504,7 +549,7 @@ DEFECTS = (
         "the guest crashes.",
         since="before 4.0",
         until="14fd9b5642 in 4.21.0; f14c523da1 in 4.20.1; d74241aae5 in 4.19.2; 74071cb36d in 4.18.5",
-        releases=_upto("4.20"),
+        spans=(("4.0.0", "4.18.5"), ("4.19.0-unstable", "4.19.2"), ("4.20.0-unstable", "4.20.1")),
         points="Fixed in 4.18.5, 4.19.2 and 4.20.1.",
         condition="MOV CR8 reaches the emulator instead of the hardware.",
         avoid="Update.",
@@ -519,6 +564,7 @@ DEFECTS = (
         "which leaves the guest in control of the real Task Priority Register.",
         since="4.8.0",
         until="0aa6158b67 in 4.11.0; a6780c122b in 4.10.1; 395cb3f9b4 in 4.9.2; 1093876034 in 4.8.4",
+        spans=(("4.8.0", "4.8.4"), ("4.9.0", "4.9.2"), ("4.10.0", "4.10.1")),
         condition="A PVH domain created without LAPIC emulation; fixed releases refuse to create one.",
         avoid=OLD,
         commits=("0aa6158b67", "a6780c122b", "395cb3f9b4", "1093876034"),
@@ -533,7 +579,7 @@ DEFECTS = (
         "again, SN is cleared, but vmx_sync_pir_to_irr looks at PIR only if ON is 1. So the interrupt waits "
         "until another vector sets ON; raising the same vector again does not help.",
         since="a3019170b2 and 4b759ce163 in 4.7.0",
-        releases=ALL,
+        spans=(("4.7.0", ""),),
         condition="Posted interrupts, iommu=intpost (off by default, 'due to some corner cases in the "
         "implementation'), and a domain with an assigned device.",
         avoid="Leave iommu=intpost off.",
@@ -551,7 +597,7 @@ DEFECTS = (
         "delivery only, a write to 300 that is not a fixed self-IPI causes the same exit, and the assertion "
         "stops Xen. Release builds work.",
         since="f62b02e177 in 4.3.0",
-        releases=ALL,
+        spans=(("4.3.0", ""),),
         condition="A debug build on a host with virtual-interrupt delivery but no register virtualization.",
         avoid="Use a release build, or boot Xen with apicv=0.",
         commits=("f62b02e177",),
@@ -566,6 +612,7 @@ DEFECTS = (
         "accesses' at the same time, which VM entry refuses (error 7, SecondaryExec 000014fb).",
         since="before 4.14",
         until="da9290639e in 4.14.0",
+        spans=(("4.13.0", "4.14.0"),),
         condition="Nested virtualization on Intel, L1 in x2APIC mode with assistance.",
         avoid=OLD,
         commits=("da9290639e",),
@@ -593,6 +640,7 @@ DEFECTS = (
         "exit' is in use, and does not update the EOI-exit bitmap at all.",
         since="before 4.14",
         until="55d035f8e9, 25df013e7a, 6a761c6fcd in 4.14.0",
+        spans=(("4.13.0", "4.14.0"),),
         condition="Nested virtualization on a host with virtual-interrupt delivery.",
         avoid=OLD,
         commits=("f96e1469ad", "8b3721c542", "55d035f8e9", "25df013e7a", "6a761c6fcd"),

@@ -16,11 +16,20 @@ from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host, describe_from
 from xenapic.model.hostfacts import interface_of, offered_by
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
-from xenapic.model.releases import XEN_RELEASES, XenRelease
+from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
-__all__ = ["UNKNOWN", "USUAL", "blank_physinfo", "first_processor", "limits_from", "named_host", "version_of"]
+__all__ = [
+    "UNKNOWN",
+    "USUAL",
+    "blank_physinfo",
+    "exact",
+    "first_processor",
+    "limits_from",
+    "named_host",
+    "version_of",
+]
 
 USUAL = PHYSCAP.hvm | PHYSCAP.pv | PHYSCAP.hap | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
 """What physinfo reports on most hosts."""
@@ -30,17 +39,19 @@ MEASURE = "run xenapic host --measure on such a host"
 NO_LOG = "a host that is only named has no boot log"
 
 
-def named_host(processor: Processor, release: XenRelease, options: str = "") -> Host:
+def named_host(processor: Processor, release: XenRelease, options: str = "", extra: str = "") -> Host:
     """Return what is known about a host from its processor, its release of Xen and Xen's boot options.
 
+    ``extra`` is what Xen reports after the release's number, as in ``".3"`` for 4.17.3.
     Apart from the processor the host is a usual one: hap and PV are there, memory is plentiful.
     """
-    low, high = _used(processor, release, options)
-    source = f"processor {processor.name} ({processor.source}) under Xen {release.name}"
+    low, high = _used(processor, exact(release, extra), options)
+    title = f"{release.number_text}{extra}" if extra else release.name
+    source = f"processor {processor.name} ({processor.source}) under Xen {title}"
     physinfo = blank_physinfo(processor.technology, USUAL)
     physinfo = replace(physinfo, arch_capabilities=arch_capabilities(release, low))
     evidence = Evidence(
-        version_of(release, options),
+        version_of(release, options, extra),
         physinfo,
         BootLog(True, doubt=NO_LOG),
         capabilities_from="assumed for a named processor",
@@ -101,10 +112,16 @@ def first_processor(key: str) -> Processor:
     )
 
 
-def version_of(release: XenRelease, options: str) -> Version:
-    """Return the version that a release reports."""
+def version_of(release: XenRelease, options: str, extra: str = "") -> Version:
+    """Return the version that a release reports; ``extra`` is what follows the number, if it is known."""
     major, minor = release.number
-    return Version(major, minor, ".0-rc" if release.per_domain_apic else "", (), "", options)
+    return Version(major, minor, extra or (".0-rc" if release.per_domain_apic else ""), (), "", options)
+
+
+def exact(release: XenRelease, extra: str) -> XenRelease:
+    """Return the row as it holds for a point release: older ones leave the tertiary controls off."""
+    tertiary = activates_tertiary(release.number, extra) if extra and not release.per_domain_apic else None
+    return release if tertiary is None else replace(release, tertiary_controls=tertiary)
 
 
 def blank_physinfo(technology: Technology | None, capabilities: PHYSCAP) -> PhysInfo:

@@ -21,7 +21,7 @@ from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.host import Host
-from xenapic.model.named import limits_from, version_of
+from xenapic.model.named import exact, limits_from, version_of
 from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
@@ -31,23 +31,27 @@ __all__ = ["host_under"]
 ASK = "ask there: xenapic host --measure"
 
 
-def host_under(host: Host, release: XenRelease | None = None, options: str | None = None) -> Host:
+def host_under(
+    host: Host, release: XenRelease | None = None, options: str | None = None, extra: str = ""
+) -> Host:
     """Return what is known about a host under another release of Xen, or with other boot options.
 
+    ``extra`` is what the other Xen reports after the release's number, as in ``".3"`` for 4.17.3.
     None keeps what the host has; ``options`` replaces all of its boot options. As for `named_host`, the other
     Xen is taken as built without options of its own. Raises `HostUnknown` if the known facts do not say what
     the host could do there at all.
     """
     changed = release is not None and (release is not host.release or not host.interface.known)
+    changed = changed or bool(extra and extra != host.version.extra)
     target = release or host.release
     commandline = host.version.commandline if options is None else options
     if not changed and commandline == host.version.commandline:
         return host
-    version = replace(version_of(target, commandline), capabilities=host.version.capabilities)
+    version = replace(version_of(target, commandline, extra), capabilities=host.version.capabilities)
     if not changed:
         version = replace(host.version, commandline=commandline)
     capabilities = _capabilities(host, commandline)
-    possible = _possible(host, target, commandline)
+    possible = _possible(host, exact(target, extra), commandline)
     physinfo = replace(
         host.physinfo, capabilities=capabilities, arch_capabilities=_arch_capabilities(target, possible)
     )

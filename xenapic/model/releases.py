@@ -15,6 +15,7 @@ from xenapic._xenctrl.since import FIELDS
 from xenapic.errors import NameUnknown
 from xenapic.frozen import dataclass
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
+from xenapic.parse.xenversion import WITH_INTERFACE, parse_version
 
 __all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "activates_tertiary", "xen_release"]
 
@@ -121,13 +122,17 @@ def activates_tertiary(number: tuple[int, int], extra: str) -> bool | None:
 
 
 def xen_release(name: str, per_domain: bool = False) -> XenRelease:
-    """Return a row by name; raise `NameUnknown` if there is none.
+    """Return the row of a release or of a version in it; raise `NameUnknown` if there is none.
 
-    ``per_domain`` picks 4.17-rc, the row with the per-domain interface, for ``"4.17"``.
+    The name can be a release (``"4.17"``, ``"4.17-rc"``), a point release, what Xen prints
+    (``"4.20.5-pre"``) or a distribution's version (``"4.17.5-15.2.xcpng8.3"``). ``per_domain`` picks 4.17-rc,
+    the row with the per-domain interface, for 4.17.
     """
-    wanted = DEVELOPMENT.name if per_domain and name == DEVELOPMENT.number_text else name
-    for row in XEN_RELEASES:
-        if row.name == wanted:
-            return row
+    version = parse_version(name)
+    if version is not None:
+        wants = per_domain or (DEVELOPMENT.number == version.number and 0 < version.last[3] <= WITH_INTERFACE)
+        for row in XEN_RELEASES:
+            if row.number == version.number and row.per_domain_apic == (wants and row.number == (4, 17)):
+                return row
     known = [row.name for row in XEN_RELEASES]
     raise NameUnknown.among("release of Xen", name, known, f"known are {', '.join(known)}")

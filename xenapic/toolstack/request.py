@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
-from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
+from xenapic.errors import PolicyInvalid, ToolstackRefused
 from xenapic.frozen import dataclass
 from xenapic.model.config import CreateRequest
 from xenapic.model.guest_types import GuestType
-from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
+from xenapic.model.releases import XenRelease, xen_release
 from xenapic.parse.domainxml import looks_like_xml
 from xenapic.toolstack import libvirt, libxl, xl
 from xenapic.toolstack.keys import known
@@ -69,16 +68,10 @@ def to_create_request(fields: Mapping[str, int]) -> CreateRequest:
 
 
 def release_of(xen: str | XenRelease) -> XenRelease:
-    """Return the row of a release given as ``"4.17"``, ``"4.17.7"``, ``"4.20.5-pre"`` or ``"4.17-rc"``."""
+    """Return the row of a release, given as that row or as any version of `xen_release`."""
     if isinstance(xen, XenRelease):
         return xen
-    match = re.match(r"(\d+)\.(\d+)(?![\d])", xen)
-    if match is None or xen == DEVELOPMENT.name:
-        return xen_release(xen)
-    try:
-        return xen_release(match[0])
-    except NameUnknown as error:
-        raise NameUnknown(error.what, xen, error.near, error.hint) from None
+    return xen_release(xen)
 
 
 def derive_request(
