@@ -87,7 +87,7 @@ class FakeTrace(FakeXen):
             self.directory[130 + page] = RING + page
         memory = mmap.mmap(-1, PAGE * pages)
         memory.madvise(mmap.MADV_DONTFORK)  # as a mapping of Xen's memory: a forked child does not have it
-        self.trace = self.ffi.cast("uint32_t *", self.ffi.from_buffer(memory))
+        self.trace = self.ffi.from_buffer("uint32_t[]", memory)
         self._memory = memory
 
     def write(self, data: bytes) -> None:
