@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify test-pure lint docs outputs fuzz bench bench-xen dist stubs index schemas prerequisites clean
+.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen dist stubs index schemas prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,10 @@ demo: $(VENV)/.runs ## boot a real Xen on an emulated Intel machine and run xena
 
 test: $(VENV)/.installed ## run every check: lint, types, documentation, all tests, real Xens included
 	@$(MAKE) --no-print-directory -j2 -Otarget lint docs
-	$(PART) tests $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15
+	$(PART) tests $(BIN)/python -m pytest -n auto --dist loadgroup --durations=30 -m "not thorough"
+
+test-all: $(VENV)/.installed ## run the tests that `make test` leaves out, too: more of the same kinds
+	$(PART) tests $(BIN)/python -m pytest -n auto --dist loadgroup --durations=30
 
 verify: $(VENV)/.runs ## compare the model with a real Xen on every machine of the lab (build/verify.html)
 	$(PART) verify $(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings

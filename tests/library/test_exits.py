@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import signal
 from collections.abc import Iterator
@@ -21,7 +22,15 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.outcome import Operation
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
-from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege, TraceBusy, TraceUse
+from xenapic.errors import (
+    CallFailed,
+    ConfigInvalid,
+    DomainNotFound,
+    HandleClosed,
+    NoPrivilege,
+    TraceBusy,
+    TraceUse,
+)
 from xenapic.exits.buffers import recover_tracing
 from xenapic.exits.counter import ExitCounter, count_exits
 from xenapic.exits.events import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK
@@ -51,6 +60,7 @@ class FakeTrace(FakeXen):
         self.pages = 0
         self.directory: Any = None
         self.trace: Any = None
+        self._memory: mmap.mmap | None = None
         self.mapped = 0
         self.ends = os.pipe()
         self.waits: list[bytes] = []
@@ -75,7 +85,10 @@ class FakeTrace(FakeXen):
         self.ffi.cast("struct t_info *", self.directory).mfn_offset[0] = 130
         for page in range(pages):
             self.directory[130 + page] = RING + page
-        self.trace = self.ffi.new("uint32_t[]", PAGE // 4 * pages)
+        memory = mmap.mmap(-1, PAGE * pages)
+        memory.madvise(mmap.MADV_DONTFORK)  # as a mapping of Xen's memory: a forked child does not have it
+        self.trace = self.ffi.from_buffer("uint32_t[]", memory)
+        self._memory = memory
 
     def write(self, data: bytes) -> None:
         """Write a record as Xen does; the test makes sure that there is room."""
@@ -250,6 +263,26 @@ def test_by_register(xen: Xen, fake: FakeTrace) -> None:
     assert report.count(register="TMCCT") == report.count(cause=Cause.ACCESS) == 2
     assert report.removable_share == (0.0, 2 / 3)
     assert list(report.kinds.values()) == [2, 1]
+
+
+def test_a_child_forked_while_counting_leaves_all_to_the_parent(xen: Xen, fake: FakeTrace) -> None:
+    """It does not have the mappings of the rings: reading one would end it with SIGSEGV."""
+    with ExitCounter(xen, DOMID) as counter:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                counter.__exit__(None, None, None)
+                fresh = fake.settings == (NEEDED_MASK, True, True, 2)
+                with pytest.raises(HandleClosed):
+                    counter.snapshot()
+                status = 0 if fresh else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        fake.write(goes_on(DOMID) + EXIT)
+    assert counter.stop().total == 1
+    assert fake.settings == FREE
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,14 @@ def run(lab: XenLab, command: Sequence[str], *, machine: str, xen: str, **option
     return BOOTS.run(lab, command, machine=machine, xen=xen, **options)
 
 
-def on(machine: str, release: str, value: object = None) -> ParameterSet:
+def on(machine: str, release: str, value: object = None, *, thorough: bool = False) -> ParameterSet:
     """Return a parameter for a test or fixture that uses the shared machine; by default, both names."""
-    mark = pytest.mark.shares_boot(machine, release)
-    return pytest.param(value or (machine, release), marks=mark, id=f"{machine}-{release}")
+    marks = [pytest.mark.shares_boot(machine, release)]
+    if thorough:
+        marks.append(pytest.mark.thorough)
+    return pytest.param(value or (machine, release), marks=marks, id=f"{machine}-{release}")
+
+
+def thorough(value: object) -> ParameterSet:
+    """Return a parameter that only `make test-all` uses."""
+    return pytest.param(value, marks=pytest.mark.thorough)

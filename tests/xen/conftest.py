@@ -8,7 +8,7 @@ import pytest
 
 from tests.xen.boots import BOOTS
 
-SHARED = ("basic", "intel", "exits", "verified")
+SHARED = ("basic", "commands", "intel", "exits", "verified")
 """Fixtures that run once for several tests."""
 
 

@@ -38,8 +38,9 @@ def ended(number, seconds):
 
 
 def orphans_destroyed():
-    command = [sys.executable, "-m", "xenapic", "destroy", "--orphans", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["xenapic", "destroy", "--orphans", "--json"], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)["destroyed"]
 
 
@@ -61,7 +62,7 @@ def main(signals):
                 removed = orphans_destroyed() if left else []
                 seen.append({"status": status, "left": left, "removed": removed, "then": domains(xen)})
             found["signals"][name] = seen
-        recover = [sys.executable, "-m", "xenapic", "exits", "--recover"]
+        recover = ["xenapic", "exits", "--recover"]
         found["recovered"] = subprocess.run(recover, capture_output=True, check=False).returncode
         found["traced"] = ended("SIGINT", 600)
         run.GUEST = Path("/tmp/hangs.bin")

@@ -5,7 +5,6 @@ Prints one JSON object.
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import xenapic
@@ -20,9 +19,7 @@ CR0 = 0x11
 
 
 def command(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "xenapic", *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["xenapic", *arguments], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -14,7 +14,7 @@ from tests.xen.boots import run
 
 pytestmark = pytest.mark.xen
 HERE = Path(__file__).parent
-COUNT = 4000
+COUNT = 1000
 
 
 @pytest.mark.parametrize("release", ["4.17", "4.20"])

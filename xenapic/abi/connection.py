@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
 
 from xenapic.abi.failures import call_failure, open_failure
+from xenapic.abi.forks import left_to_parent
 from xenapic.abi.library import Library
 from xenapic.abi.toollog import ToolLog
 from xenapic.errors import CallFailed, HandleClosed, errno_name
@@ -54,16 +53,6 @@ def run_postponed() -> None:
 
 PARENTS = "the handle belongs to the parent process; open one after fork()"
 
-_CONNECTIONS: WeakSet[Connection] = WeakSet()
-
-
-def _leave_all_to_parent() -> None:
-    for connection in list(_CONNECTIONS):
-        connection._leave_to_parent()  # noqa: SLF001  (a part of the class that must be a function)
-
-
-os.register_at_fork(after_in_child=_leave_all_to_parent)
-
 
 class Connection:
     """An open handle of libxenctrl.
@@ -81,7 +70,7 @@ class Connection:
         self._closers: list[Callable[[], object]] = []
         self._log = ToolLog(library)
         self._log_size = self._log.size
-        _CONNECTIONS.add(self)
+        left_to_parent(self)
         try:
             self._xch = self._open()
         except BaseException:
@@ -113,7 +102,7 @@ class Connection:
         """Whether the handle can no longer be used from this process."""
         return self._xch is None
 
-    def _leave_to_parent(self) -> None:
+    def leave_to_parent(self) -> None:
         """Give up the handle in a forked child: it stays the parent's.
 
         Another thread may have held the lock at the fork; in the child nobody would release it.

@@ -19,6 +19,7 @@ import select
 from typing import TYPE_CHECKING, Any
 
 from xenapic.abi.connection import bounded
+from xenapic.abi.forks import left_to_parent
 from xenapic.abi.library import Library
 from xenapic.errors import CallFailed, NoPrivilege, TraceBusy, TraceUse, errno_name
 
@@ -46,6 +47,7 @@ class TraceVirq:
     def __init__(self, library: Library) -> None:
         self._ffi, self._evtchn = library.ffi, library.evtchn
         self._channel: EventChannel | None = self._open()
+        left_to_parent(self)
         if self._evtchn.xenevtchn_bind_virq(self._channel, VIRQ_TBUF) < 0:
             number = self._ffi.errno
             self.close()
@@ -84,6 +86,10 @@ class TraceVirq:
         if channel is not None:
             self._evtchn.xenevtchn_close(channel)
 
+    def leave_to_parent(self) -> None:
+        """Forget the channel in a forked child: closing it would unbind the parent's interrupt."""
+        self._channel = None
+
 
 class TraceBuffers:
     """The rings of all CPUs, mapped. Raises `CallFailed` when they cannot be mapped."""
@@ -96,6 +102,7 @@ class TraceBuffers:
         if self._memory == self._ffi.NULL:
             self._memory = None
             raise CallFailed("xenforeignmemory_open", self._ffi.errno, "open /dev/xen/privcmd for mapping")
+        left_to_parent(self)
         try:
             self._map_all(directory_frame, directory_bytes, max_cpu)
         except BaseException:
@@ -148,6 +155,12 @@ class TraceBuffers:
             self._library.xenforeignmemory_unmap(memory, address, pages)
         self._maps.clear()
         self._library.xenforeignmemory_close(memory)
+
+    def leave_to_parent(self) -> None:
+        """Forget the rings in a forked child, which does not have the mappings."""
+        self._rings.clear()
+        self._maps.clear()
+        self._memory = None
 
     def _map_all(self, frame: int, size: int, max_cpu: int) -> None:
         frames = range(frame, frame + size // PAGE_BYTES)

@@ -6,7 +6,7 @@ import sys
 
 __all__ = ["main"]
 
-EXTRA = ("click", "tabulate")
+EXTRA = ("click",)
 """Modules of the extra ``cli``."""
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from xenapic.abi.forks import left_to_parent
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid, DomainNotFound
@@ -68,9 +69,10 @@ class ExitCounter:
         self._virq: TraceVirq | None = None
         self._buffers: TraceBuffers | None = None
         self._full: set[int] = set()
-        self._lost_more = self._ended = False
+        self._lost_more = self._ended = self._left = False
         self._unseen = 0
         self._started = self._until = 0.0
+        left_to_parent(self)
 
     def start(self) -> None:
         """Take the trace buffers over and start counting."""
@@ -123,7 +125,8 @@ class ExitCounter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        if not self._left:
+            self.stop()
 
     # -- taking over, and giving back ----------------------------------------------------------------
 
@@ -161,6 +164,13 @@ class ExitCounter:
         with undisturbed():
             atexit.unregister(self._stack.close)
             self._stack.close()
+
+    def leave_to_parent(self) -> None:
+        """Leave counting and Xen's settings to the parent in a forked child."""
+        atexit.unregister(self._stack.close)
+        self._stack.pop_all()
+        self._virq = self._buffers = None
+        self._left = True
 
     def _switch_off(self) -> None:
         """Switch tracing off, and count what was recorded until now."""

@@ -38,7 +38,6 @@ ROOT_PACKAGES = (
     "python3",
     "python3-cffi-backend",
     "python3-click",
-    "python3-tabulate",
     "busybox-static",
 )
 

@@ -12,7 +12,7 @@ from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
 from xenapic.live.owned import Ownership, destroy_marked
 from xenapic.live.owners import released_mark
-from xenapic.live.policy_store import forget
+from xenapic.live.policy_store import forget, recall, remember
 from xenapic.model.info import DomainInfo
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Domain:
         """The calls of libxenctrl, for what this class has no method for."""
         self.domid = domid
         self._ownership: Ownership | None = None
-        self._remembered = False
+        self._remembered: Policy | None = None
         self._final_handle: UUID | None = None
 
     @classmethod
@@ -66,20 +66,15 @@ class Domain:
 
     def policy(self) -> Policy | None:
         """Return the policy that the domain was created for; None if it has none or it is not remembered."""
-        from xenapic.live.policy_store import recall
-
         return recall(self.domid, self.info().handle)
 
     def remember(self, policy: Policy) -> bool:
         """Store a policy for `policy` to return; return False if it could not be stored."""
-        from xenapic.live.policy_store import remember
-
-        if self._ownership is not None:
-            handles = [self._ownership.mark, self._final()]
-        else:
-            handles = [self.info().handle]
-        self._remembered = remember(self.domid, handles, policy)
-        return self._remembered
+        ownership = self._ownership
+        handle = ownership.mark if ownership is not None and ownership.alive else self.info().handle
+        stored = remember(self.domid, [handle], policy)
+        self._remembered = policy if stored else None
+        return stored
 
     def destroy(self) -> None:
         """Destroy the domain and free its resources; raise `DomainNotFound` when it is gone."""
@@ -89,7 +84,7 @@ class Domain:
             forget(self.domid)
             return
         destroy_marked(self.handle, self.domid, ownership.mark)
-        if self._remembered:
+        if self._remembered is not None:
             forget(self.domid)
         ownership.end()
 
@@ -98,7 +93,9 @@ class Domain:
         ownership = self._ownership
         if ownership is None or not ownership.alive:
             return
-        final = self._final()
+        final = self._final_handle = self._final_handle or released_mark().to_handle()
+        if self._remembered is not None:
+            remember(self.domid, [ownership.mark, final], self._remembered)
         try:
             self.handle.domains.set_handle(self.domid, final.bytes)
         except CallFailed:
@@ -106,12 +103,6 @@ class Domain:
             if self.info().handle != final:
                 raise
         ownership.end()
-
-    def _final(self) -> UUID:
-        """Return the handle after `release`, the same each time."""
-        if self._final_handle is None:
-            self._final_handle = released_mark().to_handle()
-        return self._final_handle
 
     def pause(self) -> None:
         """Pause every vCPU; pauses are counted, and a new domain starts with one."""

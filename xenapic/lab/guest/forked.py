@@ -109,10 +109,12 @@ class Server:
         known = set(sys.modules)
         pid = os.fork()
         if pid == 0:
+            # Sent from here, before the command does anything: a client that does not get it starts the
+            # command itself, and a command must not run twice.
+            answer(client, STARTED)
             atexit.register(teach, lesson, known)
             return request
         close([request.cwd, *request.fds])
-        answer(client, STARTED)
         self._watch(Child(pid, os.pidfd_open(pid), client, lesson))
         return None
 
