@@ -219,9 +219,7 @@ def _series(title: str, pattern: str, *rows: str) -> Series:
 
 
 SERIES = (
-    _series(
-        "Core i3 to i7, first generation", r"i[357][mqx]?[3-9]\d\d[a-z]{0,2}", "nehalem", "westmere"
-    ),
+    _series("Core i3 to i7, first generation", r"i[357][mqx]?[3-9]\d\d[a-z]{0,2}", "nehalem", "westmere"),
     _series("Core i7-3800 and 3900 series", r"i73[89]\d\d[a-z]*", "sandy-bridge-ep", "ivy-bridge-client"),
     _series("Core i7-4800 and 4900 X series", r"i74(820k|930k|960x)", "ivy-bridge-e"),
     _series("Core i7-5800 and 5900 X series", r"i75(820k|930k|960x)", "haswell-ep"),

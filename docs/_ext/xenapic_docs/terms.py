@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xenapic.apic.features import feature
 from xenapic.apic.brands import NO_ROW
+from xenapic.apic.features import feature
 from xenapic.apic.processors import PROCESSORS
 from xenapic.glossary import Topic, TopicKind, topics
 from xenapic.model.defects import DEFECTS, Defect
