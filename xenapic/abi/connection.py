@@ -69,7 +69,6 @@ class Connection:
         self._xch: XcInterface | None = None
         self._closers: list[Callable[[], object]] = []
         self._log = ToolLog(library)
-        self._log_size = self._log.size
         left_to_parent(self)
         try:
             self._xch = self._open()
@@ -164,8 +163,7 @@ class Connection:
         """
         result = getattr(self._xenctrl, function)(xch, *args)
         if (result >= least) if least is not None else result:
-            if self._log_size[0]:
-                self._log.drain()
+            self._log.drain()
             return result, None
         number = self.ffi.errno
         return result, (number, self._log.drain() or self._last_error(xch))

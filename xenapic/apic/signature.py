@@ -10,7 +10,7 @@ import re
 
 from xenapic.frozen import dataclass
 
-__all__ = ["Signature", "covers", "parse_signature"]
+__all__ = ["ZHAOXIN", "Signature", "covers", "parse_signature"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Signature:
         parts = (self.family, self.model) + (() if self.stepping is None else (self.stepping,))
         return "-".join(f"{part:02x}" for part in parts)
 
+
+ZHAOXIN = ("CentaurHauls", "Shanghai")
+"""What CPUID leaf 0 of Zhaoxin's processors says."""
 
 EAX = re.compile(r"(?:0x)?([0-9a-f]{5,8})h?")
 PARTS = re.compile(r"([0-9a-f]{1,2})[-_]([0-9a-f]{1,2})h?(?:[-_]([0-9a-f]{1,2})h?)?")
@@ -81,6 +84,3 @@ def covers(pattern: str, signature: Signature) -> bool:
         return True
     first, _, last = steppings[0].partition(":")
     return int(first, 16) <= signature.stepping <= int(last or first, 16)
-
-
-ZHAOXIN = ("CentaurHauls", "Shanghai")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from xenapic.apic.features import Technology
 from xenapic.apic.lookup import by_brand, by_signature, combined
 from xenapic.apic.processors import TPR, Processor
+from xenapic.apic.signature import ZHAOXIN
 from xenapic.errors import HostUnknown
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.host import Host
@@ -42,7 +43,7 @@ SECONDARY = frozenset(
 EVERY_VMX = frozenset({"external_interrupt_exiting", "cr8_load_exiting", "cr8_store_exiting"})
 HIDDEN = frozenset({"msr_bitmaps", "secondary_controls", "virtualize_x2apic_mode", "tertiary_controls"})
 """Controls that have no name in Linux."""
-VMX_VENDORS = ("GenuineIntel", "CentaurHauls", "Shanghai")
+VMX_VENDORS = ("GenuineIntel", *ZHAOXIN)
 SVM_VENDORS = ("AuthenticAMD", "HygonGenuine")
 
 

@@ -10,6 +10,7 @@ Sources: ``xen/include/public/domctl.h`` and ``arch-x86/xen.h`` of each release;
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from xenapic._xenctrl.since import FIELDS
 from xenapic.errors import NameUnknown
@@ -121,6 +122,7 @@ def activates_tertiary(number: tuple[int, int], extra: str) -> bool | None:
     return int(point[1]) >= TERTIARY_SINCE[number] if point else None
 
 
+@lru_cache(maxsize=64)  # every rule asks for the release of its host
 def xen_release(name: str, per_domain: bool = False) -> XenRelease:
     """Return the row of a release or of a version in it; raise `NameUnknown` if there is none.
 
@@ -130,9 +132,10 @@ def xen_release(name: str, per_domain: bool = False) -> XenRelease:
     """
     version = parse_version(name)
     if version is not None:
-        wants = per_domain or (DEVELOPMENT.number == version.number and 0 < version.last[3] <= WITH_INTERFACE)
+        candidate = 0 < version.last[3] <= WITH_INTERFACE
+        interface = version.number == DEVELOPMENT.number and (per_domain or candidate)
         for row in XEN_RELEASES:
-            if row.number == version.number and row.per_domain_apic == (wants and row.number == (4, 17)):
+            if row.number == version.number and row.per_domain_apic == interface:
                 return row
     known = [row.name for row in XEN_RELEASES]
     raise NameUnknown.among("release of Xen", name, known, f"known are {', '.join(known)}")
