@@ -60,7 +60,9 @@ def test_the_model_is_what_this_xen_does(xen_lab: Any, cell: Cell) -> None:
     }
 
 
-@pytest.fixture(scope="module", params=[("epyc", "4.20"), on("broadwell_ult", "4.17")], ids="-".join)
+@pytest.fixture(
+    scope="module", params=[thorough(("epyc", "4.20")), on("broadwell_ult", "4.17")], ids="-".join
+)
 def verified(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, dict[str, Any]]:
     machine, release = request.param
     return machine, in_dom0(xen_lab, "dom0_verify.py", machine=machine, xen=release)
