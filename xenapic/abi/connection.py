@@ -142,7 +142,7 @@ class Connection:
         if _postponed:
             run_postponed()
         failure = None
-        # What `exclusively` and `_invoke` do, without calling two more Python functions: a create makes four calls.
+        # As `exclusively` and `_invoke`, but without two more Python functions: a create makes four calls.
         with self._lock:
             xch = self._xch
             if xch is None:
