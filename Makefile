@@ -54,8 +54,9 @@ dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
 stubs: $(VENV)/.installed ## rewrite xenapic/__init__.pyi after a change of the public names
 	$(BIN)/python tools/write_stub.py
 
-index: $(VENV)/.installed ## rewrite the index of xenapic explain after a change of any table
+index: $(VENV)/.installed ## rewrite the index of xenapic explain, and the history of the ABI, after a change of any table
 	$(BIN)/python tools/write_index.py
+	$(BIN)/python tools/write_abi_history.py
 
 schemas: $(VENV)/.installed ## rewrite the JSON schemas after a change of the documents' classes
 	$(BIN)/python tools/write_schemas.py
