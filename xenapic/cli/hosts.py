@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from xenapic.cli.hostoptions import DEFAULT_XEN, HERE, HostChoice
-from xenapic.cli.options import read_input, stdin_once
+from xenapic.cli.options import STDIN, read_input, stdin_once
 
 if TYPE_CHECKING:
     from xenapic.model.host import Host
     from xenapic.model.releases import XenRelease
 
-__all__ = ["THIS_HOST", "extra_of", "host_of", "hosts_of"]
+__all__ = ["THIS_HOST", "extra_of", "host_of", "host_or_name", "hosts_of"]
 
 THIS_HOST = "this host"
 """What the host that the command runs on is called in answers."""
@@ -55,6 +56,18 @@ def host_of(choice: HostChoice, library: str | None, probe: bool = False) -> tup
             raise click.UsageError(f"{option} can be given only once here; 'xenapic plan' compares hosts")
     ((name, host),) = hosts_of(choice, library, probe).items()
     return name, host
+
+
+def host_or_name(text: str, xen: str | None) -> tuple[str, Host]:
+    """Return the host that a text is: a file with a report or a boot log, or the name of a processor.
+
+    ``xen`` is the release for a named processor, and another release for a file. Raises as `hosts_of`.
+    """
+    choice = HostChoice(xen=xen)
+    if text != STDIN and not Path(text).exists():
+        return _named(text, choice)
+    _name, content = read_input(text)
+    return (_reported if content.lstrip()[:1] == b"{" else _logged)(text, choice)
 
 
 def _one_kind(choice: HostChoice) -> None:

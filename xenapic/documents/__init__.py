@@ -50,6 +50,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "recording": ("verify.recording:Recording",),
     "probe": ("documents.probe_findings:ProbeReport",),
     "machines": ("documents.lab_machines:MachineList",),
+    "guest": ("documents.guest_side:GuestView",),
     "abi-diff": ("documents.abi_differences:AbiDiff",),
     "error": ("documents.failures:ErrorReport",),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
+from xenapic.model.viridian import GROUPS
 from xenapic.parse.xlcfg import XlValue, c_number
 from xenapic.toolstack.pcispec import pci_error
 from xenapic.toolstack.reader import Getter, refused
@@ -32,21 +33,6 @@ BLANK = r"[ \t\n\v\f\r]*"
 HEX = re.compile(rf"{BLANK}[+-]?(?:0[xX])?[0-9a-fA-F]+")
 DECIMAL = re.compile(rf"{BLANK}([+-]?)([0-9]+)")
 IOMEM = re.compile(rf"{HEX.pattern},{HEX.pattern}(@{HEX.pattern})?")
-ENLIGHTENMENTS = (
-    "base",
-    "freq",
-    "time_ref_count",
-    "reference_tsc",
-    "hcall_remote_tlb_flush",
-    "apic_assist",
-    "crash_ctl",
-    "synic",
-    "stimer",
-    "hcall_ipi",
-    "ex_processor_masks",
-    "no_vp_limit",
-    "cpu_hotplug",
-)
 SMBIOS = (
     "bios_vendor",
     "bios_version",
@@ -98,7 +84,7 @@ def pci(get: Getter) -> int:
 def viridian(get: Getter) -> None:
     """Check a list of enlightenments; a number or nothing is fine."""
     for name in _plain(get.items("viridian", quiet=True)):
-        if name not in ("all", "defaults") and name.removeprefix("!").lower() not in ENLIGHTENMENTS:
+        if name not in ("all", "defaults") and name.removeprefix("!").lower() not in GROUPS:
             bare = name.removeprefix("!")
             raise refused(f"xl: unknown viridian enlightenment '{bare}'", ("viridian",), "no such group", 3)
 
