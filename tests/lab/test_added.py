@@ -201,6 +201,15 @@ def test_xen_syms_becomes_what_a_boot_loader_takes(tmp_path: Path) -> None:
         assert made.extra == ".7"
 
 
+def test_a_hypervisor_that_says_its_release_must_be_that_of_the_libraries(given: Path) -> None:
+    strings = b"\0-unstable\0Xen 4.23-unstable\n\0<denied>\0"
+    (given / "xen.gz").write_bytes(hypervisor(strings))
+    made = read_hypervisor(given / "xen.gz")
+    assert (made.release, made.extra, made.changeset, made.debug) == ("4.23", "-unstable", "", None)
+    said = refused("mine", "--hypervisor", given / "xen.gz", "--libraries", given / "a")
+    assert "is Xen 4.23, and the libraries are of Xen 4.17" in said
+
+
 REFUSED = {
     "is an EFI program": b"MZ" + bytes(200),
     "64-bit Arm": bytes(0x38) + b"ARMd" + bytes(100),

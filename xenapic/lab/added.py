@@ -158,7 +158,7 @@ class _Taking:
             self._note("hypervisor", files.hypervisor)
             libraries = read_libraries(files.libraries)
             suite = libraries.root(root)
-            _agree(files.hypervisor, libraries)
+            _agree(files.hypervisor, hypervisor.release, libraries)
             (self._into / HYPERVISOR).write_bytes(hypervisor.image)
             self._write_libraries(libraries)
             if files.kernel is not None:
@@ -211,11 +211,12 @@ MOST_HEADERS = 2000
 VERSIONED = re.compile(r"xen(?:-syms)?-(\d{1,2}\.\d{1,3})(?!\d)")
 
 
-def _agree(hypervisor: Path, libraries: Libraries) -> None:
-    """Raise `LabUsageError` if the file's name says that the hypervisor is of another release."""
+def _agree(hypervisor: Path, said: str, libraries: Libraries) -> None:
+    """Raise `LabUsageError` if the hypervisor says, or else its file's name, that it is of another release."""
     named = VERSIONED.match(hypervisor.resolve().name)
-    if named and named[1] != libraries.release:
+    release = said or (named[1] if named else libraries.release)
+    if release != libraries.release:
         raise LabUsageError(
-            f"{hypervisor} is Xen {named[1]}, and the libraries are of Xen {libraries.release}: "
+            f"{hypervisor} is Xen {release}, and the libraries are of Xen {libraries.release}: "
             "give both of the same build"
         )

@@ -29,6 +29,8 @@ class Hypervisor:
 
     image: bytes
     """A 32-bit ELF file with a Multiboot header."""
+    release: str
+    """``4.23``; empty if the file does not show it, as before 4.22."""
     extra: str
     """What Xen reports after its number, e.g. ``".7"``; empty if the file does not show it."""
     changeset: str
@@ -145,18 +147,19 @@ def _image(loads: list[Segment], data: bytes, low: int) -> tuple[bytes, int]:
 
 # -- which Xen it is -----------------------------------------------------------------------------------
 
-EXTRA = re.compile(rb"\0((?:\.\d{1,4}|-)[\w.+~-]{0,14}|-unstable|\.0-rc)\0<denied>\0")
+EXTRA = re.compile(rb"\0((?:\.\d{1,4}|-)[\w.+~-]{0,14}|-unstable|\.0-rc)\0(?:Xen [^\0]{1,80}\n\0)?<denied>\0")
 """``XEN_EXTRAVERSION`` and what stands after it in ``xen/common/version.c``'s strings."""
 CHANGESET = re.compile(
     rb"\0((?:[A-Z][a-z]{2} ){2}[ \d]\d [\d:]{8} \d{4} [+-]\d{4} git:[0-9a-f]{6,40}(?:-dirty)?)\0"
 )
+BANNER = re.compile(rb"\0Xen (\d{1,2}\.\d{1,3})[\w.+~-]{0,40}\n\0")
 DEBUG = re.compile(rb"\0debug=([yn])(?: [ -~]{0,60})?\0")
 
 
-def _identity(data: bytes) -> tuple[str, str, bool | None]:
-    """Return the extra version, the changeset and whether it is a debug build, as far as strings show it."""
-    extra, changeset, debug = (_only(pattern, data) for pattern in (EXTRA, CHANGESET, DEBUG))
-    return extra, changeset, debug == "y" if debug else None
+def _identity(data: bytes) -> tuple[str, str, str, bool | None]:
+    """Return release, extra version, changeset and whether it is a debug build, as far as strings show it."""
+    release, extra, changeset, debug = (_only(pattern, data) for pattern in (BANNER, EXTRA, CHANGESET, DEBUG))
+    return release, extra, changeset, debug == "y" if debug else None
 
 
 def _only(pattern: re.Pattern[bytes], data: bytes) -> str:
