@@ -212,7 +212,7 @@ VERSIONED = re.compile(r"xen(?:-syms)?-(\d{1,2}\.\d{1,3})(?!\d)")
 
 
 def _agree(hypervisor: Path, said: str, libraries: Libraries) -> None:
-    """Raise `LabUsageError` if the hypervisor, or else its file's name, says that it is of another release."""
+    """Raise `LabUsageError` if the hypervisor, or else its file's name, says that its release is another."""
     named = VERSIONED.match(hypervisor.resolve().name)
     release = said or (named[1] if named else libraries.release)
     if release != libraries.release:
