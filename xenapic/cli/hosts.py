@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -64,7 +64,7 @@ def host_or_name(text: str, xen: str | None) -> tuple[str, Host]:
     ``xen`` is the release for a named processor, and another release for a file. Raises as `hosts_of`.
     """
     choice = HostChoice(xen=xen)
-    if text != STDIN and not Path(text).exists():
+    if text != STDIN and not os.path.exists(text):  # noqa: PTH110  (pathlib is slow to import)
         return _named(text, choice)
     _name, content = read_input(text)
     return (_reported if content.lstrip()[:1] == b"{" else _logged)(text, choice)
