@@ -89,7 +89,7 @@ def command(
     click.echo(output.printable(f"{name}: {what}; dom0's root is Debian {xen.root}"))
     if xen.as_release:
         click.echo(
-            f"  used with {xen.as_release}'s layout, proven from these headers; not verified for {xen.release}"
+            f"  used with {xen.as_release}'s layout, proven from its headers; not verified for {xen.release}"
         )
     for part, file in xen.taken.items():
         click.echo(output.printable(f"  {part}: {file['path']} (sha256 {file['sha256'][:16]})"))
