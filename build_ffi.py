@@ -4,15 +4,13 @@
 - ``since.py``: the first release of each field and function that the oldest release lacks.
 - ``libxenctrl.pyi``: what type checkers know about the cffi modules, from ``stubs/libxenctrl.pyi``.
 
-A declaration that not every release has ends in a mark: ``//@ >=4.16`` (the first release that has it),
-``//@ <4.21`` (the first release that no longer has it), or both. Which releases share a generation is a
+`xenapic.abi.declared` reads the declarations. Which releases share a generation is a
 table in ``xenapic/abi/generations.py``; it is checked here. ``tests/abi`` compares the result with the
 real headers. Nothing is compiled, and nothing needs Xen.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,46 +19,13 @@ import cffi
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
-from xenapic.abi.generations import RELEASES, Release  # noqa: E402  (needs the path set above)
+from xenapic.abi.declared import FUNCTION, STRUCT, declarations  # noqa: E402  (needs the path set above)
+from xenapic.abi.generations import RELEASES  # noqa: E402  (needs the path set above)
 
 PACKAGE = "xenapic._xenctrl"
-DECLARATIONS = ROOT / "xenapic" / "abi" / "decl"
 STUB = ROOT / "stubs" / "libxenctrl.pyi"
 
-SUBJECTS = ("types", "domctl", "sysctl", "hvm", "xenctrl", "trace", "toollog", "evtchn", "foreign", "libc")
-"""The files in `DECLARATIONS`, each after those whose types it uses."""
-
-MARK = re.compile(r"\s*//@(?P<bounds>(?:\s+(?:>=|<)4\.\d+)+)$")
-STRUCT = re.compile(r"^struct (\w+) \{", re.MULTILINE)
-FUNCTION = re.compile(r"[ *](\w+)\([^()]*\);")
-
 Number = tuple[int, int]
-
-
-def declarations(release: Release) -> str:
-    """Return the C declarations that hold for one release."""
-    kept = []
-    for line in all_lines():
-        mark = MARK.search(line)
-        if mark is None:
-            kept.append(line)
-        elif all(_holds(bound, release) for bound in mark["bounds"].split()):
-            kept.append(line[: mark.start()])
-    return "\n".join(kept)
-
-
-def all_lines() -> list[str]:
-    """Return the declarations of all releases, with their marks."""
-    files = {path.stem: path for path in DECLARATIONS.glob("*.h")}
-    if files.keys() != set(SUBJECTS):
-        raise ValueError(f"SUBJECTS and {DECLARATIONS} differ in {sorted(files.keys() ^ set(SUBJECTS))}")
-    return [line for subject in SUBJECTS for line in files[subject].read_text().splitlines()]
-
-
-def _holds(bound: str, release: Release) -> bool:
-    major, minor = bound.lstrip("<>=").split(".")
-    reached = release.number >= (int(major), int(minor))
-    return reached if bound.startswith(">=") else not reached
 
 
 def generations() -> dict[str, str]:

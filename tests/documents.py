@@ -93,7 +93,11 @@ def real_values(name: str) -> st.SearchStrategy[Any]:
 # -- the library's own values ------------------------------------------------------------------------
 
 VERSIONS = st.builds(
-    Version, st.just(4), st.integers(15, 22), *(values(hint) for hint in [*_fields(Version).values()][2:])
+    Version,
+    st.just(4),
+    st.integers(15, 22),
+    *(values(hint) for hint in [*_fields(Version).values()][2:-1]),
+    st.sampled_from(["", "4.22"]),
 )
 FEATURE_FACTS = st.fixed_dictionaries({row.key: values(Fact) for row in FEATURES})
 MEASUREMENTS = st.builds(

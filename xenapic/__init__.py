@@ -42,6 +42,8 @@ HOMES = {
         "LibraryNotFound",
         "LogInvalid",
         "MeasureFailed",
+        "HeadersUnusable",
+        "LayoutUnproven",
         "NameUnknown",
         "NoPrivilege",
         "NoXen",

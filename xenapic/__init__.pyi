@@ -16,7 +16,9 @@ from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import FileUnreadable as FileUnreadable
 from xenapic.errors import HandleClosed as HandleClosed
+from xenapic.errors import HeadersUnusable as HeadersUnusable
 from xenapic.errors import HostUnknown as HostUnknown
+from xenapic.errors import LayoutUnproven as LayoutUnproven
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import LogInvalid as LogInvalid
 from xenapic.errors import MeasureFailed as MeasureFailed
@@ -133,10 +135,12 @@ __all__ = [
     "FileUnreadable",
     "GuestType",
     "HandleClosed",
+    "HeadersUnusable",
     "Host",
     "HostUnknown",
     "HvmRecord",
     "IOMMU",
+    "LayoutUnproven",
     "LibraryNotFound",
     "LogInvalid",
     "LoggedHost",

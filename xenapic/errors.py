@@ -6,6 +6,7 @@ The tree::
     ├── Unavailable            nothing can be asked of Xen from here
     │   ├── LibraryNotFound
     │   ├── ReleaseUnknown
+    │   │   └── LayoutUnproven     a proof of its layout is not of this library
     │   ├── ReleaseMismatch
     │   ├── NoPrivilege
     │   └── NoXen
@@ -20,6 +21,7 @@ The tree::
     ├── DocumentInvalid        not the JSON document that was expected
     ├── LogInvalid             a saved log without anything about VMX or SVM
     ├── HostUnknown            the known facts about a host do not answer the question
+    ├── HeadersUnusable        no layout can be read from a Xen's headers
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
@@ -93,6 +95,18 @@ class ReleaseUnknown(Unavailable):
     """The libxenctrl is of a release whose structures are unknown: calling it could corrupt memory."""
 
     code = "release-unknown"
+
+
+class LayoutUnproven(ReleaseUnknown):
+    """The proof of a library's layout cannot be read, or is of another library."""
+
+    code = "layout-unproven"
+
+
+class HeadersUnusable(XenApicError):
+    """A Xen's headers are missing or incomplete, or there is no C compiler to read them with."""
+
+    code = "headers-unusable"
 
 
 class ReleaseMismatch(Unavailable):

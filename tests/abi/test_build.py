@@ -6,6 +6,7 @@ import ast
 import re
 
 import build_ffi
+from xenapic.abi.declared import all_lines, declarations
 from xenapic.abi.generations import RELEASES
 
 STUB = build_ffi.STUB
@@ -27,7 +28,7 @@ def classes() -> dict[str, ast.ClassDef]:
 
 
 def test_every_function_is_typed_with_its_arguments() -> None:
-    text = "".join(build_ffi.declarations(row) for row in RELEASES)
+    text = "".join(declarations(row) for row in RELEASES)
     declared = {
         name: arguments.count(",") + 1 for name, arguments in re.findall(r"[ *](\w+)\(([^()]*)\);", text)
     }
@@ -41,7 +42,7 @@ def test_every_function_is_typed_with_its_arguments() -> None:
 
 
 def test_every_field_is_typed() -> None:
-    text = "\n".join(build_ffi.all_lines())
+    text = "\n".join(all_lines())
     for stub, struct in FIELDS.items():
         start = text.index(f"struct {struct} {{")
         body = text[start : text.index("\n};", start)]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import build_ffi
+from xenapic.abi.declared import declarations
 from xenapic.abi.generations import RELEASES, Release
 from xenapic.exits import events as trace
 from xenapic.model import flags
@@ -91,7 +92,7 @@ def test_one_wrong_offset_is_found(row: Release) -> None:
 @pytest.mark.parametrize("row", RELEASES, ids=str)
 def test_prototypes_are_the_recorded_ones(row: Release) -> None:
     """Each declared function exists in the release with the same number of arguments."""
-    ours = build_ffi.declarations(row)
+    ours = declarations(row)
     for name, prototype in recorded(str(row))["functions"].items():
         if f" {name}(" not in ours and f"*{name}(" not in ours:
             continue
@@ -173,9 +174,7 @@ def test_prototypes_against_the_installed_headers(tmp_path: Path) -> None:
     row = next(row for row in RELEASES if f"libxenctrl.so.{row}" in library)
     functions = [
         text
-        for text in re.findall(
-            r"^[\w ]+[ *](?:xc|xenforeignmemory)_\w+\([^()]*\);", build_ffi.declarations(row), re.M
-        )
+        for text in re.findall(r"^[\w ]+[ *](?:xc|xenforeignmemory)_\w+\([^()]*\);", declarations(row), re.M)
         if "struct xen_cpupoolinfo" not in text  # which the header knows by another name
     ]
     assert len(functions) > 25

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.abi.test_proof import headers_of
+from xenapic.abi.generations import RELEASES
 from xenapic.cli.app import app
 from xenapic.lab import catalog, xens
 from xenapic.lab.added import added, added_names, remove
@@ -295,6 +297,23 @@ def test_incomplete_requests(given: Path) -> None:
     (only_efi / "boot").mkdir(parents=True)
     (only_efi / "boot/xen-4.17.efi").write_bytes(b"MZ")
     assert "xen.efi alone" in refused("mine", "--tree", only_efi)
+
+
+def test_a_release_that_is_not_known_needs_its_headers(given: Path) -> None:
+    source = ["gcc", "-shared", "-nostdlib", "-x", "c", "/dev/null", "-Wl,-soname,libxenctrl.so.4.23"]
+    (given / "new/libxennew.so.1.0").unlink()
+    subprocess.run([*source, "-o", str(given / "new/libxenctrl.so.4.23")], check=True)
+    parts = ("next", "--hypervisor", given / "xen.gz", "--libraries", given / "new")
+    assert "does not know: give its --headers" in refused(*parts)
+    headers = headers_of(RELEASES[-1], given / "include")
+    assert "used with 4.22's layout" in add(*parts, "--headers", headers).output
+    found = added("next")
+    assert found is not None and (found.release, found.as_release) == ("4.23", "4.22")
+    archive = (found.entry.path / "libraries.cpio").read_bytes()
+    assert b"overlay/etc/xenapic/layout.json" in archive and b'"as_release": "4.22"' in archive
+    assert "as 4.22" in lab("list").output
+    headers_of(RELEASES[-1], headers, ("uint32_t max_vcpus;", "uint64_t max_vcpus;"))
+    assert "xen_domctl_createdomain.max_vcpus" in refused(*parts, "--headers", headers)
 
 
 def test_a_damaged_copy_is_said(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:

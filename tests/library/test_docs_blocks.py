@@ -49,7 +49,7 @@ def test_python_runs_on_a_xen(block: Block, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(ExitCounter, "wait", lambda self, seconds: count(self, seconds / 1000))
     opened: list[Xen] = []
 
-    def open_fake(*_args: object) -> Xen:
+    def open_fake(*_args: object, **_options: object) -> Xen:
         opened.append(Xen(make(load())))
         return opened[-1]
 

@@ -14,13 +14,15 @@ import importlib
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from xenapic.abi.elf import elf_soname
 from xenapic.abi.generations import RELEASES, Release, release, soname
-from xenapic.errors import LibraryNotFound, ReleaseUnknown
+from xenapic.abi.proof import LayoutProof, kept_proof, read_proof
+from xenapic.errors import LayoutUnproven, LibraryNotFound, ReleaseUnknown
 from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ __all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
 
 ENVIRONMENT = "XENAPIC_LIBXENCTRL"
 SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
+STEM = "libxenctrl.so."
 TOOLLOG_SONAME = "libxentoollog.so.1"
 FOREIGN_SONAME = "libxenforeignmemory.so.1"
 EVTCHN_SONAME = "libxenevtchn.so.1"
@@ -58,18 +61,29 @@ class Library:
     toollog: LibXenToolLog
     libc: LibC
     evtchn: LibXenEvtchn
+    proof: LayoutProof | None = None
+    """What the layout rests on, if `release` is not in `RELEASES`."""
 
 
-def load(library: str | os.PathLike[str] | None = None) -> Library:
+Layout = Union["str | os.PathLike[str]", LayoutProof, None]
+"""A proof, the path of one, or None for the one in the environment or in /etc."""
+
+
+def load(library: str | os.PathLike[str] | None = None, layout: Layout = None) -> Library:
     """Load libxenctrl.
 
+    ``layout`` proves the layout of a library whose release is unknown (`xenapic.abi.proof`); without it,
+    ``$XENAPIC_LAYOUT`` or ``/etc/xenapic/layout.json`` is used if it is needed.
     Raises `LibraryNotFound` when it is not installed, `ReleaseUnknown` when `xenapic.abi.generations` does
-    not have its soname.
+    not have its soname and there is no proof, `LayoutUnproven` when the proof is of another library.
     """
+    proof = layout if isinstance(layout, LayoutProof) or layout is None else read_proof(layout)
     asked = os.fspath(library) if library is not None else os.environ.get(ENVIRONMENT)
     if asked:
-        return _load_asked(asked)
+        return _load_asked(asked, proof)
     running = running_release()
+    if running is not None and release(running) is None and (proof := proof or kept_proof()) is not None:
+        return _load_unknown(running, proof)
     ordered = sorted(RELEASES, key=lambda row: (str(row) != running, *(-n for n in row.number)))
     for row in ordered:
         try:
@@ -87,7 +101,30 @@ def running_release() -> str | None:
         return None
 
 
-def _load_asked(asked: str) -> Library:
+def _load_unknown(running: str, proof: LayoutProof) -> Library:
+    """Load the library of the running Xen, whose release is unknown, by a proof."""
+    name = f"{STEM}{running}"
+    places = [folder for folder in SEARCHED_BY_HAND for folder in (folder, *_below(folder))]
+    for folder in places:
+        if (path := Path(folder) / name).is_file():
+            return _load_proven(running, path, proof)
+    raise LibraryNotFound(f"no {name} was found. {_advice(running)}")
+
+
+def _load_proven(text: str, path: Path, proof: LayoutProof) -> Library:
+    if proof.release != text:
+        raise LayoutUnproven(f"the proof is of Xen {proof.release}, and {path} is of Xen {text}")
+    try:
+        return replace(_load(proof.row(path), str(path)), proof=proof)
+    except OSError as error:
+        raise LibraryNotFound(f"{path} cannot be loaded: {error}") from error
+
+
+def _below(folder: str) -> list[str]:
+    return [str(path) for path in Path(folder).glob("*-linux-*")]
+
+
+def _load_asked(asked: str, proof: LayoutProof | None) -> Library:
     if re.fullmatch(r"\d+\.\d+", asked):
         row = _known(asked, f"Xen {asked} was requested")
         try:
@@ -102,6 +139,8 @@ def _load_asked(asked: str) -> Library:
     match = SONAME.fullmatch(name or "")
     if match is None:
         raise ReleaseUnknown(f"{path} has the soname {name or '(none)'}, not libxenctrl.so.4.N")
+    if release(match["release"]) is None and (proof := proof or kept_proof()) is not None:
+        return _load_proven(match["release"], path, proof)
     row = _known(match["release"], f"{path} is {name}")
     try:
         return _load(row, str(path))
@@ -114,7 +153,9 @@ def _known(text: str, fact: str) -> Release:
     if row is None:
         raise ReleaseUnknown(
             f"{fact}. xenapic does not know the structures of that release, and a wrong layout would corrupt "
-            f"memory. Known are Xen {RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic."
+            f"memory. Known are Xen {RELEASES[0]} to {RELEASES[-1]}. Install a newer xenapic, or "
+            f"prove the layout "
+            "from that Xen's own headers (xenapic abi check)."
         )
     return row
 

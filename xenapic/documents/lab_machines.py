@@ -35,6 +35,8 @@ class LabXenEntry:
     changeset: str = ""
     debug: bool | None = None
     """Whether it is a debug build; null when its files do not say."""
+    as_release: str = ""
+    """The known release whose layout it has, if its own is not known to xenapic."""
     root: str = ""
     """The Debian release whose root and kernel dom0 has."""
     options: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class LabXenEntry:
             "added",
             xen.changeset,
             xen.debug,
+            xen.as_release,
             xen.root,
             xen.options,
             xen.made,

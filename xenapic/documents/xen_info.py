@@ -25,6 +25,8 @@ class VersionEntry:
     """Xen's boot options; Xen cuts them after 1023 bytes."""
     release: str
     """Major and minor number, e.g. "4.17"."""
+    as_release: str = ""
+    """The known release that stands for one that is not known; empty for a known one."""
 
     @classmethod
     def of(cls, version: Version) -> VersionEntry:
@@ -37,12 +39,19 @@ class VersionEntry:
             version.changeset,
             version.commandline,
             version.release,
+            version.as_release,
         )
 
     def value(self) -> Version:
         """Return the version."""
         return Version(
-            self.major, self.minor, self.extra, self.capabilities, self.changeset, self.commandline
+            self.major,
+            self.minor,
+            self.extra,
+            self.capabilities,
+            self.changeset,
+            self.commandline,
+            self.as_release,
         )
 
 

@@ -493,6 +493,7 @@ CAUTIONS: dict[str, str] = {
     "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
     "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
     "asked-twice": "An aspect is preferred and also required or forbidden; the preference has no effect.",
+    "release-unverified": "The release is not known: the answer is that for a known one whose layout it has.",
     "no-apic": "A PV guest has no local APIC: APIC acceleration does not concern it.",
 }
 
@@ -587,6 +588,8 @@ ERRORS: dict[str, str] = {
     "unavailable": "Xen cannot be used from here; each subclass says what to install or do.",
     "library-not-found": "No libxenctrl of a known release could be loaded.",
     "release-unknown": "The libxenctrl is of a release whose structures are unknown: calling it could corrupt memory.",
+    "layout-unproven": "A proof of a library's layout cannot be read, proves nothing, or is of another build.",
+    "headers-unusable": "A Xen's headers are missing or incomplete, or there is no C compiler to read them with.",
     "release-mismatch": "The library and the running hypervisor are of different releases.",
     "no-privilege": "Xen runs, but this user or this domain may not control it.",
     "no-xen": "The machine does not run under Xen, or its kernel lacks Xen's interface.",

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xenapic.abi.generations import release as known_release
+from xenapic.abi.layout import compare_headers, equal
+from xenapic.abi.proof import PLACE, LayoutProof, library_sha256
+from xenapic.errors import HeadersUnusable
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import LabUsageError
@@ -44,6 +48,8 @@ class AddedXen:
     """``4.21``, from the soname of its libxenctrl."""
     changeset: str
     debug: bool | None
+    as_release: str
+    """The known release whose layout its library has, if its own is not known; proven from its headers."""
     root: str
     """The Debian release whose root and kernel dom0 has."""
     options: tuple[str, ...]
@@ -160,11 +166,12 @@ class _Taking:
             suite = libraries.root(root)
             _agree(files.hypervisor, hypervisor.release, libraries)
             (self._into / HYPERVISOR).write_bytes(hypervisor.image)
-            self._write_libraries(libraries)
-            if files.kernel is not None:
-                self._write_kernel(files.kernel)
             for directory, below in files.headers:
                 self._copy_headers(directory, self._into / HEADERS / below)
+            proof = self._proof(libraries)
+            self._write_libraries(libraries, proof)
+            if files.kernel is not None:
+                self._write_kernel(files.kernel)
         release = libraries.release
         return {
             "added": {
@@ -172,6 +179,7 @@ class _Taking:
                 "release": release,
                 "changeset": hypervisor.changeset,
                 "debug": hypervisor.debug,
+                "as_release": proof.as_release if proof else "",
                 "root": suite,
                 "options": list(options),
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -185,12 +193,35 @@ class _Taking:
             shown = Path("/") / shown.relative_to(self._unpacked)  # its place in the package
         self._taken[what] = {"path": str(shown), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
-    def _write_libraries(self, libraries: Libraries) -> None:
+    def _proof(self, libraries: Libraries) -> LayoutProof | None:
+        """Return the proof of an unknown release's layout; raise `LabUsageError` if there is none."""
+        if known_release(libraries.release) is not None:
+            return None
+        headers = self._into / HEADERS
+        unknown = f"Xen {libraries.release} is a release that xenapic does not know"
+        if not headers.is_dir():
+            raise LabUsageError(f"{unknown}: give its --headers, to prove the layout of its structures")
+        self._progress("comparing the layout of its structures")
+        try:
+            comparisons = compare_headers(headers)
+        except HeadersUnusable as error:
+            raise LabUsageError(f"{unknown}, and {error}") from None
+        proven = equal(comparisons)
+        if proven is None:
+            nearest = min(comparisons, key=lambda one: len(one.differences))
+            places = "\n".join(f"  {one}" for one in nearest.differences)
+            raise LabUsageError(f"{unknown}, and it differs from the nearest, {nearest.release}:\n{places}")
+        control = libraries.files[libraries.control]
+        return LayoutProof(libraries.release, str(proven), library_sha256(control))
+
+    def _write_libraries(self, libraries: Libraries, proof: LayoutProof | None) -> None:
         with (self._into / LIBRARIES).open("wb") as out:
             writer = CpioWriter(out)
             for soname, path in sorted(libraries.files.items()):
                 writer.file(f"overlay{LIBRARY_HOME}/{soname}", path.read_bytes(), executable=True)
                 self._note(soname, path)
+            if proof is not None:
+                writer.file(f"overlay{PLACE}", proof.text().encode())
             writer.close()
 
     def _write_kernel(self, path: Path) -> None:

@@ -147,9 +147,8 @@ def _headers(places: Sequence[Path]) -> tuple[tuple[Path, str], ...]:
             for header in sorted((place / top).glob("**/include/xenctrl.h")):
                 if (header.parent / "xen/domctl.h").is_file():
                     return ((header.parent, ""),)
-        if (place / "tools/libs/ctrl/include/xenctrl.h").is_file():
-            libraries = [(path, "") for path in sorted(place.glob("tools/libs/*/include"))]
-            return ((place / "xen/include/public", "xen"), *libraries)
+        if (place / "tools/include/xenctrl.h").is_file():
+            return ((place / "xen/include/public", "xen"), (place / "tools/include", ""))
     return ()
 
 

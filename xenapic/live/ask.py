@@ -43,6 +43,7 @@ def ask_version(handle: Handle) -> Version:
         capabilities=tuple(handle.host.capabilities().split()),
         changeset=handle.host.changeset(),
         commandline=handle.host.commandline(),
+        as_release=handle.library.proof.as_release if handle.library.proof else "",
     )
 
 

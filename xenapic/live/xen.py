@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from xenapic.abi.handle import Handle
-from xenapic.abi.library import Library, load
+from xenapic.abi.library import Layout, Library, load
 from xenapic.errors import (
     CloseFailed,
     ConfigInvalid,
@@ -44,13 +44,15 @@ __all__ = ["Xen", "open"]
 KEPT_REQUESTS = 64
 
 
-def open(library: str | os.PathLike[str] | Library | None = None) -> Xen:
+def open(library: str | os.PathLike[str] | Library | None = None, layout: Layout = None) -> Xen:
     """Open the running Xen.
 
     ``library`` is a path or a release (``"4.17"``) of libxenctrl; the default is the library that matches
-    the running hypervisor. Raises a subclass of `Unavailable` that says what to install or do.
+    the running hypervisor. ``layout`` is the proof, or the path of one, that lets a release be opened that
+    xenapic does not know (``xenapic abi check --save``). Raises a subclass of `Unavailable` that says what to
+    install or do.
     """
-    return Xen(library)
+    return Xen(library, layout)
 
 
 class Xen:
@@ -60,8 +62,10 @@ class Xen:
     ``os.fork()`` the child must open its own.
     """
 
-    def __init__(self, library: str | os.PathLike[str] | Library | None = None) -> None:
-        self.handle = Handle(library if isinstance(library, Library) else load(library))
+    def __init__(
+        self, library: str | os.PathLike[str] | Library | None = None, layout: Layout = None
+    ) -> None:
+        self.handle = Handle(library if isinstance(library, Library) else load(library, layout))
         """The calls of libxenctrl, for what this class has no method for."""
         self._version: Version | None = None
         self._boot_log: BootLog | None = None

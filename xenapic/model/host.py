@@ -54,7 +54,7 @@ class Host:
     @property
     def release(self) -> XenRelease:
         """The row of the release whose rules apply; 4.17 with the per-domain interface is 4.17-rc."""
-        return xen_release(self.version.release, per_domain=bool(self.interface))
+        return xen_release(self.version.as_release or self.version.release, per_domain=bool(self.interface))
 
 
 def describe(

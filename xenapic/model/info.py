@@ -42,6 +42,13 @@ class Version:
     changeset: str
     commandline: str
     """Xen's boot options, which Xen cuts after 1023 bytes."""
+    as_release: str = ""
+    """The known release that stands for an unknown one: the layout is proven, the rules are not verified."""
+
+    @property
+    def unverified(self) -> str:
+        """What to say with each answer about a release that is not known; empty for one that is."""
+        return f"as {self.as_release}, not verified for {self.release}" if self.as_release else ""
 
     @property
     def release(self) -> str:
@@ -59,6 +66,8 @@ class Version:
         return self.number != (0, 0)
 
     def __str__(self) -> str:
+        if self.as_release:
+            return f"{self.release}{self.extra} ({self.unverified})"
         return f"{self.release}{self.extra}" if self.known else "of an unknown release"
 
 

@@ -28,6 +28,8 @@ class CautionCode(Enum):
     """This release ignores ``assisted_xapic`` and ``assisted_x2apic``; it does what they ask for anyway."""
     DEFECT = "defect-accepted"
     """The policy accepts a defect by its code, and the plan runs into it."""
+    UNVERIFIED = "release-unverified"
+    """The release is not known: the answer is that for a known one, whose layout it has."""
     NO_APIC = "no-apic"
     """A PV guest has no local APIC."""
     ASKED_TWICE = "asked-twice"
@@ -63,6 +65,8 @@ def about_guest(
     ``per_domain`` says that flags were chosen for this domain, ``memory`` that they run into the
     plain-memory defect.
     """
+    if host.version.unverified:
+        yield Caution(CautionCode.UNVERIFIED, f"this answer is {host.version.unverified}")
     if guest_type is GuestType.PV:
         yield NO_APIC
     elif not per_domain:

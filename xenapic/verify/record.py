@@ -81,7 +81,8 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
     job = _Job(xen, host, settings, progress)
     version, arch = host.version, host.physinfo.arch_capabilities
     return Recording(
-        xen=host.release.name if host.release.per_domain_apic else str(version),
+        xen=host.release.name if host.release.per_domain_apic else f"{version.release}{version.extra}",
+        as_release=version.as_release or None,
         build=_build(host, xen.boot_log()),
         processor=settings.processor,
         xen_options=tuple(version.commandline.split()),

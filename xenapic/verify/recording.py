@@ -289,6 +289,8 @@ class Recording:
 
     xen: str
     """Version and extra version; "4.17-rc" for the development tree with a choice per domain."""
+    as_release: str | None = None
+    """The known release that stands for one that was not known when this was recorded."""
     build: BuildRecord | None = None
     """The exact build; null in recordings that older versions of xenapic made."""
     processor: str

@@ -55,7 +55,7 @@ class Subject:
 
         Raises `DocumentInvalid` for an unknown release of Xen.
         """
-        release = release_of(recording.xen)
+        release = release_of(recording.as_release or recording.xen)
         options = CommandLine(" ".join(recording.xen_options))
         technology, offers, source = _processor(recording)
         if PHYSCAP.hvm not in PHYSCAP(recording.physinfo.capabilities):

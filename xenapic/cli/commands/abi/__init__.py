@@ -7,6 +7,7 @@ import click
 from xenapic.cli.base import LazyGroup
 
 COMMANDS = {
+    "check": "Compare a Xen's own headers with the known layouts, and prove one.",
     "diff": "Show what differs between two releases of Xen.",
 }
 """Each subcommand and its line in ``--help``; its code is ``command`` in the module of that name."""

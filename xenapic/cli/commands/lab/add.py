@@ -87,6 +87,10 @@ def command(
         filter(None, [f"Xen {xen.xen}", {True: "(debug)", False: "", None: ""}[xen.debug], xen.changeset])
     )
     click.echo(output.printable(f"{name}: {what}; dom0's root is Debian {xen.root}"))
+    if xen.as_release:
+        click.echo(
+            f"  used with {xen.as_release}'s layout, proven from its headers; not verified for {xen.release}"
+        )
     for part, file in xen.taken.items():
         click.echo(output.printable(f"  {part}: {file['path']} (sha256 {file['sha256'][:16]})"))
 

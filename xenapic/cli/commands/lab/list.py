@@ -50,6 +50,6 @@ def _row(xen: LabXen) -> tuple[str, ...]:
     if isinstance(xen, Release):
         return xen.version, xen.version, "Debian's", xen.suite, "", ""
     debug = {True: "debug", False: "release", None: ""}[xen.debug]
-    build = " ".join(filter(None, [debug, xen.changeset]))
+    build = " ".join(filter(None, [debug, xen.changeset, f"as {xen.as_release}" if xen.as_release else ""]))
     printable = map(output.printable, (build, xen.root, " ".join(xen.options), xen.made))
     return (xen.version, output.printable(xen.xen), *printable)
