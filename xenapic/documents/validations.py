@@ -8,11 +8,11 @@ from typing import ClassVar
 from xenapic.frozen import dataclass
 from xenapic.model.checks import Area, Check, Verdict, worst
 
-__all__ = ["CheckEntry", "ValidatedHost", "Validation"]
+__all__ = ["HostCheckEntry", "ValidatedHost", "Validation"]
 
 
 @dataclass(frozen=True, slots=True)
-class CheckEntry:
+class HostCheckEntry:
     """One check and its result."""
 
     code: str
@@ -27,7 +27,7 @@ class CheckEntry:
     """What to do."""
 
     @classmethod
-    def of(cls, check: Check) -> CheckEntry:
+    def of(cls, check: Check) -> HostCheckEntry:
         """Return the entry of a check."""
         return cls(
             check.code, check.area, check.verdict, check.text, check.source or None, check.advice or None
@@ -40,7 +40,7 @@ class ValidatedHost:
 
     verdict: Verdict
     """The worst of the checks."""
-    checks: tuple[CheckEntry, ...]
+    checks: tuple[HostCheckEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Validation:
     def of(cls, checks: Mapping[str, tuple[Check, ...]]) -> Validation:
         """Return the document of each host's checks."""
         hosts = {
-            name: ValidatedHost(worst(results), tuple(map(CheckEntry.of, results)))
+            name: ValidatedHost(worst(results), tuple(map(HostCheckEntry.of, results)))
             for name, results in checks.items()
         }
         return cls(worst(tuple(result for results in checks.values() for result in results)), hosts)

@@ -125,18 +125,19 @@ def _acceleration(host: Host) -> Iterator[Check]:
         fact = host.features[row.key]
         unused = row.key == "ipi_virtualization" or row.key in NOT_ACCELERATION
         if row.technology is Technology.VMX and not unused:
-            yield _feature(row, fact)
+            yield _feature(row, fact, CommandLine(host.version.commandline).boolean("apicv") is False)
 
 
-def _feature(row: Feature, fact: Fact) -> Check:
+def _feature(row: Feature, fact: Fact, apicv_off: bool) -> Check:
     verdict = USED[fact.answer]
     if verdict is Verdict.PASS:
         return Check(row.key, Area.HARDWARE, verdict, f"Xen uses '{row.name}'", fact.source)
     if verdict is Verdict.UNKNOWN:
         text = f"it is unknown whether Xen uses '{row.name}'"
         return Check(row.key, Area.HARDWARE, verdict, text, fact.source, fact.how)
-    by_option = row.key in BY_APICV and fact == APICV_OFF
-    advice = "Boot Xen without apicv=0" if by_option else "Use a processor that has it ('xenapic find')"
+    advice = "Use a processor that has it"
+    if row.key in BY_APICV and (apicv_off or fact == APICV_OFF):
+        advice = "Boot Xen without apicv=0, on a processor that has it"
     return Check(row.key, Area.HARDWARE, verdict, f"Xen does not use '{row.name}'", fact.source, advice)
 
 
@@ -294,7 +295,9 @@ def _defect(exposed: Exposure) -> Check:
     if exposed.answer is Answer.YES:
         security = any(SECURITY in text for text in (row.title, *row.sources))
         verdict = Verdict.FAIL if security else Verdict.WARN
-    return Check(row.code, Area.DEFECT, verdict, row.title, exposed.text, row.avoid.rstrip("."))
+    return Check(
+        row.code, Area.DEFECT, verdict, row.title, exposed.text.removeprefix("yes; "), row.avoid.rstrip(".")
+    )
 
 
 CHECKS: tuple[Callable[[Host], Iterator[Check]], ...] = (

@@ -99,4 +99,4 @@ def _show(checks: Mapping[str, tuple[Check, ...]], quiet: bool) -> None:
             if output.width() is None:
                 click.echo(f"{label:{width}}  {words}")
             else:
-                output.text(words, f"{label:{width}}  ", hanging=" ")
+                output.text(f"{label:{width}}  {words}", hanging=" " * (width + 2))
