@@ -15,7 +15,7 @@ from tests.hosts import INTEL_LOG, SVM, host
 from tests.pure.test_platform import with_lines
 from xenapic.cli.app import app
 from xenapic.documents import from_json, schema_text, to_json
-from xenapic.model.checks import Area, Check, Verdict, check_host, worst
+from xenapic.model.checks import Area, Check, CheckVerdict, check_host, worst
 from xenapic.model.facts import unknown
 from xenapic.model.flags import PHYSCAP
 from xenapic.policy.validate import check_policy, validate
@@ -29,7 +29,7 @@ def by_code(checks: Iterable[Check]) -> dict[str, Check]:
     return {check.code: check for check in checks}
 
 
-def verdict(code: str, made: xenapic.Host) -> Verdict:
+def verdict(code: str, made: xenapic.Host) -> CheckVerdict:
     return by_code(check_host(made))[code].verdict
 
 
@@ -53,32 +53,32 @@ def test_every_check_says_what_to_do(made: xenapic.Host) -> None:
     assert {check.area for check in checks} >= {Area.HARDWARE, Area.XEN, Area.GRANTS, Area.DEFECT}
     for check in checks:
         assert check.text and "\n" not in str(check), check
-        assert bool(check.advice) is (check.verdict is not Verdict.PASS), check
+        assert bool(check.advice) is (check.verdict is not CheckVerdict.PASS), check
 
 
 def test_hardware() -> None:
-    assert verdict("virtualization", host()) is Verdict.PASS
+    assert verdict("virtualization", host()) is CheckVerdict.PASS
     failed = by_code(check_host(host(capabilities=PHYSCAP.pv)))
-    assert failed["virtualization"].verdict is Verdict.FAIL and "tpr_shadow" not in failed
-    assert verdict("hap", host(capabilities=PHYSCAP.hvm | PHYSCAP.shadow)) is Verdict.WARN
-    assert verdict("tpr_shadow", host()) is Verdict.PASS
-    assert verdict("posted_interrupts", host()) is Verdict.WARN
-    assert verdict("virtualize_x2apic_mode", host()) is Verdict.UNKNOWN
-    assert verdict("avic", host(hw_cap=SVM)) is Verdict.WARN
+    assert failed["virtualization"].verdict is CheckVerdict.FAIL and "tpr_shadow" not in failed
+    assert verdict("hap", host(capabilities=PHYSCAP.hvm | PHYSCAP.shadow)) is CheckVerdict.WARN
+    assert verdict("tpr_shadow", host()) is CheckVerdict.PASS
+    assert verdict("posted_interrupts", host()) is CheckVerdict.WARN
+    assert verdict("virtualize_x2apic_mode", host()) is CheckVerdict.UNKNOWN
+    assert verdict("avic", host(hw_cap=SVM)) is CheckVerdict.WARN
     off = by_code(check_host(host(commandline="apicv=0")))["virtual_interrupt_delivery"]
-    assert off.verdict is Verdict.WARN and off.advice.startswith("Boot Xen without apicv=0")
+    assert off.verdict is CheckVerdict.WARN and off.advice.startswith("Boot Xen without apicv=0")
 
 
 def test_firmware() -> None:
     good = by_code(check_host(host(log=FULL)))
-    assert good["host-x2apic"].verdict is good["interrupt-remapping"].verdict is Verdict.PASS
+    assert good["host-x2apic"].verdict is good["interrupt-remapping"].verdict is CheckVerdict.PASS
     asked = host(log=with_lines("Not enabling x2APIC (upon firmware request)", "I/O virtualisation disabled"))
     refused = by_code(check_host(asked))
-    assert refused["x2apic-opt-out"].verdict is Verdict.WARN
+    assert refused["x2apic-opt-out"].verdict is CheckVerdict.WARN
     assert "upon firmware request" in refused["x2apic-opt-out"].source
-    assert refused["interrupt-remapping"].verdict is Verdict.WARN
+    assert refused["interrupt-remapping"].verdict is CheckVerdict.WARN
     unseen = by_code(check_host(host(start=100)))
-    assert unseen["host-x2apic"].verdict is unseen["interrupt-remapping"].verdict is Verdict.UNKNOWN
+    assert unseen["host-x2apic"].verdict is unseen["interrupt-remapping"].verdict is CheckVerdict.UNKNOWN
     off = host(commandline="x2apic=0", log=with_lines("Not enabling x2APIC: disabled by cmdline."))
     assert by_code(check_host(off))["host-x2apic"].advice == "Remove x2apic=0 from Xen's options"
 
@@ -86,61 +86,65 @@ def test_firmware() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("", Verdict.PASS),
-        ("apicv=0", Verdict.WARN),
-        ("apicv=maybe", Verdict.WARN),
-        ("console_to_ring", Verdict.WARN),
-        ("x" * 1100, Verdict.UNKNOWN),
+        ("", CheckVerdict.PASS),
+        ("apicv=0", CheckVerdict.WARN),
+        ("apicv=maybe", CheckVerdict.WARN),
+        ("console_to_ring", CheckVerdict.WARN),
+        ("x" * 1100, CheckVerdict.UNKNOWN),
     ],
 )
-def test_options(options: str, expected: Verdict) -> None:
+def test_options(options: str, expected: CheckVerdict) -> None:
     assert verdict("options", host(commandline=options)) is expected
 
 
 def test_release() -> None:
-    assert verdict("release", host()) is Verdict.PASS
-    assert verdict("release", host(extra=".0-rc1", probe=19)) is Verdict.WARN
+    assert verdict("release", host()) is CheckVerdict.PASS
+    assert verdict("release", host(extra=".0-rc1", probe=19)) is CheckVerdict.WARN
     assert (
         verdict("release", xenapic.host_from_log(INTEL_LOG.decode().split("\n", 1)[1]).host)
-        is Verdict.UNKNOWN
+        is CheckVerdict.UNKNOWN
     )
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [("", Verdict.PASS), ("gnttab_max_frames=8", Verdict.WARN), ("gnttab_max_frames=0", Verdict.FAIL)],
+    [
+        ("", CheckVerdict.PASS),
+        ("gnttab_max_frames=8", CheckVerdict.WARN),
+        ("gnttab_max_frames=0", CheckVerdict.FAIL),
+    ],
 )
-def test_grants(options: str, expected: Verdict) -> None:
+def test_grants(options: str, expected: CheckVerdict) -> None:
     assert verdict("grant-frames", host(commandline=options)) is expected
 
 
 def test_defects() -> None:
-    assert verdict("vlapic-error-deadlock", host("4.17", ".5")) is Verdict.FAIL  # XSA-462
+    assert verdict("vlapic-error-deadlock", host("4.17", ".5")) is CheckVerdict.FAIL  # XSA-462
     assert "vlapic-error-deadlock" not in by_code(check_host(host("4.17", ".6")))
-    assert verdict("late-refused-create-panic", host("4.20", ".2")) is Verdict.WARN
+    assert verdict("late-refused-create-panic", host("4.20", ".2")) is CheckVerdict.WARN
 
 
 def test_a_policy() -> None:
     made = host()
-    assert check_policy(xenapic.Policy(), made)[0].verdict is Verdict.PASS
+    assert check_policy(xenapic.Policy(), made)[0].verdict is CheckVerdict.PASS
     aspect, want = xenapic.Aspect, xenapic.Want
     for key, expected in (
-        (aspect("tpr_shadow"), Verdict.PASS),
-        (aspect("posted_interrupts"), Verdict.FAIL),
-        (aspect("virtualize_x2apic_mode"), Verdict.UNKNOWN),
+        (aspect("tpr_shadow"), CheckVerdict.PASS),
+        (aspect("posted_interrupts"), CheckVerdict.FAIL),
+        (aspect("virtualize_x2apic_mode"), CheckVerdict.UNKNOWN),
     ):
         (check,) = check_policy(xenapic.Policy(aspects={key: want.REQUIRE}), made)
         assert check.verdict is expected and check.area is Area.POLICY
     preferred = check_policy(xenapic.Policy(aspects={aspect("posted_interrupts"): want.PREFER}), made)
-    assert [check.verdict for check in preferred] == [Verdict.PASS, Verdict.WARN]
+    assert [check.verdict for check in preferred] == [CheckVerdict.PASS, CheckVerdict.WARN]
     assert validate(made, xenapic.Policy()) == (*check_host(made), *check_policy(xenapic.Policy(), made))
 
 
 def test_worst() -> None:
     made = by_code(check_host(host()))
-    assert worst(()) is Verdict.PASS
-    assert worst((made["hap"], made["virtualize_x2apic_mode"])) is Verdict.UNKNOWN
-    assert worst(tuple(made.values())) is Verdict.WARN
+    assert worst(()) is CheckVerdict.PASS
+    assert worst((made["hap"], made["virtualize_x2apic_mode"])) is CheckVerdict.UNKNOWN
+    assert worst(tuple(made.values())) is CheckVerdict.WARN
 
 
 # -- the command -------------------------------------------------------------------------------------

@@ -94,17 +94,19 @@ def _not_looked_at(check: FileCheck) -> str:
 
 def as_checks(check: FileCheck) -> Iterator[Check]:
     """Yield what becomes of a configuration on a host, as lines of ``xenapic validate``."""
-    from xenapic.model.checks import Area, Check, Verdict
+    from xenapic.model.checks import Area, Check, CheckVerdict
 
     area = Area.DOMAIN
     if check.refused is not None:
         advice = "Change the configuration; 'xenapic plan' shows the same"
-        yield Check("toolstack", area, Verdict.FAIL, str(check.refused), "what the toolstack checks", advice)
-    for verdict, problems in ((Verdict.FAIL, check.problems), (Verdict.WARN, check.cautions)):
+        yield Check(
+            "toolstack", area, CheckVerdict.FAIL, str(check.refused), "what the toolstack checks", advice
+        )
+    for verdict, problems in ((CheckVerdict.FAIL, check.problems), (CheckVerdict.WARN, check.cautions)):
         for problem in problems:
             text = f"{problem.field}={problem.value}: {problem.rule}"
             yield Check(problem.code, area, verdict, text, problem.source, problem.remedy.rstrip("."))
     for text in check.depends:
-        yield Check("depends", area, Verdict.UNKNOWN, text, "", "Ask with a report of the host")
+        yield Check("depends", area, CheckVerdict.UNKNOWN, text, "", "Ask with a report of the host")
     if check.possible:
-        yield Check("domain", area, Verdict.PASS, "nothing that xenapic checks forbids the domain")
+        yield Check("domain", area, CheckVerdict.PASS, "nothing that xenapic checks forbids the domain")

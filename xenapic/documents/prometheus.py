@@ -14,7 +14,7 @@ from xenapic.exits.judgement import Removable
 from xenapic.exits.reasons import reason_name
 from xenapic.exits.report import ExitReport
 from xenapic.frozen import dataclass
-from xenapic.model.checks import Verdict, check_host
+from xenapic.model.checks import CheckVerdict, check_host
 from xenapic.model.exposure import exposures
 from xenapic.model.facts import Answer, Fact
 from xenapic.model.host import Host
@@ -115,7 +115,7 @@ def _host(host: Host) -> Iterator[Sample]:
     for exposed in exposures(host):
         yield from _answer("xenapic_defect", "applies", exposed.answer, defect=exposed.defect.code)
     verdicts = [check.verdict for check in check_host(host)]
-    for verdict in Verdict:
+    for verdict in CheckVerdict:
         yield _sample("xenapic_checks", verdicts.count(verdict), verdict=verdict.value)
 
 

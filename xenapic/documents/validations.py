@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from xenapic.frozen import dataclass
-from xenapic.model.checks import Area, Check, Verdict, worst
+from xenapic.model.checks import Area, Check, CheckVerdict, worst
 
 __all__ = ["HostCheckEntry", "ValidatedHost", "Validation"]
 
@@ -18,7 +18,7 @@ class HostCheckEntry:
     code: str
     """A stable name; for a defect, a refusal or a create rule its own code."""
     area: Area
-    verdict: Verdict
+    verdict: CheckVerdict
     text: str
     """What was seen."""
     source: str | None
@@ -38,7 +38,7 @@ class HostCheckEntry:
 class ValidatedHost:
     """The checks of one host."""
 
-    verdict: Verdict
+    verdict: CheckVerdict
     """The worst of the checks."""
     checks: tuple[HostCheckEntry, ...]
 
@@ -49,7 +49,7 @@ class Validation:
 
     SCHEMA: ClassVar[str] = "xenapic/validate/1"
 
-    verdict: Verdict
+    verdict: CheckVerdict
     """The worst of all checks."""
     hosts: Mapping[str, ValidatedHost]
 

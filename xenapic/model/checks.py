@@ -21,10 +21,10 @@ from xenapic.model.host import Host
 from xenapic.model.platform import OPT_OUT
 from xenapic.parse.commandline import FALSE, TRUE, CommandLine
 
-__all__ = ["CHECKS", "Area", "Check", "Verdict", "check_host", "worst"]
+__all__ = ["CHECKS", "Area", "Check", "CheckVerdict", "check_host", "worst"]
 
 
-class Verdict(Enum):
+class CheckVerdict(Enum):
     """The result of a check, from the best to the worst."""
 
     PASS = "PASS"
@@ -56,7 +56,7 @@ class Check:
     code: str
     """A stable name; for a defect or a refusal its own code, for a feature its key."""
     area: Area
-    verdict: Verdict
+    verdict: CheckVerdict
     text: str
     """What was seen."""
     source: str = ""
@@ -70,9 +70,9 @@ class Check:
         return f"{self.text}{source}.{advice} [{self.code}]"
 
 
-def worst(checks: tuple[Check, ...]) -> Verdict:
+def worst(checks: tuple[Check, ...]) -> CheckVerdict:
     """Return the worst verdict; PASS without checks."""
-    order = list(Verdict)
+    order = list(CheckVerdict)
     return order[max((order.index(check.verdict) for check in checks), default=0)]
 
 
@@ -84,7 +84,7 @@ def check_host(host: Host) -> tuple[Check, ...]:
 # -- hardware ----------------------------------------------------------------------------------------
 
 ENABLE = "Enable VT-x or AMD-V in the firmware's setup; a guest that needs neither is PV"
-USED = {Answer.YES: Verdict.PASS, Answer.NO: Verdict.WARN, Answer.UNKNOWN: Verdict.UNKNOWN}
+USED = {Answer.YES: CheckVerdict.PASS, Answer.NO: CheckVerdict.WARN, Answer.UNKNOWN: CheckVerdict.UNKNOWN}
 NOT_ACCELERATION = (
     "external_interrupt_exiting",
     "cr8_load_exiting",
@@ -99,18 +99,20 @@ def _virtualization(host: Host) -> Iterator[Check]:
     if why is None:
         technology = host.technology.value if host.technology else ""
         text = f"Xen uses {technology} for HVM and PVH guests"
-        yield Check("virtualization", Area.HARDWARE, Verdict.PASS, text)
+        yield Check("virtualization", Area.HARDWARE, CheckVerdict.PASS, text)
         yield _hap(host)
         return
-    yield Check("virtualization", Area.HARDWARE, Verdict.FAIL, why.reason, why.source, ENABLE)
+    yield Check("virtualization", Area.HARDWARE, CheckVerdict.FAIL, why.reason, why.source, ENABLE)
 
 
 def _hap(host: Host) -> Check:
     if PHYSCAP.hap in host.physinfo.capabilities:
-        return Check("hap", Area.HARDWARE, Verdict.PASS, "Xen uses hardware-assisted paging (EPT or NPT)")
+        return Check(
+            "hap", Area.HARDWARE, CheckVerdict.PASS, "Xen uses hardware-assisted paging (EPT or NPT)"
+        )
     text = "Xen uses shadow paging, which is slower"
     advice = "Remove hap=0 from Xen's options, or use a processor with EPT or NPT"
-    return Check("hap", Area.HARDWARE, Verdict.WARN, text, "physinfo.capabilities lacks hap", advice)
+    return Check("hap", Area.HARDWARE, CheckVerdict.WARN, text, "physinfo.capabilities lacks hap", advice)
 
 
 def _acceleration(host: Host) -> Iterator[Check]:
@@ -119,7 +121,7 @@ def _acceleration(host: Host) -> Iterator[Check]:
     if host.technology is Technology.SVM:
         text = "no Xen up to 4.22 uses AVIC: most accesses of a guest to its APIC are VM exits"
         advice = "Nothing helps on AMD; 'xenapic access' shows each access"
-        yield Check("avic", Area.HARDWARE, Verdict.WARN, text, "", advice)
+        yield Check("avic", Area.HARDWARE, CheckVerdict.WARN, text, "", advice)
         return
     for row in FEATURES:
         fact = host.features[row.key]
@@ -130,9 +132,9 @@ def _acceleration(host: Host) -> Iterator[Check]:
 
 def _feature(row: Feature, fact: Fact, apicv_off: bool) -> Check:
     verdict = USED[fact.answer]
-    if verdict is Verdict.PASS:
+    if verdict is CheckVerdict.PASS:
         return Check(row.key, Area.HARDWARE, verdict, f"Xen uses '{row.name}'", fact.source)
-    if verdict is Verdict.UNKNOWN:
+    if verdict is CheckVerdict.UNKNOWN:
         text = f"it is unknown whether Xen uses '{row.name}'"
         return Check(row.key, Area.HARDWARE, verdict, text, fact.source, fact.how)
     advice = "Use a processor that has it"
@@ -147,11 +149,11 @@ def _feature(row: Feature, fact: Fact, apicv_off: bool) -> Check:
 def _x2apic(host: Host) -> Iterator[Check]:
     fact, code = host.x2apic_mode, "host-x2apic"
     if fact.answer is Answer.YES:
-        yield Check(code, Area.FIRMWARE, Verdict.PASS, "Xen runs in x2APIC mode", fact.source)
+        yield Check(code, Area.FIRMWARE, CheckVerdict.PASS, "Xen runs in x2APIC mode", fact.source)
     elif OPT_OUT in fact.source:
         text = "the firmware asks Xen to stay in xAPIC mode"
         advice = "Turn off 'x2APIC opt-out' in the firmware's setup, or update the firmware"
-        yield Check("x2apic-opt-out", Area.FIRMWARE, Verdict.WARN, text, fact.source, advice)
+        yield Check("x2apic-opt-out", Area.FIRMWARE, CheckVerdict.WARN, text, fact.source, advice)
     elif fact.answer is Answer.NO:
         off = CommandLine(host.version.commandline).boolean("x2apic") is False
         advice = (
@@ -160,23 +162,23 @@ def _x2apic(host: Host) -> Iterator[Check]:
             else "Enable x2APIC and the IOMMU in the firmware's setup"
         )
         text = "Xen runs in xAPIC mode, which cannot reach a processor whose APIC ID is above 254"
-        yield Check(code, Area.FIRMWARE, Verdict.WARN, text, fact.source, advice)
+        yield Check(code, Area.FIRMWARE, CheckVerdict.WARN, text, fact.source, advice)
     else:
         text = "it is unknown whether Xen runs in x2APIC mode or the firmware opted out of it"
-        yield Check(code, Area.FIRMWARE, Verdict.UNKNOWN, text, fact.source, fact.how)
+        yield Check(code, Area.FIRMWARE, CheckVerdict.UNKNOWN, text, fact.source, fact.how)
 
 
 def _remapping(host: Host) -> Iterator[Check]:
     fact, code = host.interrupt_remapping, "interrupt-remapping"
     if fact.answer is Answer.YES:
-        yield Check(code, Area.FIRMWARE, Verdict.PASS, "Xen uses interrupt remapping", fact.source)
+        yield Check(code, Area.FIRMWARE, CheckVerdict.PASS, "Xen uses interrupt remapping", fact.source)
     elif fact.answer is Answer.NO:
         text = "Xen does not use interrupt remapping: an assigned device can send any interrupt"
         advice = "Enable VT-d or AMD-Vi in the firmware's setup, and remove iommu=0 and iommu=no-intremap"
-        yield Check(code, Area.FIRMWARE, Verdict.WARN, text, fact.source, advice)
+        yield Check(code, Area.FIRMWARE, CheckVerdict.WARN, text, fact.source, advice)
     else:
         text = "it is unknown whether Xen uses interrupt remapping"
-        yield Check(code, Area.FIRMWARE, Verdict.UNKNOWN, text, fact.source, fact.how)
+        yield Check(code, Area.FIRMWARE, CheckVerdict.UNKNOWN, text, fact.source, fact.how)
 
 
 # -- Xen ---------------------------------------------------------------------------------------------
@@ -189,19 +191,21 @@ def _release(host: Host) -> Iterator[Check]:
     code = "release"
     if not host.version.known:
         text, advice = "it is unknown which Xen this is", "Name it with --xen"
-        yield Check(code, Area.XEN, Verdict.UNKNOWN, text, "", advice)
+        yield Check(code, Area.XEN, CheckVerdict.UNKNOWN, text, "", advice)
         return
     try:
         row = host.release
     except NameUnknown:
         text = f"xenapic does not model Xen {host.version}"
-        yield Check(code, Area.XEN, Verdict.UNKNOWN, text, "", "Ask about the nearest release with --xen")
+        yield Check(
+            code, Area.XEN, CheckVerdict.UNKNOWN, text, "", "Ask about the nearest release with --xen"
+        )
         return
     if row.per_domain_apic:
         text, advice = f"Xen {host.version} is a development tree", "Use a release"
-        yield Check(code, Area.XEN, Verdict.WARN, text, host.interface.source, advice)
+        yield Check(code, Area.XEN, CheckVerdict.WARN, text, host.interface.source, advice)
     else:
-        yield Check(code, Area.XEN, Verdict.PASS, f"the rules of Xen {row.name} are known")
+        yield Check(code, Area.XEN, CheckVerdict.PASS, f"the rules of Xen {row.name} are known")
 
 
 def _options(host: Host) -> Iterator[Check]:
@@ -210,13 +214,13 @@ def _options(host: Host) -> Iterator[Check]:
     if options.cut:
         text = "Xen reports only the first 1023 bytes of its options"
         yield Check(
-            "options", Area.XEN, Verdict.UNKNOWN, text, source, "Look at the boot loader's configuration"
+            "options", Area.XEN, CheckVerdict.UNKNOWN, text, source, "Look at the boot loader's configuration"
         )
     problems = list(_option_problems(options))
     if not problems and not options.cut:
-        yield Check("options", Area.XEN, Verdict.PASS, "no option of Xen turns acceleration off", source)
+        yield Check("options", Area.XEN, CheckVerdict.PASS, "no option of Xen turns acceleration off", source)
     for text, advice in problems:
-        yield Check("options", Area.XEN, Verdict.WARN, text, source, advice)
+        yield Check("options", Area.XEN, CheckVerdict.WARN, text, source, advice)
 
 
 def _option_problems(options: CommandLine) -> Iterator[tuple[str, str]]:
@@ -255,17 +259,19 @@ def _grants(host: Host) -> Iterator[Check]:
                 f"it is unknown whether an option sets {option}",
                 "Give --xen-options, or a report",
             )
-            yield Check(code, Area.GRANTS, Verdict.UNKNOWN, unknown, limits.source, advice)
+            yield Check(code, Area.GRANTS, CheckVerdict.UNKNOWN, unknown, limits.source, advice)
         elif frames < 1 and code == "grant-frames":
             none = (
                 f"{option}=0: Xen refuses every domain that asks for the host's default, and refuses it late"
             )
-            yield Check(code, Area.GRANTS, Verdict.FAIL, none, limits.source, f"Set {option} to {usual}")
+            yield Check(code, Area.GRANTS, CheckVerdict.FAIL, none, limits.source, f"Set {option} to {usual}")
         elif frames < usual:
             less = f"{text}, less than Xen's default of {usual}"
-            yield Check(code, Area.GRANTS, Verdict.WARN, less, limits.source, _grant_advice(option, usual))
+            yield Check(
+                code, Area.GRANTS, CheckVerdict.WARN, less, limits.source, _grant_advice(option, usual)
+            )
         else:
-            yield Check(code, Area.GRANTS, Verdict.PASS, text, limits.source)
+            yield Check(code, Area.GRANTS, CheckVerdict.PASS, text, limits.source)
 
 
 def _grant_advice(option: str, usual: int) -> str:
@@ -285,16 +291,16 @@ def _defects(host: Host) -> Iterator[Check]:
         else:
             yield _defect(exposed)
     yield Check(
-        "defects", Area.DEFECT, Verdict.PASS, f"{others} other known defects do not concern this host"
+        "defects", Area.DEFECT, CheckVerdict.PASS, f"{others} other known defects do not concern this host"
     )
 
 
 def _defect(exposed: Exposure) -> Check:
     row = exposed.defect
-    verdict = Verdict.UNKNOWN
+    verdict = CheckVerdict.UNKNOWN
     if exposed.answer is Answer.YES:
         security = any(SECURITY in text for text in (row.title, *row.sources))
-        verdict = Verdict.FAIL if security else Verdict.WARN
+        verdict = CheckVerdict.FAIL if security else CheckVerdict.WARN
     return Check(
         row.code, Area.DEFECT, verdict, row.title, exposed.text.removeprefix("yes; "), row.avoid.rstrip(".")
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xenapic.model.checks import Area, Check, Verdict, check_host
+from xenapic.model.checks import Area, Check, CheckVerdict, check_host
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.policy.cautions import Caution, CautionCode
@@ -38,21 +38,21 @@ def check_policy(policy: Policy, host: Host, guest_type: GuestKind = GuestType.P
 
 def _possible(answer: Plan) -> Iterator[Check]:
     text = f"the policy has a plan for {answer.guest_type.value} guests"
-    yield Check("policy", Area.POLICY, Verdict.PASS, text)
+    yield Check("policy", Area.POLICY, CheckVerdict.PASS, text)
     for caution in answer.warnings:
         if caution.code not in NEWS:
             yield _caution(caution)
 
 
 def _caution(caution: Caution) -> Check:
-    verdict = Verdict.UNKNOWN if caution.code is CautionCode.UNKNOWN else Verdict.WARN
+    verdict = CheckVerdict.UNKNOWN if caution.code is CautionCode.UNKNOWN else CheckVerdict.WARN
     return Check(
         caution.code.value, Area.POLICY, verdict, caution.text, "", "Run 'xenapic plan' for the details"
     )
 
 
 def _refused(reason: Reason) -> Check:
-    verdict = Verdict.UNKNOWN if reason.code is Code.UNKNOWN else Verdict.FAIL
+    verdict = CheckVerdict.UNKNOWN if reason.code is Code.UNKNOWN else CheckVerdict.FAIL
     advice = " Or: ".join(remedy.text for remedy in reason.remedies)
     text = f"{reason.asked}: {reason.fact}"
     return Check(reason.code.value, Area.POLICY, verdict, text, reason.source, advice.rstrip("."))

@@ -54,7 +54,7 @@ def command(
       xenapic validate policy.toml --host report.json --quiet
       xenapic validate --processor broadwell-ep --xen 4.17.5 --json
     """
-    from xenapic.model.checks import Verdict, worst
+    from xenapic.model.checks import CheckVerdict, worst
 
     stdin_once(policy_file, *choice.files)
     text = domain_text(policy_file)
@@ -71,7 +71,7 @@ def command(
     else:
         _show(checks, quiet)
     verdict = worst(tuple(check for results in checks.values() for check in results))
-    if verdict is Verdict.FAIL or (strict and verdict is not Verdict.PASS):
+    if verdict is CheckVerdict.FAIL or (strict and verdict is not CheckVerdict.PASS):
         raise SystemExit(Status.REFUSED)
 
 
@@ -86,13 +86,13 @@ def _checks(
 
 
 def _show(checks: Mapping[str, tuple[Check, ...]], quiet: bool) -> None:
-    from xenapic.model.checks import Verdict
+    from xenapic.model.checks import CheckVerdict
 
-    width = max(len(verdict.value) for verdict in Verdict)
+    width = max(len(verdict.value) for verdict in CheckVerdict)
     for name, results in checks.items():
         host = f"{output.printable(name)}: " if len(checks) > 1 else ""
         for check in results:
-            if quiet and check.verdict is Verdict.PASS:
+            if quiet and check.verdict is CheckVerdict.PASS:
                 continue
             words = output.printable(f"{host}{check.area.value}: {check}")
             label = check.verdict.value
