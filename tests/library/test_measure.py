@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import xenapic
 from tests.dumps import OFF, X2APIC, XAPIC, Vcpu, Words, dump_lines, ring
 from tests.library.test_handle import FakeXen
+from xenapic.abi.calls.domains import DOMID_ANY
 from xenapic.abi.library import Library, load
 from xenapic.apic.controls import ControlWords
 from xenapic.apic.state import ApicState
@@ -125,6 +126,8 @@ class MeasuredXen(FakeXen):
         return 0
 
     def xc_domain_create(self, _xch: Any, pdomid: Any, config: Any) -> int:
+        if pdomid[0] == DOMID_ANY:
+            pdomid[0] = next(number for number in range(1, 100) if number not in self.domains)
         domid = pdomid[0]
         if domid in self.taken or domid in self.domains:
             self.ffi.errno = errno.EEXIST

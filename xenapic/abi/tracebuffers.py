@@ -33,6 +33,10 @@ DOMID_XEN = 0x7FF2
 """The pseudo-domain that owns what Xen shares (``xen/include/public/xen.h``)."""
 PAGE_BYTES = 4096
 MOST_PAGES = (1 << 16) - 1
+MOST_DIRECTORY = 1 << 20
+"""Bytes of a directory: offsets of 16 bits, in words, and after the last one the frames of one ring."""
+MOST_FRAME = (1 << 40) - 1
+"""The last frame below 2**52, the highest physical address that x86 has."""
 DIRECTORY = "the directory of Xen's trace buffers"
 HEADER_BYTES = 8
 """``sizeof(struct t_buf)``."""
@@ -75,10 +79,18 @@ class TraceVirq:
         if self._channel is None:
             return
         descriptor = self._evtchn.xenevtchn_fd(self._channel)
-        if select.select([descriptor], [], [], max(seconds, 0))[0]:
+        if descriptor < 0:
+            raise CallFailed("xenevtchn_fd", self._ffi.errno, "wait for VIRQ_TBUF")
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(descriptor, select.POLLIN)
+        events = poll.poll(max(seconds, 0) * 1000)
+        if any(event != select.POLLIN for _descriptor, event in events):
+            raise CallFailed("xenevtchn_fd", errno.EBADF, "wait for VIRQ_TBUF")
+        if events:
             port = self._evtchn.xenevtchn_pending(self._channel)
-            if port >= 0:
-                self._evtchn.xenevtchn_unmask(self._channel, port)
+            if port < 0:
+                raise CallFailed("xenevtchn_pending", self._ffi.errno, "wait for VIRQ_TBUF")
+            self._evtchn.xenevtchn_unmask(self._channel, port)
 
     def close(self) -> None:
         """Let other tracers read; a second call does nothing."""
@@ -163,6 +175,8 @@ class TraceBuffers:
         self._memory = None
 
     def _map_all(self, frame: int, size: int, max_cpu: int) -> None:
+        bounded(size, MOST_DIRECTORY, DIRECTORY)
+        bounded(frame, MOST_FRAME, DIRECTORY)
         frames = range(frame, frame + size // PAGE_BYTES)
         address = self._map(frames, mmap.PROT_READ, "map the directory of Xen's trace buffers")
         info: TraceInfoStruct = self._ffi.cast("struct t_info *", address)

@@ -8,21 +8,23 @@ until reboot; and Xen does not report which CPUs were traced, so all CPUs are (a
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
-from xenapic.errors import TraceBusy, TraceUse
+from xenapic.errors import TraceBusy, TraceUse, XenApicError
 from xenapic.exits.events import BOOT_MASK, PROBE_MASK, is_ours
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
     from xenapic.live.xen import Xen
 
-__all__ = ["map_buffers", "recover_tracing", "take_free", "undisturbed"]
+__all__ = ["map_buffers", "recover_tracing", "surely", "take_free", "undisturbed"]
 
+LOG = logging.getLogger("xenapic")
 HOW_TO_RECOVER = "stop tracing and discard the unread records with 'xenapic exits --recover'"
 
 
@@ -100,10 +102,19 @@ def _is_on(handle: Handle, buffers: TraceBuffers, mask: int) -> bool:
         handle.trace.trace_all_cpus()
         handle.trace.info()
     finally:
-        handle.trace.set_event_mask(mask)
+        surely(handle.trace.set_event_mask, mask)
     recorded = buffers.unread() > 0
     buffers.discard()
     return recorded
+
+
+def surely(call: Callable[..., None], *args: Any) -> None:
+    """Put a setting of Xen back; once more if that fails, for an error that passes."""
+    try:
+        call(*args)
+    except XenApicError as error:
+        LOG.warning("putting Xen's trace settings back is tried again: %s", error)
+        call(*args)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from xenapic.abi.forks import left_to_parent
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid, DomainNotFound
-from xenapic.exits.buffers import map_buffers, take_free, undisturbed
+from xenapic.exits.buffers import map_buffers, surely, take_free, undisturbed
 from xenapic.exits.events import NEEDED_MASK
 from xenapic.exits.judgement import ExitKind, Removable
 from xenapic.exits.records import TraceParser
@@ -147,7 +147,7 @@ class ExitCounter:
         stack.callback(virq.close)
         maps = stack.enter_context(ExitStack())  # closed last, after the last reading
         before, buffers = take_free(handle, maps)
-        stack.callback(handle.trace.set_event_mask, before)
+        stack.callback(surely, handle.trace.set_event_mask, before)
         handle.trace.set_event_mask(NEEDED_MASK)
         handle.trace.trace_all_cpus()
         stack.callback(self._switch_off)
@@ -174,7 +174,7 @@ class ExitCounter:
 
     def _switch_off(self) -> None:
         """Switch tracing off, and count what was recorded until now."""
-        self._handle.trace.disable()
+        surely(self._handle.trace.disable)
         self._until = time.monotonic()
         self._lost_more = bool(self._full)
         if self._buffers is not None:

@@ -6,8 +6,9 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xenapic.errors import CallFailed, NoPrivilege
-from xenapic.live.create import send
+from xenapic.errors import CallFailed, NoPrivilege, XenApicError
+from xenapic.live.create import destroy_by_mark, send
+from xenapic.live.owned import destroy_marked
 from xenapic.live.owners import this_process
 from xenapic.live.rows import DOMAIN_INFO, PHYSINFO
 from xenapic.model.config import CreateRequest
@@ -125,9 +126,17 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
     request = CreateRequest(
         flags=CDF.hvm | CDF.hap, emulation_flags=EMU.LAPIC, misc_flags=MISC.ASSISTED_XAPIC
     )
+    mark = this_process().to_handle()
     try:
-        domid = send(handle, request, this_process().to_handle())
-    except CallFailed as error:
+        domid = send(handle, request, mark)
+    except XenApicError as error:
+        destroy_by_mark(handle, mark)  # a create can work and report an error
+        if not isinstance(error, CallFailed):
+            raise
         return error.errno if error.errno in (errno.ENODEV, errno.EINVAL) else None
-    handle.domains.destroy(domid)  # no known Xen accepts the flag without reporting it
+    # No known Xen accepts the flag without reporting it.
+    try:
+        destroy_marked(handle, domid, mark)
+    except XenApicError:  # once more, for an error that passes
+        destroy_by_mark(handle, mark)
     return None

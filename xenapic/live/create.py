@@ -53,9 +53,15 @@ def _config(request: CreateRequest, mark: UUID, known: frozenset[str]) -> dict[s
     return config
 
 
-def destroy_by_mark(handle: Handle, mark: UUID) -> None:
-    """Destroy the domain whose handle is ``mark``, if there is one: for a create that was interrupted."""
+def destroy_by_mark(handle: Handle, mark: UUID) -> bool:
+    """Destroy the domain whose handle is ``mark``; return False if there is none.
+
+    For a create that was interrupted, and for a domain that is not where it should be.
+    """
+    destroyed = False
     infos, count = handle.domains.snapshot()
     for index in range(count):
         if bytes(infos[index].handle) == mark.bytes:
             handle.domains.destroy(infos[index].domain)
+            destroyed = True
+    return destroyed

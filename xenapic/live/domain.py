@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound
+from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege
 from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
 from xenapic.live.owned import Ownership, destroy_marked
@@ -95,11 +96,13 @@ class Domain:
         if ownership is None or not ownership.alive:
             return
         final = self._final_handle = self._final_handle or released_mark().to_handle()
+        if self.info().handle != ownership.mark:  # the number may belong to another domain by now
+            raise DomainNotFound("xc_domain_sethandle", errno.ESRCH, f"release domain {self.domid}")
         if self._remembered is not None:
             remember(self.domid, final, self._remembered)
         try:
             self.handle.domains.set_handle(self.domid, final.bytes)
-        except CallFailed:
+        except (CallFailed, NoPrivilege):
             # The call may have done its work all the same; then the domain is no longer ours to destroy.
             if self.info().handle != final:
                 forget(self.domid)

@@ -19,13 +19,14 @@ from uuid import UUID
 
 from xenapic.abi.connection import postpone, run_postponed
 from xenapic.errors import DomainNotFound, XenApicError
+from xenapic.live.create import destroy_by_mark
 from xenapic.live.policy_store import forget_owned
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
     from xenapic.live.domain import Domain
 
-__all__ = ["Ownership", "destroy_marked", "owned_through"]
+__all__ = ["Ownership", "destroy_dropped", "destroy_marked", "owned_through"]
 
 LOG = logging.getLogger("xenapic")
 
@@ -70,18 +71,35 @@ def owned_through(handle: Handle) -> list[Domain]:
     return [domain for domain in domains if domain is not None]
 
 
+def destroy_dropped(handle: Handle) -> None:
+    """Destroy the domains of a handle that nobody refers to any more; raise the error of the last failure."""
+    failure = None
+    for key, entry in list(_OWNED.items()):
+        if entry.handle is handle and entry.domain() is None:
+            failure = _destroy_dropped(key) or failure
+    if failure is not None:
+        raise failure
+
+
 def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
     """Destroy a domain only while it has this mark, because its number may belong to another domain by now.
 
-    Raises `DomainNotFound` when it does not.
+    Where it does not have the mark, the domain with the mark is looked for: a wrong number may have been
+    answered. Raises `DomainNotFound` when there is none.
     """
-    if bytes(handle.domains.info(domid).handle) != mark.bytes:
-        raise DomainNotFound(
+    try:
+        missing = None
+        if bytes(handle.domains.info(domid).handle) == mark.bytes:
+            handle.domains.destroy(domid)
+            return
+    except DomainNotFound as error:
+        missing = error
+    if not destroy_by_mark(handle, mark):
+        raise missing or DomainNotFound(
             "xc_domain_destroy",
             errno.ESRCH,
             f"destroy domain {domid}, whose number belongs to another domain now",
         )
-    handle.domains.destroy(domid)
 
 
 @cache
@@ -95,12 +113,14 @@ def _dropped(key: int, _reference: object) -> None:
         postpone(partial(_destroy_dropped, key))
 
 
-def _destroy_dropped(key: int) -> None:
-    """Destroy a domain that nobody refers to any more."""
-    entry = _OWNED.pop(key, None)
-    if entry is None or entry.handle.closed:
-        return
-    forget_owned(entry.mark)
+def _destroy_dropped(key: int) -> XenApicError | None:
+    """Destroy a domain that nobody refers to any more; if that fails, it is tried again at the end."""
+    entry = _OWNED.get(key)
+    if entry is None:
+        return None
+    if entry.handle.closed:
+        _OWNED.pop(key, None)
+        return None
     try:
         destroy_marked(entry.handle, entry.domid, entry.mark)
         LOG.warning("domain %d was dropped without destroy() or release(): destroyed", entry.domid)
@@ -108,6 +128,10 @@ def _destroy_dropped(key: int) -> None:
         pass
     except XenApicError as error:
         LOG.error("domain %d was dropped and could not be destroyed: %s", entry.domid, error)
+        return error
+    _OWNED.pop(key, None)
+    forget_owned(entry.mark)
+    return None
 
 
 def _destroy_all() -> None:

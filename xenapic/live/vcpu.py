@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 
 from xenapic.apic.state import ApicState
+from xenapic.errors import CallFailed
 from xenapic.live.domain import Domain
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 
@@ -36,9 +38,10 @@ FLAT_REGISTERS: Mapping[str, int] = {
 def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicState) -> None:
     """Load vCPU 0 of an HVM-type domain that has not run: ``registers`` are fields of ``struct hvm_hw_cpu``.
 
-    Raises `CallFailed`, with EINVAL when Xen considers the registers invalid.
+    Raises `CallFailed`, with EINVAL when Xen considers the registers invalid, and EPROTO when the state that
+    it answers makes no sense.
     """
-    records = {(record.typecode, record.instance): record for record in hvm_records(domain.hvm_context())}
+    records = _records(domain)
     context = (
         records[HVM_SAVE_HEADER, 0],
         HvmRecord(HVM_SAVE_CPU, 0, domain.handle.hvm.cpu_record(registers)),
@@ -49,6 +52,17 @@ def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicStat
     domain.set_hvm_context(b"".join(record.to_bytes() for record in context))
 
 
+def _records(domain: Domain) -> dict[tuple[int, int], HvmRecord]:
+    """Return the records that Xen made, by type and vCPU; there is a header."""
+    try:
+        records = {(record.typecode, record.instance): record for record in hvm_records(domain.hvm_context())}
+    except ValueError as error:
+        raise CallFailed("xc_domain_hvm_getcontext", errno.EPROTO, str(error)) from error
+    if (HVM_SAVE_HEADER, 0) not in records:
+        raise CallFailed("xc_domain_hvm_getcontext", errno.EPROTO, "read the header of the HVM context")
+    return records
+
+
 def _lapic(domain: Domain, state: ApicState) -> bytes:
     """Return the LAPIC record that Xen made, with another APIC_BASE.
 
@@ -56,6 +70,10 @@ def _lapic(domain: Domain, state: ApicState) -> bytes:
     count of a running timer. The host then crashes with #DE (4.17.7 and 4.20.3, on AMD).
     """
     fresh = domain.handle.hvm.lapic(domain.domid, 0)
+    if fresh.timer_divisor == 0:
+        raise CallFailed(
+            "xc_domain_hvm_getcontext_partial", errno.EPROTO, "read the divisor of the APIC timer"
+        )
     disabled = VLAPIC_HW_DISABLED if state is ApicState.DISABLED else 0
     disabled |= fresh.disabled & ~VLAPIC_HW_DISABLED
     return domain.handle.hvm.lapic_record(

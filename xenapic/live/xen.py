@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -23,7 +24,7 @@ from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, 
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
-from xenapic.live.owned import owned_through
+from xenapic.live.owned import destroy_dropped, owned_through
 from xenapic.live.owners import owner_state, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
@@ -82,9 +83,9 @@ class Xen:
         """
         failures: list[XenApicError] = []
         try:
-            for domain in [] if self.handle.closed else owned_through(self.handle):
+            for destroy in () if self.handle.closed else self._endings():
                 try:
-                    domain.__exit__(None, None, None)
+                    destroy()
                 except XenApicError as error:
                     failures.append(error)
         finally:
@@ -94,6 +95,12 @@ class Xen:
             raise failures[0]
         if failures:
             raise CloseFailed(tuple(failures))
+
+    def _endings(self) -> Iterator[Callable[[], None]]:
+        """Yield a function for each domain that is owned, and one for those that nobody refers to."""
+        for domain in owned_through(self.handle):
+            yield partial(domain.__exit__, None, None, None)
+        yield partial(destroy_dropped, self.handle)
 
     def __enter__(self) -> Xen:
         return self

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xenapic._xenctrl.since import FUNCTIONS
 from xenapic.abi.connection import Calls, Connection, bounded
-from xenapic.errors import DomainNotFound
+from xenapic.errors import CallFailed, DomainNotFound
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import DomainInfoStruct, VcpuInfoStruct
@@ -22,6 +22,9 @@ XEN_CPUID_TSC_MODE_NEVER_EMULATE = 2
 
 DOMID_ANY = 0x7FF5
 """``DOMID_ANY`` (``xen/include/public/xen.h``)."""
+
+LAST_DOMID = 0x7FEF
+"""The last number that a domain can have: ``DOMID_FIRST_RESERVED`` - 1."""
 
 MOST_DOMAINS = 0x7FFF
 """All numbers that there are, less one: a list that is full has room for more."""
@@ -61,7 +64,12 @@ class DomainCalls(Calls):
         asked = f"create domain {domid}" if domid else "create a domain"
         struct = self._ffi.new("struct xen_domctl_createdomain *", dict(config))
         self._call("xc_domain_create", asked, pdomid, struct)
-        return int(pdomid[0])
+        number = int(pdomid[0])
+        if not 0 < number <= LAST_DOMID:
+            raise CallFailed(
+                "xc_domain_create", errno.EPROTO, f"{asked}: {number} was answered, which is none"
+            )
+        return number
 
     def destroy(self, domid: int) -> None:
         """Destroy a domain."""
