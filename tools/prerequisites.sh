@@ -2,9 +2,10 @@
 # Install what the demo and the tests need from Debian: with apt when root or sudo, else say what to install.
 set -eu
 
-programs="qemu-system-x86_64 xorriso xz gcc python3"
+programs="qemu-system-x86_64 xorriso xz gcc python3 chromium chromedriver"
 packages="python3 python3-venv qemu-system-x86 xorriso
-gcc libc6-dev libxen-dev xz-utils debian-archive-keyring"
+gcc libc6-dev libxen-dev xz-utils debian-archive-keyring
+chromium chromium-driver fonts-dejavu-core"
 
 missing=""
 for program in $programs; do

@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": "Turn a policy into a plan, or into a refusal with every reason.",
     "find": "Show what assisted_x2apic=0 and similar settings of xl.cfg do on a host.",
     "access": "Show what happens to each access to the APIC's registers.",
+    "explore": "Print a page that shows every access for every choice of host and guest.",
     "explain": "Explain a control, flag, register, code, release or processor.",
     "spec": "Check recordings of a real Xen against the model.",
     "inspect": "Show what is in force for a domain, vCPU by vCPU.",
