@@ -25,6 +25,7 @@ COMMANDS = {
     "find": "Show what assisted_x2apic=0 and similar settings of xl.cfg do on a host.",
     "access": "Show what happens to each access to the APIC's registers.",
     "guest": "Show what a guest sees of its host, and what changes when it moves.",
+    "explore": "Print a page that shows every access for every choice of host and guest.",
     "explain": "Explain a control, flag, register, code, release or processor.",
     "spec": "Check recordings of a real Xen against the model.",
     "inspect": "Show what is in force for a domain, vCPU by vCPU.",

@@ -6,7 +6,7 @@ possibilities are computed: whatever they agree on is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls, subsets
@@ -32,8 +32,10 @@ __all__ = [
     "AccessRow",
     "Share",
     "access_rows",
+    "agreed",
     "hvm_leaf",
     "irrelevant_unknowns",
+    "possible_controls",
     "possible_hosts",
     "possible_vcpus",
     "register_rows",
@@ -62,9 +64,13 @@ class AccessRow:
 
 def possible_hosts(host: Host) -> tuple[Controls, ...]:
     """Return the controls that Xen may use: one set when every fact is known, otherwise each possibility."""
-    facts = {key: host.features[key].answer for key in CONTROLS}
-    sure = [key for key, answer in facts.items() if answer is Answer.YES]
-    open_ = [key for key, answer in facts.items() if answer is Answer.UNKNOWN and key in RELEVANT]
+    return possible_controls({key: host.features[key].answer for key in CONTROLS})
+
+
+def possible_controls(answers: Mapping[str, Answer]) -> tuple[Controls, ...]:
+    """Return the same from the answers alone, by `Feature.key`; a control that is not named is off."""
+    sure = [key for key, answer in answers.items() if answer is Answer.YES]
+    open_ = [key for key, answer in answers.items() if answer is Answer.UNKNOWN and key in RELEVANT]
     return tuple(Controls.of(*_activated({*sure, *subset})) for subset in subsets(open_))
 
 
@@ -154,8 +160,13 @@ def _agreed(possible: tuple[VcpuApic, ...], offset: int, operation: Operation, v
         access(vcpu.controls, vcpu.state, vcpu.bitmap, offset, operation, value=value, backing=vcpu.backing)
         for vcpu in possible
     }
+    return agreed(outcomes)
+
+
+def agreed(outcomes: set[Outcome]) -> Outcome:
+    """Return the outcome that all possibilities agree on; otherwise an unknown one that names them."""
     if len(outcomes) == 1:
-        return outcomes.pop()
+        return next(iter(outcomes))
     kinds = sorted({outcome.kind.value for outcome in outcomes})
     return Outcome(Kind.UNKNOWN, note=f"depends on unknown facts about the host: {' or '.join(kinds)}")
 

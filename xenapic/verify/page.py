@@ -14,14 +14,24 @@ from xenapic.verify.guest import of_domain
 from xenapic.verify.recording import AccessRecord, GuestRecord, Recording
 from xenapic.verify.reports import columns, summary
 
-__all__ = ["Shown", "anchor", "html_page", "html_table", "shown"]
+__all__ = ["COLOURS", "Shown", "anchor", "html_page", "html_table", "shown"]
 
 ROW = 16 * SLOT_SIZE
 """Bytes of the page that one row of the map shows."""
 
-STYLE = """
-:root { color-scheme: light dark;
-  --stay: #0072b2; --leave: #e69f00; --fault: #cc79a7; --memory: #000; --none: #8884; --bad: #d13; }
+COLOURS = {
+    "stay": "#0072b2",
+    "stay-pale": "#56b4e9",
+    "leave": "#e69f00",
+    "fault": "#cc79a7",
+    "none": "#8884",
+    "bad": "#d13",
+}
+"""Those of Okabe and Ito, which people who are colour-blind can tell apart."""
+STYLE = f"""
+:root {{ color-scheme: light dark; {" ".join(f"--{name}: {colour};" for name, colour in COLOURS.items())} }}
+"""
+STYLE += """\
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 78em; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; }
 caption { text-align: left; font-weight: bold; }
@@ -40,8 +50,7 @@ th, td { padding: .2em .6em; text-align: left; vertical-align: top; }
 .u { background: var(--none); }
 .d { outline: 3px solid var(--bad); outline-offset: -1px; }
 """
-"""The colours are those of Okabe and Ito, which people who are colour-blind can tell apart; plain memory, the
-defect, is striped. Every kind of cell has a letter, too."""
+"""Plain memory, the defect, is striped. Every kind of cell has a letter, too."""
 
 
 class Shown(Enum):
