@@ -32,6 +32,7 @@ from xenapic.apic.lookup import look_up
 from xenapic.apic.processors import PROCESSORS, processor
 from xenapic.documents import from_json, to_json
 from xenapic.errors import XenApicError
+from xenapic.glossary.pasted.read import read_text
 from xenapic.model.cpuinfo import host_from_cpuinfo
 from xenapic.model.fates import fates
 from xenapic.model.logged import host_from_log
@@ -175,6 +176,15 @@ def word_seeds() -> Iterator[bytes]:
         yield word.encode()
 
 
+def pasted_seeds() -> Iterator[bytes]:
+    """What people paste: the questions that the tests have, logs, dumps."""
+    for name in ("asked.json", "asked_more.json"):
+        for case in json.loads((DATA / name).read_text()):
+            if case["args"][0] == "explain":
+                yield str(case.get("input") or " ".join(case["args"][1:])).encode()
+    yield from (seed[:4000] for seed in (*log_seeds(), *dump_seeds()))
+
+
 def recording_seeds() -> Iterator[bytes]:
     """Recordings, each with one or two of its guests: the others only cost time."""
     for path in sorted(DATA.rglob("*.json")):
@@ -210,6 +220,15 @@ def read_word(data: bytes) -> object:
         xen_release(word)
         processor(word)
     return found
+
+
+def read_paste(data: bytes) -> object:
+    """Say what a paste means, with and without a host and a version."""
+    text = data.decode("utf-8", "replace")
+    pasted = read_text(text, parse_version("4.17.3"), host())
+    assert read_text(text).lines == pasted.lines >= pasted.unread >= 0
+    assert all(meaning.title for meaning in pasted.meanings)
+    return pasted
 
 
 def read_report(data: bytes) -> object:
@@ -324,6 +343,22 @@ READERS = {
         cpuinfo_seeds,
         (".cpuinfo",),
         (b"processor", b"vmx flags", b"model", b"stepping", b": ", b"apicv", b"AuthenticAMD"),
+    ),
+    "pasted": Reader(
+        read_paste,
+        pasted_seeds,
+        (".paste",),
+        (
+            b"SecondaryExec=",
+            b"reason ",
+            b"0x",
+            b"(XEN) ",
+            b"flags=",
+            b"errno ",
+            b"fee000b0",
+            b"\x1b[31m",
+            b"4.17",
+        ),
     ),
     "word": Reader(read_word, word_seeds, (), (b"4.", b"-rc", b"i7-", b"Xeon ", b"-1.el9", b"+dfsg")),
     "report": Reader(read_report, report_seeds, (".json",), is_json=True),

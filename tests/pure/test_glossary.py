@@ -30,7 +30,7 @@ from xenapic.glossary.policies import remedies_of
 from xenapic.glossary.topic import Topic
 from xenapic.model import create, rules
 from xenapic.model.defects import DEFECTS
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP_X86
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.policy.cautions import CautionCode
 from xenapic.policy.reasons import Code
@@ -47,7 +47,7 @@ MUST = {
     TopicKind.EXIT: [one.name for one in (*VmxExit, *SvmExit)],
     TopicKind.SETTING: ["assisted_xapic", "assisted_x2apic"],
     TopicKind.FLAG: [
-        f"{word.__name__}.{flag.name}" for word in (MISC, PHYSCAP_X86, CDF, EMU) for flag in word
+        f"{word.__name__}.{flag.name}" for word in (MISC, PHYSCAP, PHYSCAP_X86, CDF, EMU) for flag in word
     ],
     TopicKind.RELEASE: [release.name for release in XEN_RELEASES],
     TopicKind.DEFECT: [row.code for row in DEFECTS],
@@ -80,7 +80,8 @@ def test_only_the_topic_that_is_asked_for_is_built() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert set(loaded.split()) == {
-        "xenapic.apic", "xenapic.apic.state", "xenapic.glossary", "xenapic.glossary.prose",
+        "xenapic.apic", "xenapic.apic.state", "xenapic.glossary", "xenapic.glossary.hostoptions",
+        "xenapic.glossary.prose",
         "xenapic.glossary.states", "xenapic.glossary.topic",
     }  # fmt: skip
 
@@ -98,7 +99,7 @@ def test_texts_do_not_depend_on_docstrings() -> None:
     assert len(texts) == 1
 
 
-@pytest.mark.parametrize("word", [MISC, PHYSCAP_X86, CDF, EMU])
+@pytest.mark.parametrize("word", [MISC, PHYSCAP, PHYSCAP_X86, CDF, EMU])
 def test_every_flag_has_a_text(word: type[IntFlag]) -> None:
     assert all(prose.FLAGS[f"{word.__name__}.{member.name}"] for member in word)
 

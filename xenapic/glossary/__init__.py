@@ -32,7 +32,8 @@ HOMES = {
     TopicKind.EXIT: "registers",
     TopicKind.SETTING: "terms",
     TopicKind.FLAG: "releases",
-    TopicKind.OPTION: "releases",
+    TopicKind.OPTION: "hostoptions",
+    TopicKind.ELSEWHERE: "elsewhere",
     TopicKind.RELEASE: "releases",
     TopicKind.DEFECT: "releases",
     TopicKind.WANT: "policies",
@@ -160,11 +161,17 @@ def _hexadecimal(spelling: str) -> bool:
     return bool(spelling) and set(spelling.removesuffix("h")) <= set("0123456789abcdef")
 
 
+NEAR = 0.78
+"""How similar a spelling must be, as `difflib` measures it; below, a suggestion misleads."""
+SHORTEST = 4
+"""Characters that a part of a name must have to suggest it."""
+
+
 def near(text: str, most: int = 5) -> list[str]:
     """Return the names of topics whose spelling is similar or contains the text, the nearest first."""
     import difflib
 
     wanted, known = _plain(text), _index().spellings
-    similar = difflib.get_close_matches(wanted, known, n=most, cutoff=0.6)
-    similar += [spelling for spelling in known if wanted and wanted in spelling]
+    similar = difflib.get_close_matches(wanted, known, n=most, cutoff=NEAR)
+    similar += [spelling for spelling in known if len(wanted) >= SHORTEST and wanted in spelling]
     return list(dict.fromkeys(name for spelling in similar for name in known[spelling]))[:most]

@@ -447,6 +447,17 @@ FLAGS: dict[str, str] = {
     "PHYSCAP_X86.ASSISTED_X2APIC": (
         "The host has x2APIC mode, and register virtualization or virtual-interrupt delivery."
     ),
+    "PHYSCAP.hvm": "The host runs HVM and PVH guests.",
+    "PHYSCAP.pv": "The host runs PV guests.",
+    "PHYSCAP.directio": "Xen uses an IOMMU (VT-d, AMD-Vi), so devices can be passed through. 'xl info' prints it as hvm_directio "
+    "and pv_directio. It says nothing about APIC acceleration.",
+    "PHYSCAP.hap": "Hardware-assisted paging (EPT, NPT) is available.",
+    "PHYSCAP.shadow": "Shadow paging is built in.",
+    "PHYSCAP.iommu_hap_pt_share": "The IOMMU can use the guest's own page tables.",
+    "PHYSCAP.vmtrace": "Processor traces of guests (Intel PT) are available.",
+    "PHYSCAP.vpmu": "Guests can have performance counters.",
+    "PHYSCAP.gnttab_v1": "Grant tables of version 1 are available.",
+    "PHYSCAP.gnttab_v2": "Grant tables of version 2 are available.",
     "CDF.hvm": "A hardware-virtualized guest (HVM or PVH); without the flag, a PV guest.",
     "CDF.hap": "Hardware-assisted paging (EPT, NPT).",
     "CDF.s3_integrity": "tboot checks the domain's memory across a suspend of the host.",

@@ -1,4 +1,4 @@
-"""Topics about Xen: releases, flags, options, defects."""
+"""Topics about Xen: releases, flags, defects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from enum import IntFlag
 
 from xenapic.glossary import prose
-from xenapic.glossary.topic import Source, Topic, TopicKind, from_prose, joined
+from xenapic.glossary.topic import Source, Topic, TopicKind, joined
 from xenapic.model.defects import DEFECTS, defects_of
-from xenapic.model.evidence import BY_APICV
 from xenapic.model.executed import basis
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP_X86
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, known_bits
 from xenapic.model.releases import FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
 
 __all__ = ["SOURCES"]
@@ -51,14 +50,25 @@ def _news(release: XenRelease) -> str:
 FLAG_WORDS: dict[type[IntFlag], tuple[str, str, str]] = {
     MISC: ("XEN_X86_", "createdomain.arch.misc_flags", "xen/include/public/arch-x86/xen.h"),
     PHYSCAP_X86: ("XEN_SYSCTL_PHYSCAP_X86_", "physinfo.arch_capabilities", "xen/include/public/sysctl.h"),
+    PHYSCAP: ("XEN_SYSCTL_PHYSCAP_", "physinfo.capabilities", "xen/include/public/sysctl.h"),
     CDF: ("XEN_DOMCTL_CDF_", "createdomain.flags", "xen/include/public/domctl.h"),
     EMU: ("XEN_X86_EMU_", "createdomain.arch.emulation_flags", "xen/include/public/arch-x86/xen.h"),
 }
 """Prefix of the flags in Xen's headers, the word they are in, and the header."""
+LATER = PHYSCAP.vpmu | PHYSCAP.gnttab_v1 | PHYSCAP.gnttab_v2
+"""Capabilities that are new in 4.16."""
+
+
+def _physcap(release: XenRelease) -> PHYSCAP:
+    every = PHYSCAP(known_bits(PHYSCAP))
+    return every if release.number >= (4, 16) else every & ~LATER
+
+
 KNOWN: dict[type[IntFlag], Callable[[XenRelease], IntFlag]] = {
     MISC: lambda release: release.misc_flags,
     CDF: lambda release: release.flags,
     EMU: lambda release: release.emulation_flags,
+    PHYSCAP: _physcap,
     PHYSCAP_X86: lambda release: PHYSCAP_X86(3 if release.per_domain_apic else 0),
 }
 RULES_OF = {MISC: ("misc-flags-unknown",), CDF: ("flags-unknown",), EMU: ("emulation-combination",)}
@@ -67,7 +77,24 @@ FLAG_SEE = {
     "MISC.ASSISTED_X2APIC": ("assisted_x2apic", "virtualize_x2apic_mode", "assisted-hardware", "assisted-pv"),
     "PHYSCAP_X86.ASSISTED_XAPIC": ("virtualize_apic_accesses", "assisted-xapic-avoids-nothing"),
     "PHYSCAP_X86.ASSISTED_X2APIC": ("x2APIC assistance",),
+    "PHYSCAP.directio": ("iommu", "CDF.iommu", "iommu-missing"),
+    "PHYSCAP.hap": ("CDF.hap", "hap-missing"),
+    "PHYSCAP.shadow": ("shadow-missing",),
+    "PHYSCAP.vmtrace": ("vmtrace-missing",),
+    "PHYSCAP.vpmu": ("CDF.vpmu", "vpmu-missing"),
+    "PHYSCAP.hvm": ("hvm-missing",),
+    "PHYSCAP.pv": ("pv-missing",),
+    "PHYSCAP.gnttab_v1": ("grant-version",),
+    "PHYSCAP.gnttab_v2": ("grant-version",),
 }
+
+
+XL_INFO = {
+    "PHYSCAP.directio": ("hvm_directio", "pv_directio"),
+    "PHYSCAP.gnttab_v1": ("gnttab-v1",),
+    "PHYSCAP.gnttab_v2": ("gnttab-v2",),
+}
+"""Words of ``virt_caps`` in ``xl info`` that differ from Xen's name."""
 
 
 def _flags() -> dict[str, tuple[type[IntFlag], IntFlag]]:
@@ -85,23 +112,13 @@ def _flag(name: str) -> Topic:
         f"Releases that know it: {_knowing(word, member)}.",
         xen=header,
         see=(*FLAG_SEE.get(name, ()), *RULES_OF.get(word, ())),
-        aliases=(str(member.name), f"{prefix}{member.name}"),
+        aliases=(str(member.name), f"{prefix}{member.name}", *XL_INFO.get(name, ())),
     )
 
 
 def _knowing(word: type[IntFlag], member: IntFlag) -> str:
     names = [release.name for release in XEN_RELEASES if member & KNOWN[word](release)]
     return "all" if len(names) == len(XEN_RELEASES) else ", ".join(names) or "none"
-
-
-# -- options -----------------------------------------------------------------------------------------
-
-OPTIONS = from_prose(TopicKind.OPTION, prose.OPTIONS, {})
-
-
-def _option(name: str) -> Topic:
-    topic = OPTIONS.topic(name)
-    return topic._replace(see=(*topic.see, *BY_APICV)) if name == "apicv" else topic
 
 
 # -- defects -----------------------------------------------------------------------------------------
@@ -134,7 +151,6 @@ def _defect(name: str) -> Topic:
 
 SOURCES = {
     TopicKind.FLAG: Source(_flags, _flag),
-    TopicKind.OPTION: Source(prose.OPTIONS.keys, _option),
     TopicKind.RELEASE: Source(lambda: [row.name for row in XEN_RELEASES], _release),
     TopicKind.DEFECT: Source(lambda: [row.code for row in DEFECTS], _defect),
 }

@@ -26,6 +26,7 @@ class TopicKind(Enum):
     SETTING = "setting of xl.cfg"
     FLAG = "flag"
     OPTION = "Xen option"
+    ELSEWHERE = "name used elsewhere"
     RELEASE = "release"
     DEFECT = "defect"
     WANT = "want"

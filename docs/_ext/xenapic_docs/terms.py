@@ -22,7 +22,11 @@ def glossary() -> str:
     return "\n".join(parts)
 
 
-PLURAL = {TopicKind.SETTING: "settings of xl.cfg", TopicKind.ERRNO: "errnos"}
+PLURAL = {
+    TopicKind.SETTING: "settings of xl.cfg",
+    TopicKind.ELSEWHERE: "names used elsewhere",
+    TopicKind.ERRNO: "errnos",
+}
 
 
 def _entry(topic: Topic) -> str:
@@ -30,7 +34,8 @@ def _entry(topic: Topic) -> str:
     lines = [f"({topic_label(topic)})=\n**{name}**\n", f"{topic.text}\n"]
     if topic.effect:
         lines.append("\n".join(f"{line}  " for line in topic.effect.splitlines()) + "\n")
-    for label, text in (("SDM", topic.sdm), ("Xen", topic.xen)):
+    where = "Source" if topic.kind is TopicKind.ELSEWHERE else "Xen"
+    for label, text in (("SDM", topic.sdm), (where, topic.xen)):
         if text:
             lines.append(f"*{label}:* {text.removeprefix(label).lstrip()}\n")
     if topic.see:

@@ -1,0 +1,360 @@
+"""Messages of Xen, toolstacks and the loader, and what each means. Pure data.
+
+The wording is that of the sources named in each row (Xen 4.13 to 4.22; xapi's ``api_errors.ml``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["MESSAGES", "Message"]
+
+
+class Message(NamedTuple):
+    """A message: how to recognise it, and what it means."""
+
+    pattern: re.Pattern[str]
+    title: str
+    text: str
+    source: str = ""
+    see: tuple[str, ...] = ()
+
+
+def _row(pattern: str, title: str, text: str, source: str = "", see: tuple[str, ...] = ()) -> Message:
+    return Message(re.compile(pattern, re.IGNORECASE | re.ASCII), title, text, source, see)
+
+
+VMCS = "xen/arch/x86/hvm/vmx/vmcs.c"
+VMX = "xen/arch/x86/hvm/vmx/vmx.c"
+APIC = "xen/arch/x86/apic.c"
+SETUP = "xen/arch/x86/domain.c, arch_sanitise_domain_config (debug builds print it)"
+COMMON = "xen/common/domain.c, sanitise_domain_config (debug builds print it)"
+XAPI = "xapi, ocaml/xapi-consts/api_errors.ml"
+HOST_ONLY = "It is about the host's own APICs: a guest's APIC, x2APIC mode included, does not depend on it."
+LISTED = "A line of the list of features that Xen prints at boot: Xen uses it for its guests."
+
+MESSAGES: tuple[Message, ...] = (
+    # -- the list of features -----------------------------------------------------------------------
+    _row(
+        r"- APIC MMIO access virtualisation",
+        "Xen uses 'virtualize APIC accesses'",
+        LISTED,
+        VMCS,
+        ("virtualize_apic_accesses",),
+    ),
+    _row(r"- APIC TPR shadow", "Xen uses the TPR shadow", LISTED, VMCS, ("tpr_shadow",)),
+    _row(
+        r"- APIC Register Virtualization",
+        "Xen uses APIC-register virtualization",
+        LISTED,
+        VMCS,
+        ("apic_register_virtualization",),
+    ),
+    _row(
+        r"- Virtual Interrupt Delivery",
+        "Xen uses virtual-interrupt delivery",
+        LISTED,
+        VMCS,
+        ("virtual_interrupt_delivery",),
+    ),
+    _row(
+        r"- Posted Interrupt Processing",
+        "Xen uses posted interrupts between processors",
+        f"{LISTED} Interrupts of assigned devices are posted only with iommu=intpost.",
+        VMCS,
+        ("posted_interrupts", "iommu"),
+    ),
+    _row(
+        r"- MSR direct-access bitmap",
+        "Xen uses MSR bitmaps",
+        f"{LISTED} Without them every access in x2APIC mode exits.",
+        VMCS,
+        ("msr_bitmaps",),
+    ),
+    _row(
+        r"VMX: Supported advanced features:?",
+        "the start of Xen's list of features on Intel",
+        "What is missing in a complete list is not used. Xen prints no line for 'virtualize x2APIC mode'. "
+        "With the complete log, 'xenapic host --log FILE' tells what follows.",
+        VMCS,
+        ("APICv",),
+    ),
+    _row(
+        r"SVM: Supported advanced features:?",
+        "the start of Xen's list of features on AMD",
+        "None of its lines is about the APIC: no Xen uses AVIC, so every access to the APIC exits.",
+        "xen/arch/x86/hvm/svm/svm.c",
+        ("avic",),
+    ),
+    # -- the host's x2APIC --------------------------------------------------------------------------
+    _row(
+        r"Not enabling x2APIC: depends on (?:iommu_supports_eim|IOMMU support)",
+        "Xen leaves the host's APICs in xAPIC mode: the IOMMU cannot remap interrupts for x2APIC",
+        "Before Xen 4.15 x2APIC mode needs an IOMMU with interrupt remapping and extended interrupt mode (EIM); "
+        f"the firmware has turned it off, or iommu= has. {HOST_ONLY}",
+        f"{APIC}, x2apic_bsp_setup",
+        ("x2apic=", "iommu"),
+    ),
+    _row(
+        r"Not enabling x2APIC: disabled by cmdline",
+        "Xen leaves the host's APICs in xAPIC mode: x2apic=0 is on its command line",
+        HOST_ONLY,
+        f"{APIC}, x2apic_bsp_setup",
+        ("x2apic=",),
+    ),
+    _row(
+        r"Not enabling x2APIC \(upon firmware request\)",
+        "Xen leaves the host's APICs in xAPIC mode: the firmware asks for it",
+        f"The ACPI table DMAR has the flag x2APIC_OPT_OUT. {HOST_ONLY}",
+        f"{APIC}, x2apic_bsp_setup",
+        ("x2apic=",),
+    ),
+    _row(
+        r"IOMMU requests xAPIC mode, but x2APIC already enabled by firmware",
+        "the firmware contradicts itself about the host's x2APIC mode",
+        HOST_ONLY,
+        f"{APIC}, x2apic_bsp_setup",
+        ("x2apic=",),
+    ),
+    _row(
+        r"x2APIC mode is already enabled by BIOS",
+        "the firmware started the host's APICs in x2APIC mode",
+        HOST_ONLY,
+        f"{APIC}, check_x2apic_preenabled",
+        ("x2apic=",),
+    ),
+    _row(
+        r"x2APIC: Already enabled by BIOS: Ignoring cmdline disable",
+        "x2apic=0 has no effect: the firmware turned x2APIC mode on",
+        HOST_ONLY,
+        f"{APIC}, x2apic_bsp_setup",
+        ("x2apic=",),
+    ),
+    _row(
+        r"(?:Using|Switched to|Overriding) APIC driver (?:with )?(?:x2apic_(?:phys|cluster|mixed)|bigsmp|default|flat)",
+        "how Xen addresses the host's own APICs",
+        HOST_ONLY,
+        "xen/arch/x86/genapic",
+        ("x2apic=", "x2apic_phys"),
+    ),
+    _row(
+        r"ACPI FADT forcing x2APIC physical mode",
+        "the firmware asks for x2APIC's physical mode",
+        HOST_ONLY,
+        "xen/arch/x86/genapic/x2apic.c",
+        ("x2apic_phys",),
+    ),
+    _row(
+        r"APIC error on CPU\d+: [0-9a-f]{2}\(",
+        "an error of a physical APIC",
+        "The numbers are its error status register. The host's interrupt hardware or firmware is the cause, "
+        "not a guest's APIC.",
+        f"{APIC}, error_interrupt",
+    ),
+    _row(
+        r"TSC_DEADLINE disabled due to Errata",
+        "Xen does not use the APIC timer's deadline mode on this host",
+        "Newer microcode removes the erratum. It is about the host's own timer.",
+        APIC,
+    ),
+    # -- VMX and SVM --------------------------------------------------------------------------------
+    _row(
+        r"VMX disabled by BIOS|SVM Extension is disabled in BIOS",
+        "the firmware turned hardware virtualization off",
+        "Xen can run PV guests only. Turn VT-x (Intel) or SVM (AMD) on in the firmware's set-up.",
+        f"{VMCS}; xen/arch/x86/hvm/svm/svm.c",
+        ("hvm-missing",),
+    ),
+    _row(
+        r"VMXON failed: perhaps because of TXT settings",
+        "the firmware allows VMX only inside TXT",
+        "Turn TXT off in the firmware's set-up, or start Xen through tboot.",
+        f"{VMCS}, _vmx_cpu_up",
+        ("hvm-missing",),
+    ),
+    _row(
+        r"(?:VMX|SVM): failed to initialise",
+        "Xen cannot use hardware virtualization on this processor",
+        "Xen can run PV guests only. A line before it has the reason.",
+        f"{VMX}; xen/arch/x86/hvm/svm/svm.c",
+        ("hvm-missing",),
+    ),
+    _row(
+        r"Capabilities fatally differ between CPU\d+ and CPU0",
+        "the processors of this host differ in their VMX controls",
+        "A processor that lacks what the first one has is not brought up: different steppings, microcode or firmware settings.",
+        f"{VMCS}, vmx_init_vmcs_config",
+    ),
+    _row(
+        r"VT-d Posted Interrupt is disabled for CPU-side Posted Interrupt is not enabled|"
+        r"Intel VT-d Posted Interrupt is disabled for CPU-side Posted",
+        "Xen turned iommu=intpost off: it does not use posted interrupts on the processor",
+        "The processor lacks them, or apicv=0 turned them off with virtual-interrupt delivery.",
+        f"{VMCS}, start_vmx",
+        ("posted_interrupts", "apicv", "iommu"),
+    ),
+    _row(
+        r"Hardware Assisted Paging \(HAP\) (?:not detected|detected but disabled)",
+        "guests cannot have hardware-assisted paging (EPT, NPT) here",
+        "The processor lacks it, or hap=0 is on Xen's command line. A create with hap is refused.",
+        "xen/arch/x86/hvm/hvm.c, hvm_enable",
+        ("hap-missing", "hap"),
+    ),
+    # -- checks of a create -------------------------------------------------------------------------
+    *(
+        _row(pattern, title, "Xen refuses the create with EINVAL.", place, (code,))
+        for pattern, title, place, code in (
+            (
+                r"Unknown CDF flags ",
+                "createdomain.flags has bits that this Xen does not know",
+                COMMON,
+                "flags-unknown",
+            ),
+            (r"No vCPUS", "max_vcpus is 0", COMMON, "vcpus-none"),
+            (
+                r"HAP requested for non-HVM guest",
+                "the flag hap needs the flag hvm",
+                COMMON,
+                "hap-without-hvm",
+            ),
+            (
+                r"IOMMU requested but not available",
+                "the flag iommu needs an IOMMU that Xen uses",
+                COMMON,
+                "iommu-missing",
+            ),
+            (
+                r"IOMMU options specified but IOMMU not requested",
+                "iommu_opts needs the flag iommu",
+                COMMON,
+                "iommu-opts-without-iommu",
+            ),
+            (
+                r"vmtrace requested but not available",
+                "vmtrace_size needs a host with vmtrace",
+                COMMON,
+                "vmtrace-missing",
+            ),
+            (
+                r"Requested vCPUs \(\d+\) exceeds max",
+                "more vCPUs than this type of guest can have",
+                SETUP,
+                "vcpus-too-many",
+            ),
+            (
+                r"HAP requested but not available",
+                "the host has no hardware-assisted paging",
+                SETUP,
+                "hap-missing",
+            ),
+            (
+                r"Nested virt requested but not available",
+                "the host offers no nested virtualization",
+                SETUP,
+                "nested-virt-missing",
+            ),
+            (
+                r"Nested virt not supported without HAP",
+                "nested virtualization needs hap",
+                SETUP,
+                "nested-virt-without-hap",
+            ),
+            (
+                r"Nested virt and altp2m are not supported together",
+                "nested virtualization excludes altp2m",
+                SETUP,
+                "altp2m-nested",
+            ),
+            (r"vmtrace not supported for PV", "vmtrace is for HVM-type guests", SETUP, "vmtrace-pv"),
+            (
+                r"Unsupported vmtrace size",
+                "vmtrace_size is no power of two, or out of range",
+                SETUP,
+                "vmtrace-size",
+            ),
+            (
+                r"Invalid arch misc flags ",
+                "misc_flags has bits that this Xen does not know",
+                SETUP,
+                "misc-flags-unknown",
+            ),
+        )
+    ),
+    # -- running guests -----------------------------------------------------------------------------
+    _row(
+        r"tried to move the APIC MMIO window",
+        "a guest wrote another base to IA32_APIC_BASE and got #GP",
+        "Xen does not support it since 4.12. The guest is at fault; its APIC stays where it is.",
+        "xen/arch/x86/hvm/vlapic.c, guest_wrmsr_apic_base",
+        ("xapic-relocated", "apic-window-moves"),
+    ),
+    _row(
+        r"bogus x2APIC record: ID ",
+        "a saved or migrated guest has an x2APIC logical ID (LDR) that Xen cannot explain",
+        "It follows neither from the APIC ID nor from a known defect of an older Xen: an ID derived from the vCPU's number "
+        "is accepted without a message. Printed since 4.17.3 and 4.18.1.",
+        "xen/arch/x86/hvm/vlapic.c, lapic_load_fixup",
+        ("x2apic-ldr-from-vcpu",),
+    ),
+    _row(
+        r"#GP\b|\bgeneral protection fault",
+        "general protection fault (vector 13)",
+        "By the APIC only: a write of a reserved bit or of a read-only register in x2APIC mode, a change of "
+        "IA32_APIC_BASE that the SDM or Xen forbids, an MSR of 800 to 8FF outside x2APIC mode. Otherwise it is not of the APIC.",
+        'SDM volume 3A, "x2APIC state transitions", "Reserved bit checking"',
+        ("x2apic", "xapic-relocated"),
+    ),
+    # -- toolstacks ---------------------------------------------------------------------------------
+    _row(
+        r"libxenctrl\.so\.\S*: cannot open shared object file",
+        "the loader finds no libxenctrl of this release",
+        "A program was built for the libxenctrl of this release, and only another or none is installed; every release has its own. "
+        "Install the package of that release (Debian: libxenmisc4.19 for libxenctrl.so.4.19), "
+        "or a program built for the installed one. "
+        "xenapic takes the library of the running Xen; XENAPIC_LIBXENCTRL or --library names another.",
+        "ld.so(8)",
+        ("library-not-found",),
+    ),
+    _row(
+        r"lib(?:xenlight|xlutil|xenguest|xenstore|xentoollog|xencall|xenforeignmemory|xenevtchn)\S*\.so\S*: cannot open shared object file",
+        "the loader misses a library of Xen's tools",
+        "The program and the installed Xen packages are of different releases. Install the package that has this file.",
+        "ld.so(8)",
+    ),
+    _row(
+        r"domain creation fail: (?P<error>[A-Z][\w /]{2,40})|cannot make domain: -\d+",
+        "Xen refused the create that libxl sent",
+        "Xen gives only the error number. 'xenapic plan FILE' checks the configuration as xl and Xen do, and "
+        "names the rule.",
+        "tools/libs/light/libxl_create.c, libxl__domain_make",
+        ("EINVAL",),
+    ),
+    _row(
+        r"xc: error: .{0,80}(?:Could not obtain handle on privileged command interface|privcmd)",
+        "the tools cannot reach Xen",
+        "They run outside dom0, without root, or the kernel's privcmd device is missing.",
+        "tools/libs/call/linux.c",
+        ("no-xen", "no-privilege"),
+    ),
+    _row(
+        r"VM_REQUIRES_IOMMU",
+        "the VM has devices to pass through, and the host reports no IOMMU",
+        "xapi looks at the capability hvm_directio of 'xl info'. Turn VT-d or AMD-Vi on in the firmware, and leave iommu= on.",
+        XAPI,
+        ("PHYSCAP.directio", "iommu-missing"),
+    ),
+    _row(
+        r"VM_HVM_REQUIRED",
+        "the operation needs an HVM guest",
+        "It is not about the APIC.",
+        XAPI,
+    ),
+    _row(
+        r"Xenctrl\.Error\(\s*\"?(?P<errno>\d{1,3}): ",
+        "a call of libxenctrl failed under xapi (xenopsd)",
+        "The number is Xen's errno.",
+        "tools/ocaml/libs/xc/xenctrl_stubs.c, failwith_xc",
+    ),
+)
+"""The first row that matches a line counts."""
