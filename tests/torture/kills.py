@@ -178,10 +178,8 @@ class Kills:
             wrong.append("it printed Python's words")
         if gone := host.missing():
             wrong.append(f"domains of others are gone: {gone}")
-        merciless = (
-            status is None
-            or status == -signal.SIGKILL
-            or (status < 0 and -status in ENDING and (bool(command.program) or cold))
+        merciless = status is None or (
+            status < 0 and (status == -signal.SIGKILL or not command.unwinds or cold)
         )
         """Whether it had no chance to put things back."""
         left = host.left(_numbers(out), self._expected)

@@ -8,20 +8,19 @@ until reboot; and Xen does not report which CPUs were traced, so all CPUs are (a
 from __future__ import annotations
 
 import contextlib
-import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.errors import TraceBusy, TraceUse
 from xenapic.exits.events import BOOT_MASK, PROBE_MASK, is_ours
+from xenapic.signals import undisturbed
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
     from xenapic.live.xen import Xen
 
-__all__ = ["map_buffers", "recover_tracing", "take_free", "undisturbed"]
+__all__ = ["map_buffers", "recover_tracing", "take_free"]
 
 HOW_TO_RECOVER = "stop tracing and discard the unread records with 'xenapic exits --recover'"
 
@@ -104,14 +103,3 @@ def _is_on(handle: Handle, buffers: TraceBuffers, mask: int) -> bool:
     recorded = buffers.unread() > 0
     buffers.discard()
     return recorded
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold back the signals that end a program, until the block is left."""
-    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

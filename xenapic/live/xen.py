@@ -15,6 +15,7 @@ from xenapic.errors import (
     ConfigInvalid,
     ConfigRefused,
     DomainNotFound,
+    HandleClosed,
     Problem,
     XenApicError,
 )
@@ -22,7 +23,7 @@ from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, 
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
-from xenapic.live.owned import owned_through
+from xenapic.live.owned import coming, destroy_late, has_come, owned_through
 from xenapic.live.owners import owner_state, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
@@ -76,14 +77,19 @@ class Xen:
         Tries all domains, then raises the error, or `CloseFailed` with all errors.
         """
         failures: list[XenApicError] = []
+        domains = [] if self.handle.closed else owned_through(self.handle)
         try:
-            for domain in [] if self.handle.closed else owned_through(self.handle):
+            for domain in domains:
                 try:
                     domain.__exit__(None, None, None)
                 except XenApicError as error:
                     failures.append(error)
         finally:
             self.handle.close()
+        try:
+            destroy_late(self.handle, domains)
+        except XenApicError as error:
+            failures.append(error)
         if len(failures) == 1:
             raise failures[0]
         if failures:
@@ -229,8 +235,12 @@ class Xen:
         ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
         """
         mark = this_process().to_handle()
+        coming(self.handle, mark)
         try:
-            return Domain.own(self.handle, send(self.handle, request, mark), mark, final_handle)
+            domain = Domain.own(self.handle, send(self.handle, request, mark), mark, final_handle)
+        except HandleClosed:  # nothing was sent
+            has_come(mark)
+            raise
         except BaseException as error:
             # The domain may exist all the same: Ctrl-C may strike before anyone holds its number, and a
             # failure to copy Xen's answer is reported as an error of the create.
@@ -238,7 +248,10 @@ class Xen:
                 destroy_by_mark(self.handle, mark)
             except XenApicError as another:
                 raise error from another
+            has_come(mark)
             raise
+        has_come(mark)
+        return domain
 
     def _situation(self, config: DomainConfig) -> Situation:
         host = self._known_host()
