@@ -29,6 +29,8 @@ class Killed:
     argv: tuple[str, ...]
     """Arguments of ``xenapic``; ``{domid}`` stands for the domain that `need` made, ``{domids}`` for all."""
     need: Need = Need.NOTHING
+    unwinds: bool = True
+    """Whether SIGTERM and SIGHUP let it put things back: commands do; a program that uses the library need not."""
     weight: int = 4
     """How often it is chosen, compared with the others: slow commands less often."""
 
@@ -54,10 +56,11 @@ COMMANDS = (
     Killed("verify", ("verify", "--quiet", "--state", "xapic"), weight=1),
     Killed("verify --trace", ("verify", "--quiet", "--state", "xapic", "--trace")),
     Killed("verify --refusals", ("verify", "--quiet", "--no-probe", "--refusals", "--trace"), weight=1),
-    Killed("library: with create_domain", (f"{PROGRAM}with_block",)),
-    Killed("library: probe guest", (f"{PROGRAM}probe",), weight=2),
-    Killed("library: ExitCounter", (f"{PROGRAM}count", "{domid}"), Need.GUEST, weight=2),
-    Killed("library: threads", (f"{PROGRAM}threads",), weight=2),
+    Killed("python -m xenapic.verify", (f"{PROGRAM}recorder",), weight=1),
+    Killed("library: with create_domain", (f"{PROGRAM}with_block",), unwinds=False),
+    Killed("library: probe guest", (f"{PROGRAM}probe",), unwinds=False, weight=2),
+    Killed("library: ExitCounter", (f"{PROGRAM}count", "{domid}"), Need.GUEST, unwinds=False, weight=2),
+    Killed("library: threads", (f"{PROGRAM}threads",), unwinds=False, weight=2),
 )
 
 READERS = frozenset({"info", "list", "find", "access", "explain", "spec", "schema", "completion", "lab"})

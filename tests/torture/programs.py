@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 import threading
 
@@ -23,6 +24,12 @@ def with_block() -> None:
             ):
                 outer.info()
                 inner.set_max_vcpus(1)
+
+
+def recorder() -> None:
+    """Print a recording, as ``python -m xenapic.verify`` does."""
+    sys.argv[1:] = []
+    runpy.run_module("xenapic.verify", run_name="__main__", alter_sys=False)
 
 
 def probe() -> None:
