@@ -28,15 +28,19 @@ from typing import Any
 
 from tests import dumps
 from tests.hosts import INTEL_LOG, host
-from xenapic.apic.processors import PROCESSORS
+from xenapic.apic.lookup import look_up
+from xenapic.apic.processors import PROCESSORS, processor
 from xenapic.documents import from_json, to_json
 from xenapic.errors import XenApicError
+from xenapic.model.cpuinfo import host_from_cpuinfo
+from xenapic.model.fates import fates
 from xenapic.model.logged import host_from_log
 from xenapic.model.named import named_host
-from xenapic.model.releases import XEN_RELEASES
+from xenapic.model.releases import XEN_RELEASES, xen_release
 from xenapic.parse.bootlog import parse
 from xenapic.parse.jsontext import load
 from xenapic.parse.vmcsdump import read_dump
+from xenapic.parse.xenversion import find_version, parse_version
 from xenapic.policy.plan import plan
 from xenapic.policy.pool import plan_pool
 from xenapic.policy.read import Syntax, read_policy
@@ -134,6 +138,43 @@ def report_seeds() -> Iterator[bytes]:
         yield json.dumps(to_json(value)).encode()
 
 
+CPUINFO = b"""processor : 0
+vendor_id : GenuineIntel
+cpu family : 6
+model : 158
+model name : Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz
+stepping : 10
+flags : fpu vme apic vmx x2apic tpr_shadow flexpriority ept vpid
+vmx flags : vnmi preemption_timer posted_intr flexpriority apicv vtpr vapic ept vapic_reg vid ple
+"""
+
+
+def cpuinfo_seeds() -> Iterator[bytes]:
+    """What Linux says about a processor, as it prints it and as lscpu does."""
+    yield CPUINFO
+    yield CPUINFO.replace(b" : ", b"\t: ") + b"\n" + CPUINFO.replace(b"processor : 0", b"processor : 1")
+    yield CPUINFO.replace(b"GenuineIntel", b"AuthenticAMD").replace(b"vmx", b"svm avic x2avic")
+    yield b"Vendor ID: GenuineIntel\nCPU family: 6\nModel: 85\nStepping: 7\nFlags: vmx apicv\n"
+
+
+def word_seeds() -> Iterator[bytes]:
+    """Versions of Xen and names of processors, as people write them."""
+    for word in (
+        *(
+            "4.17.3",
+            "4.17.3-1",
+            "4.17.5-15.2.xcpng8.3",
+            "4.20.0-1.fc42",
+            "4.17-rc",
+            "4.13.1",
+            "Xen 4.20-unstable",
+        ),
+        *("806ea", "06-8e-0a", "06_8EH", "i7-10710U", "Xeon Silver 4510", "EPYC 7763", "ryzen 9 5950x"),
+        *("Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz", "coffee-lake", "zen3"),
+    ):
+        yield word.encode()
+
+
 def recording_seeds() -> Iterator[bytes]:
     """Recordings, each with one or two of its guests: the others only cost time."""
     for path in sorted(DATA.rglob("*.json")):
@@ -158,6 +199,17 @@ def read_log(data: bytes) -> object:
     logged = host_from_log(data).host
     assert all(fact.source for fact in logged.features.values())
     return to_json(host(log=data)), to_json(logged)
+
+
+def read_word(data: bytes) -> object:
+    """Take a word for a version of Xen, for a release and for a processor."""
+    word = data.decode("latin-1")
+    version = parse_version(word)
+    found = (version and fates(version), find_version(word), look_up(word))
+    if not any(found):
+        xen_release(word)
+        processor(word)
+    return found
 
 
 def read_report(data: bytes) -> object:
@@ -267,6 +319,13 @@ READERS = {
             b"type='hvm'",
         ),
     ),
+    "cpuinfo": Reader(
+        lambda data: to_json(host_from_cpuinfo(data, XEN_RELEASES[-1])),
+        cpuinfo_seeds,
+        (".cpuinfo",),
+        (b"processor", b"vmx flags", b"model", b"stepping", b": ", b"apicv", b"AuthenticAMD"),
+    ),
+    "word": Reader(read_word, word_seeds, (), (b"4.", b"-rc", b"i7-", b"Xeon ", b"-1.el9", b"+dfsg")),
     "report": Reader(read_report, report_seeds, (".json",), is_json=True),
     "recording": Reader(read_and_check, recording_seeds, (".json",), is_json=True),
 }

@@ -88,7 +88,7 @@ def test_a_busy_machine_times_nothing_out(xen_lab: object) -> None:
         result = xen_lab.run(["sh", "-c", count], timeout=6)
         assert result.status == 0
         with pytest.raises(StageTimeout, match="emulator's own time"):
-            xen_lab.run(["sh", "-c", "while :; do :; done"], timeout=3)
+            xen_lab.run(["sh", "-c", "while :; do :; done"], timeout=1)
         assert time.monotonic() - began > result.timings["command"]
     finally:
         for process in loops:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -18,7 +16,7 @@ import pytest
 
 from xenapic.lab.errors import StageTimeout, XenPanicked
 from xenapic.lab.pytest_plugin import XenLab
-from xenapic.lab.runner import COLD, SNAPSHOT
+from xenapic.lab.runner import SNAPSHOT
 
 pytestmark = pytest.mark.xen
 
@@ -83,7 +81,7 @@ def test_output_is_separate_whole_and_exact(xen_lab: XenLab, tmp_path: Path) -> 
 
 
 FORKED_OR_COLD = r"""
-for arguments in "info" "host --json" "plan --forbid tpr_shadow" "plan --require tpr_shadow" "destroy" "no-such" "-v info"; do
+for arguments in "host --json" "plan --require tpr_shadow" "no-such" "-v info"; do
     for command in "xenapic" "python3 -m xenapic"; do
         $command $arguments >/tmp/out 2>/tmp/err
         echo "$arguments: $? $(md5sum </tmp/out) $(tail -n 1 /tmp/err | sed s/[0-9.]*.ms//)"
@@ -98,7 +96,7 @@ def test_a_forked_command_does_what_a_fresh_process_does(xen_lab: XenLab) -> Non
     assert result.status == 0, result.stderr.decode()
     *lines, pythons = result.stdout.decode().splitlines()
     assert lines[::2] == lines[1::2]
-    assert [line.split(": ")[1][0] for line in lines[::2]] == list("0001220")
+    assert [line.split(": ")[1][0] for line in lines[::2]] == list("0120")
     assert int(pythons) == 2, "the relay and the server that forks commands"
 
 
@@ -143,18 +141,6 @@ def test_an_interrupted_run_leaves_nothing(
         from xenapic.lab.rundir import sweep
 
         sweep()
-
-
-def test_bochs_and_the_other_release() -> None:
-    """Intel's VMX, the newer Xen with its own Python, and much output through Bochs's disk."""
-    noise = random.Random(1).randbytes(1 << 20)
-    code = "import random,sys; sys.stdout.buffer.write(random.Random(1).randbytes(1 << 20))"
-    result = XenLab("broadwell_ult", "4.20").run(["python3", "-c", code])
-    assert (result.start, list(result.timings)) == (COLD, ["image", "load", "Xen", "dom0", "command"])
-    assert (result.status, result.stderr) == (0, b"")
-    assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(noise).digest()
-    assert "Xen version 4.20" in result.serial
-    assert "VMX: Supported advanced features" in result.serial
 
 
 def test_commands_in_one_machine(xen_lab: XenLab, tmp_path: Path) -> None:

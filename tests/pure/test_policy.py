@@ -153,13 +153,13 @@ def test_effects_are_what_the_access_tables_say(wanted: Effect) -> None:
         if isinstance(found, Refusal):
             continue
         planned += 1
+        tables = {
+            state: {(line.register.offset, line.operation): line for line in access_rows(found, state)}
+            for state in {state for state, _offset, _operation in wanted.stays}
+        }
         for state, offset, operation in wanted.stays:
-            (one,) = (
-                line
-                for line in access_rows(found, state)
-                if (line.register.offset, line.operation) == (offset, operation)
-            )
-            assert one.outcome.kind is Kind.STAYS, (processor.name, release.name, one)
+            line = tables[state][offset, operation]
+            assert line.outcome.kind is Kind.STAYS, (processor.name, release.name, line)
         for state in wanted.leaves:
             assert all(line.outcome.kind.leaves for line in access_rows(found, state))
     assert planned

@@ -88,7 +88,7 @@ def _threads(threads: int, times: int) -> int:
     def work(xen: xenapic.Xen) -> None:
         try:
             for number in range(times):
-                domain = xen.create_domain(DomainConfig.pv())
+                domain = xen.create_domain(DomainConfig.pv(), Policy() if number % 2 else None)
                 if number % 4:
                     domain.destroy()
         except BaseException as error:
@@ -118,7 +118,7 @@ def forks() -> None:
 
         def work() -> None:
             while not stop.is_set():
-                with xen.create_domain(DomainConfig.pv()):
+                with xen.create_domain(DomainConfig.pv(), Policy()):
                     xen.domains()
 
         started = [threading.Thread(target=work) for _ in range(3)]
@@ -141,7 +141,7 @@ def forks() -> None:
 
 def _as_a_child(inherited: xenapic.Xen) -> int:
     inherited.close()
-    with xenapic.open() as xen, xen.create_domain(DomainConfig.pv()):
+    with xenapic.open() as xen, xen.create_domain(DomainConfig.pv(), Policy()):
         return EXPECTED
 
 

@@ -95,15 +95,9 @@ class Host:
                 self.xen.domain(domid).destroy()
 
     def files(self) -> list[str]:
-        """Return the stored policies of domains that do not exist."""
-        names = [path.stem for path in POLICIES.glob("*.json")] if POLICIES.exists() else []
-        now = self.handles()
-        return [name for name in names if int(name) not in now]
-
-    def forget(self) -> None:
-        """Remove what `files` names."""
-        for name in self.files():
-            (POLICIES / f"{name}.json").unlink()
+        """Return the names of stored policies that are of no domain that there is now."""
+        now = {f"{domid}.json" for domid in self.handles()}
+        return sorted({path.name for path in POLICIES.iterdir()} - now) if POLICIES.exists() else []
 
     # -- tracing --
 

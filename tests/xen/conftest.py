@@ -41,7 +41,9 @@ def _group(item: pytest.Item) -> str:
 
 
 def _order(item: pytest.Item) -> int:
-    """Return what sorts a test: shared boots first, then other real Xens, then the rest."""
+    """Return what sorts a test: shared boots first, whatever ends one last of them; other real Xens; the rest."""
+    if item.get_closest_marker("ends_its_machine"):
+        return 1
     if item.get_closest_marker("shares_boot"):
         return 0
-    return 1 if item.get_closest_marker("xen") else 2
+    return 2 if item.get_closest_marker("xen") else 3

@@ -95,8 +95,13 @@ def refusal(xen, domid):
         return error.use.value
 
 
-def command(domid, *options):
-    line = [sys.executable, "-m", "xenapic", "exits", str(domid), "--seconds", "600", *options]
+COLD = [sys.executable, "-m", "xenapic"]
+"""Where SIGKILL must reach the process that counts, and not the client of the server that forked it."""
+
+
+def command(domid, number):
+    xenapic_command = COLD if number == signal.SIGKILL else ["xenapic"]
+    line = [*xenapic_command, "exits", str(domid), "--seconds", "600", "--json"]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -153,7 +158,7 @@ def main():
                 ("term", signal.SIGTERM),
                 ("kill", signal.SIGKILL),
             ):
-                process = command(domain.domid, "--json")
+                process = command(domain.domid, number)
                 run_while_tracing(handle, domain)
                 process.send_signal(number)
                 out, err = process.communicate(timeout=60)
@@ -164,9 +169,7 @@ def main():
                     "counted": json.loads(out)["total"] if out else None,
                     "stderr": err.decode()[-500:],
                 }
-            recovery = subprocess.run(
-                [sys.executable, "-m", "xenapic", "exits", "--recover"], capture_output=True
-            )
+            recovery = subprocess.run(["xenapic", "exits", "--recover"], capture_output=True)
             found["recovery"] = [recovery.returncode, refusal(xen, domain.domid)]
     print(json.dumps(found))
 

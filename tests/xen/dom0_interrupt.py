@@ -17,7 +17,7 @@ from xenapic import ApicState, DomainConfig
 from xenapic.errors import ProbeFailed
 from xenapic.probe import run
 
-MOMENTS = 7
+MOMENTS = 4
 """How many verifications are ended, each a little later than the one before."""
 
 
