@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen dist deb stubs index schemas prerequisites test-prerequisites clean
+.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen torture dist deb stubs index schemas prerequisites test-prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, 
 
 bench-xen: $(VENV)/.installed ## compare calls on a real Xen with C and Xen's own Python module (build/bench-xen.json)
 	$(BIN)/python benchmarks/bench_xen.py
+
+torture: $(VENV)/.installed ## kill commands for 20 minutes on a real Xen, and wear the library out (build/torture.json); TORTURE="--seed 2"
+	$(BIN)/python -m tests.torture $(TORTURE)
 
 dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
 	$(BIN)/python -m build

@@ -119,7 +119,7 @@ def test_a_call_that_fails_after_create_costs_the_domain(fake: FakeXen, call: st
 def test_a_signal_before_the_domain_is_let_go_costs_the_domain(
     fake: FakeXen, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    from xenapic.cli.signals import unwind_on_termination
+    from xenapic.signals import unwind_on_termination
 
     ended_by = (signal.SIGTERM, signal.SIGHUP)
     before = {each: signal.signal(each, signal.SIG_DFL) for each in ended_by}  # nohup ignores one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -18,7 +19,7 @@ import pytest
 from tests.library.test_handle import FakeXen
 from xenapic.abi.failures import open_failure
 from xenapic.abi.library import Library, load
-from xenapic.errors import CallFailed, CloseFailed, NoXen, Unavailable
+from xenapic.errors import CallFailed, CloseFailed, HandleClosed, NoXen, Unavailable
 from xenapic.live.owners import owner_state, this_process
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
@@ -261,3 +262,58 @@ def test_other_errors_at_open_do_not_say_that_xen_is_missing(number: int) -> Non
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV, errno.ENXIO])
 def test_a_missing_device_says_so(number: int) -> None:
     assert isinstance(open_failure(number, ""), NoXen)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_domain_that_another_thread_creates_during_close_is_destroyed(real: Library, when: str) -> None:
+    fake = Faulty(real)
+    library = replace(real, xenctrl=fake)
+    xen = Xen(library)
+    create, inside, go_on = fake.xc_domain_create, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> int:
+        result = create(*args) if when == "before" else 0
+        inside.set()
+        go_on.wait(30)
+        return result if when == "before" else create(*args)
+
+    fake.xc_domain_create = slow  # type: ignore[method-assign,assignment]
+    made: list[Any] = []
+
+    def work() -> None:
+        with contextlib.suppress(HandleClosed):
+            made.append(xen.create_domain(CONFIG))
+
+    creator = threading.Thread(target=work)
+    creator.start()
+    assert inside.wait(30)
+    closer = threading.Thread(target=xen.close)
+    closer.start()
+    go_on.set()
+    for thread in (creator, closer):
+        thread.join(30)
+    assert fake.domains == {} and xen.handle.closed
+
+
+def test_an_interrupted_clean_up_of_a_create_is_made_up_for_by_close(real: Library) -> None:
+    """Ctrl-C after the create, and again while the domain is looked for."""
+    fake = Faulty(real)
+    xen = Xen(replace(real, xenctrl=fake))
+    create, listed = fake.xc_domain_create, fake.xc_domain_getinfolist
+    xen.host()
+
+    def interrupted(*args: Any) -> int:
+        create(*args)
+        raise KeyboardInterrupt
+
+    def again(*args: Any) -> int:
+        fake.xc_domain_getinfolist = listed  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+    fake.xc_domain_create = interrupted  # type: ignore[method-assign,assignment]
+    fake.xc_domain_getinfolist = again  # type: ignore[method-assign,assignment]
+    with pytest.raises(KeyboardInterrupt):
+        xen.create_domain(CONFIG)
+    assert len(fake.domains) == 1
+    xen.close()
+    assert fake.domains == {}

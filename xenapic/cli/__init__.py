@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from xenapic.signals import run
+
 __all__ = ["main"]
 
 EXTRA = ("click",)
@@ -12,11 +14,13 @@ EXTRA = ("click",)
 
 def main() -> None:
     """Run the command; say what to install when the extra ``cli`` is missing."""
+    run(_command)
+
+
+def _command() -> None:
     try:
         from xenapic.cli.app import app
-        from xenapic.cli.signals import unwind_on_termination
 
-        unwind_on_termination()
         app.main(prog_name="xenapic")
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.errors import TraceBusy, TraceUse, XenApicError
 from xenapic.exits.events import BOOT_MASK, PROBE_MASK, is_ours
+from xenapic.signals import undisturbed
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
     from xenapic.live.xen import Xen
 
-__all__ = ["map_buffers", "recover_tracing", "surely", "take_free", "undisturbed"]
+__all__ = ["map_buffers", "recover_tracing", "surely", "take_free"]
 
 LOG = logging.getLogger("xenapic")
 HOW_TO_RECOVER = "stop tracing and discard the unread records with 'xenapic exits --recover'"
@@ -115,14 +115,3 @@ def surely(call: Callable[..., None], *args: Any) -> None:
     except XenApicError as error:
         LOG.warning("putting Xen's trace settings back is tried again: %s", error)
         call(*args)
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold back the signals that end a program, until the block is left."""
-    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -19,13 +19,14 @@ from xenapic.abi.forks import left_to_parent
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.apic.features import Technology
 from xenapic.errors import ConfigInvalid, DomainNotFound
-from xenapic.exits.buffers import map_buffers, surely, take_free, undisturbed
+from xenapic.exits.buffers import map_buffers, surely, take_free
 from xenapic.exits.events import NEEDED_MASK
 from xenapic.exits.judgement import ExitKind, Removable
 from xenapic.exits.records import TraceParser
 from xenapic.exits.report import ExitCount, ExitReport
 from xenapic.model.facts import Answer
 from xenapic.model.flags import DOMINF
+from xenapic.signals import undisturbed
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle

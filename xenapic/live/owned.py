@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import weakref
+from collections.abc import Collection
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
     from xenapic.live.domain import Domain
 
-__all__ = ["Ownership", "destroy_dropped", "destroy_marked", "owned_through"]
+__all__ = [
+    "Ownership",
+    "coming",
+    "destroy_dropped",
+    "destroy_late",
+    "destroy_marked",
+    "has_come",
+    "owned_through",
+]
 
 LOG = logging.getLogger("xenapic")
 
@@ -40,7 +49,10 @@ class _Entry(NamedTuple):
 
 _OWNED: dict[int, _Entry] = {}
 _KEYS = itertools.count()
+_COMING: dict[UUID, Handle] = {}
+"""Marks of domains that are being created: each may exist although nobody owns it yet."""
 os.register_at_fork(after_in_child=_OWNED.clear)  # they are the parent's
+os.register_at_fork(after_in_child=_COMING.clear)
 
 
 class Ownership:
@@ -63,6 +75,43 @@ class Ownership:
     def end(self) -> None:
         """End the duty: the domain is destroyed, or handed over."""
         _OWNED.pop(self._key, None)
+
+
+def coming(handle: Handle, mark: UUID) -> None:
+    """Note that a domain with this mark may come to exist, before Xen is asked for it."""
+    _at_exit()
+    _COMING[mark] = handle
+
+
+def has_come(mark: UUID) -> None:
+    """Note that the domain is owned now, or does not exist."""
+    _COMING.pop(mark, None)
+
+
+def destroy_late(handle: Handle, tried: Collection[Domain]) -> None:
+    """Destroy what another thread created while a handle was being closed, through a handle of its own.
+
+    The handle must be closed, so that no more can come. ``tried`` are the domains that closing saw.
+    """
+    seen = {id(domain) for domain in tried}
+    late = [mark for mark, through in list(_COMING.items()) if through is handle]
+    late += [
+        entry.mark
+        for entry in list(_OWNED.values())
+        if entry.handle is handle and id(entry.domain()) not in seen
+    ]
+    if not late:
+        return
+    from xenapic.abi.handle import Handle
+    from xenapic.live.create import destroy_by_mark
+
+    another = Handle(handle.library)
+    try:
+        for mark in late:
+            destroy_by_mark(another, mark)
+            has_come(mark)
+    finally:
+        another.close()
 
 
 def owned_through(handle: Handle) -> list[Domain]:
@@ -139,3 +188,9 @@ def _destroy_all() -> None:
     run_postponed()
     for key in list(_OWNED):
         _destroy_dropped(key)
+    for handle in set(_COMING.values()):  # a thread that is not waited for, or an interrupted create
+        try:
+            handle.close()
+            destroy_late(handle, ())
+        except XenApicError as error:
+            LOG.error("a domain that was being created could not be looked for: %s", error)

@@ -16,6 +16,7 @@ from xenapic.errors import (
     ConfigInvalid,
     ConfigRefused,
     DomainNotFound,
+    HandleClosed,
     Problem,
     XenApicError,
 )
@@ -24,7 +25,7 @@ from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, 
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
-from xenapic.live.owned import destroy_dropped, owned_through
+from xenapic.live.owned import coming, destroy_dropped, destroy_late, has_come, owned_through
 from xenapic.live.owners import owner_state, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
@@ -82,8 +83,9 @@ class Xen:
         Tries all domains, then raises the error, or `CloseFailed` with all errors.
         """
         failures: list[XenApicError] = []
+        domains = [] if self.handle.closed else owned_through(self.handle)
         try:
-            for destroy in () if self.handle.closed else self._endings():
+            for destroy in () if self.handle.closed else self._endings(domains):
                 try:
                     destroy()
                 except XenApicError as error:
@@ -91,14 +93,18 @@ class Xen:
         finally:
             self.handle.close()
             policy_journal.close_unused()
+        try:
+            destroy_late(self.handle, domains)
+        except XenApicError as error:
+            failures.append(error)
         if len(failures) == 1:
             raise failures[0]
         if failures:
             raise CloseFailed(tuple(failures))
 
-    def _endings(self) -> Iterator[Callable[[], None]]:
-        """Yield a function for each domain that is owned, and one for those that nobody refers to."""
-        for domain in owned_through(self.handle):
+    def _endings(self, domains: Sequence[Domain]) -> Iterator[Callable[[], None]]:
+        """Yield a function for each of the domains, and one for those that nobody refers to."""
+        for domain in domains:
             yield partial(domain.__exit__, None, None, None)
         yield partial(destroy_dropped, self.handle)
 
@@ -242,8 +248,12 @@ class Xen:
         ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
         """
         mark = this_process().to_handle()
+        coming(self.handle, mark)
         try:
-            return Domain.own(self.handle, send(self.handle, request, mark), mark, final_handle)
+            domain = Domain.own(self.handle, send(self.handle, request, mark), mark, final_handle)
+        except HandleClosed:  # nothing was sent
+            has_come(mark)
+            raise
         except BaseException as error:
             # The domain may exist all the same: Ctrl-C may strike before anyone holds its number, and a
             # failure to copy Xen's answer is reported as an error of the create.
@@ -251,7 +261,10 @@ class Xen:
                 destroy_by_mark(self.handle, mark)
             except XenApicError as another:
                 raise error from another
+            has_come(mark)
             raise
+        has_come(mark)
+        return domain
 
     def _situation(self, config: DomainConfig) -> Situation:
         host = self._known_host()

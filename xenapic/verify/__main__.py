@@ -11,6 +11,7 @@ import sys
 
 import xenapic
 from xenapic.parse.codec import encode
+from xenapic.signals import run
 from xenapic.verify.record import Settings, record
 
 
@@ -28,4 +29,4 @@ def main() -> None:
     print(json.dumps(encode(recording)))
 
 
-main()
+run(main)

@@ -11,7 +11,9 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import FILE, INPUT, JSON, PROCESSOR, STDIN, HostChoice, hosts_of, read_input
+from xenapic.cli.hostoptions import PROCESSOR, HostChoice
+from xenapic.cli.hosts import hosts_of
+from xenapic.cli.options import FILE, INPUT, JSON, STDIN, read_input
 
 if TYPE_CHECKING:
     from xenapic.glossary import Topic
@@ -164,7 +166,9 @@ def _host(processor: str | None, report: str | None, xen: str | None) -> Host | 
             xen_release(xen)
         except NameUnknown:  # older than the tables of hosts; the defects go further back
             xen = None
-    choice = HostChoice((report,) if report else (), (processor,) if processor else (), xen)
+    choice = HostChoice(
+        reports=(report,) if report else (), processors=(processor,) if processor else (), xen=xen
+    )
     return next(iter(hosts_of(choice, None).values()))
 
 
