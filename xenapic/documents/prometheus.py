@@ -82,9 +82,13 @@ def _text(samples: Iterable[Sample]) -> str:
 
 
 def _escaped(value: str) -> str:
-    """Return a label's value as the format writes it; what cannot be printed is left out."""
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
-    return re.sub(r'[\\"]', r"\\\g<0>", plain)
+    """Return a label's value as the format writes it."""
+    return re.sub(r'[\\"]', r"\\\g<0>", _printable(value))
+
+
+def _printable(value: str) -> str:
+    """Return text whose characters that cannot be printed are replaced."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
 
 
 def _sample(metric: str, value: float, **labels: str) -> Sample:
@@ -145,6 +149,7 @@ def _answer(metric: str, suffix: str, answer: Answer, **labels: str) -> Iterator
 
 def _exits(report: ExitReport) -> Iterator[Sample]:
     domid = str(report.domid)
+    sums: dict[tuple[tuple[str, str], ...], int] = {}
     for kind, count in report.kinds.items():
         labels = {
             "domid": domid,
@@ -154,8 +159,11 @@ def _exits(report: ExitReport) -> Iterator[Sample]:
             "access": kind.operation.value if kind.operation else "",
             "removable": kind.removable.value,
         }
-        yield _sample("xenapic_vm_exits", count, **labels)
-        yield _sample("xenapic_vm_exits_per_second", report.rate(count), **labels)
+        key = tuple((name, _printable(value)) for name, value in labels.items())
+        sums[key] = sums.get(key, 0) + count
+    for key, count in sums.items():
+        yield Sample("xenapic_vm_exits", key, count)
+        yield Sample("xenapic_vm_exits_per_second", key, report.rate(count))
     yield _sample("xenapic_vm_exits_counted_seconds", report.seconds, domid=domid)
     yield _sample("xenapic_vm_exits_complete", report.complete, domid=domid)
     for removable in (Removable.YES, Removable.UNKNOWN):
