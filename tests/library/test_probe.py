@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 import time
+from pathlib import Path
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -184,7 +185,7 @@ def test_memory_is_written_whole(xen: Xen, machine: FakeMachine) -> None:
 
     machine.guest = look
     run_probe(xen, PVH, ApicState.XAPIC)
-    image = run.GUEST.read_bytes()
+    image = (Path(run.__file__).parent / run.GUEST).read_bytes()
     assert seen[0].startswith(image)
     assert not any(seen[0][len(image) : run.PAGE_DIRECTORY - run.GUEST_AT])
 
