@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from pathlib import Path
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
