@@ -57,6 +57,9 @@ dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
 deb: ## build the Debian packages (build/deb/*.deb) and check them with lintian
 	sh tools/build_deb.sh build/deb
 
+zipapp: $(VENV)/.installed ## build the command as a single file that needs Python and cffi (build/xenapic.pyz)
+	$(BIN)/python tools/zipapp.py
+
 stubs: $(VENV)/.installed ## rewrite xenapic/__init__.pyi after a change of the public names
 	$(BIN)/python tools/write_stub.py
 

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,7 +185,7 @@ def test_memory_is_written_whole(xen: Xen, machine: FakeMachine) -> None:
 
     machine.guest = look
     run_probe(xen, PVH, ApicState.XAPIC)
-    image = run.GUEST.read_bytes()
+    image = (Path(run.__file__).parent / run.GUEST).read_bytes()
     assert seen[0].startswith(image)
     assert not any(seen[0][len(image) : run.PAGE_DIRECTORY - run.GUEST_AT])
 

@@ -50,6 +50,7 @@ with xenapic.open() as xen:
     for name, arguments in {
         "info": ["info"],
         "host": ["host"],
+        "validate": ["validate"],
         "list": ["list"],
         "console": ["console"],
         "create": ["create", "--type", "pv"],
@@ -62,5 +63,20 @@ with xenapic.open() as xen:
     found["documents"] = documents
     verbose = subprocess.run(["xenapic", "-v", "info"], capture_output=True, text=True)
     found["verbose"] = "xc_physinfo" in verbose.stderr
+    found["metrics"] = subprocess.run(
+        ["xenapic", "host", "--prometheus"], capture_output=True, text=True, check=True
+    ).stdout
+
+    # The single file, with Debian's python3 and python3-cffi-backend: -I hides the checkout.
+    single = [sys.executable, "-I", "/xenapic.pyz"]
+    places = "import sys; sys.path.insert(0, '/xenapic.pyz'); import click, xenapic; print(click.__file__, xenapic.__file__)"
+    found["places"] = subprocess.run(
+        [sys.executable, "-I", "-c", places], capture_output=True, text=True, check=True
+    ).stdout.split()
+    documents = {}
+    for name in ("info", "host", "validate"):
+        done = subprocess.run([*single, name, "--json"], capture_output=True, text=True, env={})
+        documents[name] = [done.returncode, json.loads(done.stdout)]
+    found["single"] = documents
     found["usage"] = subprocess.run(["xenapic", "destroy"], capture_output=True).returncode
 print(json.dumps(found))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,19 @@ from xenapic.lab.runner import COLD
 
 pytestmark = pytest.mark.xen
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
 RELEASES = ("4.17", "4.20")
 
 
 def in_dom0(
-    xen_lab: Any, script: str, *args: object, needs: tuple[str, ...] = (), **where: Any
+    xen_lab: Any,
+    script: str,
+    *args: object,
+    needs: tuple[str, ...] = (),
+    others: Mapping[str, Path] | None = None,
+    **where: Any,
 ) -> dict[str, Any]:
-    files = {f"/{name}": HERE / name for name in (script, *needs)}
+    files = {**{f"/{name}": HERE / name for name in (script, *needs)}, **(others or {})}
     done = run(xen_lab, ["python3", f"/{script}", *map(str, args)], files=files, timeout=900, **where)
     assert done.status == 0, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -80,8 +89,11 @@ def test_console(basic: tuple[str, str, dict[str, Any]]) -> None:
 
 
 @pytest.fixture(params=["4.17", thorough("4.20")], scope="module")
-def commands(request: pytest.FixtureRequest, xen_lab: Any) -> dict[str, Any]:
-    return in_dom0(xen_lab, "dom0_commands.py", machine="epyc", xen=request.param)
+def commands(request: pytest.FixtureRequest, xen_lab: Any, tmp_path_factory: Any) -> dict[str, Any]:
+    single = tmp_path_factory.mktemp("single") / "xenapic.pyz"
+    subprocess.run([sys.executable, ROOT / "tools" / "zipapp.py", single], check=True)
+    others = {"/xenapic.pyz": single}
+    return in_dom0(xen_lab, "dom0_commands.py", machine="epyc", xen=request.param, others=others)
 
 
 def test_orphans_and_ctrl_c(commands: dict[str, Any]) -> None:
@@ -96,6 +108,30 @@ def test_json_follows_its_schema(commands: dict[str, Any]) -> None:
         jsonschema.validate(document, json.loads(schema_text("create" if name == "refusal" else name)))
         assert status == (1 if name in ("refusal", "destroy") else 0)
     assert commands["verbose"] and commands["usage"] == 2
+
+
+def test_the_single_file_needs_python_and_cffi_alone(commands: dict[str, Any]) -> None:
+    assert commands["places"] == ["/xenapic.pyz/click/__init__.py", "/xenapic.pyz/xenapic/__init__.py"]
+    assert list(commands["single"]) == ["info", "host", "validate"]
+    for name, (status, document) in commands["single"].items():
+        jsonschema.validate(document, json.loads(schema_text(name)))
+        assert status == commands["documents"][name][0]
+    for key in (
+        "features",
+        "x2apic_mode",
+        "interrupt_remapping",
+        "version",
+    ):  # not physinfo: free memory changes
+        assert commands["single"]["host"][1][key] == commands["documents"]["host"][1][key]
+    assert commands["single"]["validate"] == commands["documents"]["validate"]
+
+
+def test_a_real_host_is_validated(commands: dict[str, Any]) -> None:
+    _status, document = commands["documents"]["validate"]
+    (host,) = document["hosts"].values()
+    verdicts = {check["code"]: check["verdict"] for check in host["checks"]}
+    assert verdicts["virtualization"] == "PASS" and verdicts["avic"] == "WARN"
+    assert "xenapic_feature_used" in commands["metrics"]
 
 
 @pytest.mark.parametrize("count", [500, thorough(2400)])

@@ -13,7 +13,7 @@ from xenapic.cli.base import Name
 from xenapic.cli.options import INPUT
 from xenapic.frozen import dataclass
 
-__all__ = ["DEFAULT_XEN", "HERE", "PROCESSOR", "RELEASE", "HostChoice", "host_options"]
+__all__ = ["DEFAULT_XEN", "HERE", "POOL", "PROCESSOR", "RELEASE", "HostChoice", "host_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -168,6 +168,15 @@ OPTIONS = (
     ),
 )
 """In the order of the help."""
+
+
+POOL = click.option(
+    "--pool",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Every report (*.json) in a directory.",
+)
+"""Of the commands that compare hosts."""
 
 
 def host_options(function: F) -> F:

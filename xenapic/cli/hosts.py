@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from xenapic.model.host import Host
     from xenapic.model.releases import XenRelease
 
-__all__ = ["THIS_HOST", "extra_of", "host_of", "host_or_name", "hosts_of"]
+__all__ = ["THIS_HOST", "extra_of", "host_of", "host_or_name", "hosts_of", "with_pool"]
 
 THIS_HOST = "this host"
 """What the host that the command runs on is called in answers."""
@@ -68,6 +68,19 @@ def host_or_name(text: str, xen: str | None) -> tuple[str, Host]:
         return _named(text, choice)
     _name, content = read_input(text)
     return (_reported if content.lstrip()[:1] == b"{" else _logged)(text, choice)
+
+
+def with_pool(choice: HostChoice, pool: str | None) -> HostChoice:
+    """Return the choice with the reports of a directory; raise a usage error for an empty one."""
+    if pool is None:
+        return choice
+    from dataclasses import replace
+    from pathlib import Path
+
+    reports = tuple(str(path) for path in sorted(Path(pool).glob("*.json")))
+    if not reports:
+        raise click.UsageError(f"{pool} has no report (*.json)")
+    return replace(choice, reports=(*choice.reports, *reports))
 
 
 def _one_kind(choice: HostChoice) -> None:

@@ -294,6 +294,8 @@ class PoolReport:
     differs: Mapping[Aspect, Mapping[Answer, tuple[str, ...]]]
     """The other aspects, with the names of the hosts that have each answer."""
     hosts: Mapping[str, PlanEntry | RefusedEntry]
+    in_the_way: tuple[tuple[str, ...], ...] = ()
+    """The names of the refused hosts, grouped by their reasons, the largest group first."""
     request: RequestEntry | None = None
     """What the toolstack sends to Xen for the configuration; null without one, or if hosts differ."""
     checks: Mapping[str, FileCheckEntry] = field(default_factory=dict)
@@ -314,6 +316,7 @@ class PoolReport:
                 **{name: PlanEntry.of(plan) for name, plan in pool.plans.items()},
                 **{name: RefusedEntry.of(refusal) for name, refusal in pool.refusals.items()},
             },
+            in_the_way=pool.in_the_way,
             request=requests[0] if requests and requests.count(requests[0]) == len(requests) else None,
             checks=entries,
         )

@@ -36,6 +36,17 @@ class PoolPlan:
         return bool(self.plans) and not self.refusals
 
     @property
+    def in_the_way(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the hosts without a plan, in groups that are refused for the same reasons."""
+        groups: dict[object, list[str]] = {}
+        for name, refusal in self.refusals.items():
+            same = tuple(
+                (reason.code, reason.asked, reason.fact, reason.remedies) for reason in refusal.reasons
+            )
+            groups.setdefault(same, []).append(name)
+        return tuple(tuple(names) for names in sorted(groups.values(), key=len, reverse=True))
+
+    @property
     def misc_flags(self) -> frozenset[MISC]:
         """The different flag words that the hosts need; a single one fits all hosts with the same config."""
         return frozenset(plan.misc_flags for plan in self.plans.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pkgutil import get_data
 
 from xenapic.apic.state import ApicState
 from xenapic.errors import ConfigInvalid, ProbeFailed
@@ -22,7 +22,7 @@ from xenapic.probe.script import SCRATCH, Script
 
 __all__ = ["TIMEOUT", "probe_domain", "run_probe"]
 
-GUEST = Path(__file__).parent / "guest" / "probe.bin"
+GUEST = "guest/probe.bin"
 GUEST_AT = 0x100000
 PAGE_DIRECTORY = SCRATCH + PAGE
 MAILBOX = PAGE_DIRECTORY + PAGE
@@ -99,7 +99,8 @@ def probe_domain(
 def _load(domain: Domain, script: Script) -> int:
     """Give the domain memory and fill it; return the size of the list of commands."""
     listed = write_commands(script.commands, script.patience, script.eoi)
-    image = GUEST.read_bytes().ljust(SCRATCH - GUEST_AT, b"\0") + bytes(PAGE) + page_directory() + listed
+    guest = get_data(__package__, GUEST) or b""  # also from a zip file
+    image = guest.ljust(SCRATCH - GUEST_AT, b"\0") + bytes(PAGE) + page_directory() + listed
     domain.set_max_mem(MEMORY_KIB)
     domain.memory.populate(GUEST_AT, len(image))
     domain.memory.write(GUEST_AT, image)

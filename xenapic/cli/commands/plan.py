@@ -10,8 +10,8 @@ from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
 from xenapic.cli.failures import show_reasons
-from xenapic.cli.hostoptions import HostChoice, host_options
-from xenapic.cli.hosts import hosts_of
+from xenapic.cli.hostoptions import POOL, HostChoice, host_options
+from xenapic.cli.hosts import hosts_of, with_pool
 from xenapic.cli.options import (
     INPUT,
     JSON,
@@ -24,6 +24,8 @@ from xenapic.cli.status import Status
 from xenapic.parse.flagnames import names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xenapic.model.acceleration import VcpuApic
     from xenapic.policy.plan import Plan
     from xenapic.policy.pool import PoolPlan
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 @click.argument("policy_file", required=False, type=INPUT, metavar="[POLICY]")
 @policy_options
 @host_options
+@POOL
+@click.option("--xl-cfg", is_flag=True, help="Print the lines of an xl.cfg that realise the plan.")
+@click.option(
+    "--libvirt-xml", is_flag=True, help="Print the elements of a libvirt domain XML that realise it."
+)
 @guest_type_option("the policy file's, else pvh")
 @JSON
 @click.pass_obj
@@ -42,6 +49,9 @@ def command(
     /,
     policy_file: str | None,
     choice: HostChoice,
+    pool: str | None,
+    xl_cfg: bool,
+    libvirt_xml: bool,
     guest_type: str | None,
     as_json: bool,
     **options: Any,
@@ -56,25 +66,32 @@ def command(
       xenapic plan --processor skylake-sp --require virtual_interrupt_delivery
       xenapic plan policy.toml --log xl-dmesg.txt
       xenapic plan policy.toml --host first.json --host second.json
+      xenapic plan policy.toml --pool reports/
+      xenapic plan policy.toml --xl-cfg >> guest.cfg
     """
     from xenapic.model.guest_types import GuestType
     from xenapic.policy.pool import plan_pool
 
+    if as_json + xl_cfg + libvirt_xml > 1:
+        raise click.UsageError("--json, --xl-cfg and --libvirt-xml exclude each other")
+    choice = with_pool(choice, pool)
     stdin_once(policy_file, *choice.files)
     text = domain_text(policy_file)
     policy, file_type = policy_of(policy_file, options)
     hosts = hosts_of(choice, library)
     checks = check_on(text, hosts)
     chosen = GuestType(guest_type) if guest_type else None
-    pool = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)
+    plans = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)
     if as_json:
-        _emit(pool, checks)
+        _emit(plans, checks)
+    elif (xl_cfg or libvirt_xml) and plans and all(check.possible for check in checks.values()):
+        _realise(plans, xl_cfg)
     else:
         for name, check in checks.items():
             show_check(name, check)
         if all(check.possible for check in checks.values()):
-            _show(pool, after_checks=bool(checks))
-    if not pool or not all(check.possible for check in checks.values()):
+            _show(plans, after_checks=bool(checks))
+    if not plans or not all(check.possible for check in checks.values()):
         raise SystemExit(Status.REFUSED)
 
 
@@ -146,13 +163,43 @@ def _controls(vcpu: VcpuApic) -> str:
     return " ".join(key for key in vcpu.controls.keys if key in aspects) or "none"
 
 
+def _realise(pool: PoolPlan, xl_cfg: bool) -> None:
+    """Print what realises the plans: once if all hosts need the same settings, else host by host."""
+    from xenapic.policy import realise
+
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, plan in pool.plans.items():
+        groups.setdefault(realise.settings(plan), []).append(name)
+    if len(groups) > 1 and not xl_cfg:
+        raise click.UsageError("the hosts need different settings; ask about one at a time")
+    for hosts in groups.values():
+        plan = pool.plans[hosts[0]]
+        if not xl_cfg:
+            click.echo(realise.libvirt_xml(plan), nl=False)
+            continue
+        click.echo(f"# for {output.printable(_few(hosts))}")
+        click.echo(realise.xl_cfg(plan), nl=False)
+
+
+MOST_NAMED = 6
+"""How many hosts of a group are named; ``--json`` has all."""
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
 def _show_pool(pool: PoolPlan) -> None:
-    for name, refusal in pool.refusals.items():
-        output.text(f"{name} stands in the way:")
-        show_reasons(refusal.reasons, "  ")
+    for hosts in pool.in_the_way:
+        if len(hosts) == 1:
+            output.text(f"{hosts[0]} stands in the way:")
+        else:
+            output.text(f"{len(hosts)} hosts stand in the way: {_few(hosts)} (sources: those of {hosts[0]})")
+        show_reasons(pool.refusals[hosts[0]].reasons, "  ")
     if pool.holds:
         click.echo(f"\nholds on {len(pool.plans)} of {len(pool.plans) + len(pool.refusals)} hosts:")
         output.table(("aspect", "in force"), [(a.title, answer.value) for a, answer in pool.holds.items()])
     for aspect, answers in pool.differs.items():
         for answer, hosts in answers.items():
-            output.text(f"{aspect.title} is {answer.value} on {', '.join(hosts)}")
+            output.text(f"{aspect.title} is {answer.value} on {_few(hosts)}")

@@ -10,8 +10,8 @@ import click
 from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.domainfile import as_checks, check_on, domain_text, guest_type_of
-from xenapic.cli.hostoptions import HostChoice, host_options
-from xenapic.cli.hosts import hosts_of
+from xenapic.cli.hostoptions import POOL, HostChoice, host_options
+from xenapic.cli.hosts import hosts_of, with_pool
 from xenapic.cli.options import INPUT, JSON, guest_type_option, policy_of, policy_options, stdin_once
 from xenapic.cli.status import Status
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("policy_file", required=False, type=INPUT, metavar="[POLICY]")
 @policy_options
 @host_options
+@POOL
 @guest_type_option("the policy file's, else pvh")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what is not PASS.")
 @click.option("--strict", is_flag=True, help="WARN and UNKNOWN give exit status 1, too.")
@@ -37,6 +38,7 @@ def command(
     /,
     policy_file: str | None,
     choice: HostChoice,
+    pool: str | None,
     guest_type: str | None,
     quiet: bool,
     strict: bool,
@@ -56,6 +58,7 @@ def command(
     """
     from xenapic.model.checks import CheckVerdict, worst
 
+    choice = with_pool(choice, pool)
     stdin_once(policy_file, *choice.files)
     text = domain_text(policy_file)
     policy, file_type = policy_of(policy_file, options)
