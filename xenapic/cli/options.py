@@ -24,6 +24,7 @@ __all__ = [
     "INPUT",
     "JSON",
     "OUTPUT",
+    "SELECT",
     "file_title",
     "guest_type_option",
     "policy_of",
@@ -37,6 +38,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; 'xenapic schema' describes it.")
 """The option of every command that can print a JSON document."""
 
+SELECT = click.option(
+    "--select",
+    default="",
+    metavar="NAME,…",
+    help="These states, registers (EOI, 0b0, 80b), aspects (create, vmcs, log, cpuid, access, interrupt, "
+    "guest, exits).  [default: all]",
+)
+"""The option of every command that verifies or compares."""
 FILE = click.Path(exists=True, dir_okay=False)
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 OUTPUT = OutputFile()
