@@ -25,6 +25,7 @@ __all__ = [
     "JSON",
     "OUTPUT",
     "PROMETHEUS",
+    "SELECT",
     "file_title",
     "guest_type_option",
     "one_form",
@@ -52,6 +53,14 @@ def one_form(as_json: bool, prometheus: bool) -> None:
         raise click.UsageError("--json and --prometheus exclude each other")
 
 
+SELECT = click.option(
+    "--select",
+    default="",
+    metavar="NAME,…",
+    help="These states, registers (EOI, 0b0, 80b), aspects (create, vmcs, log, cpuid, access, interrupt, "
+    "guest, exits).  [default: all]",
+)
+"""The option of every command that verifies or compares."""
 FILE = click.Path(exists=True, dir_okay=False)
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 OUTPUT = OutputFile()

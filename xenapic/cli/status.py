@@ -17,6 +17,7 @@ class Status(IntEnum):
     REFUSED = 1
     INVALID = 2
     UNAVAILABLE = 3
+    UNTESTED = 125
     INTERRUPTED = 130
     READER_GONE = 141
 
@@ -26,6 +27,7 @@ MEANINGS = {
     Status.REFUSED: "no: refused, something disagrees, or a step failed",
     Status.INVALID: "the question makes no sense: misspelt, invalid, or a file that cannot be read",
     Status.UNAVAILABLE: "Xen cannot be used from here: no Xen, no privilege, or no libxenctrl that fits",
+    Status.UNTESTED: "`xenapic lab compare` could not compare; `git bisect run` then skips the commit",
     Status.INTERRUPTED: "interrupted by Ctrl-C",
     Status.READER_GONE: "the reader of the output went away, e.g. head",
 }

@@ -46,6 +46,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "list": ("documents.domains:DomainList",),
     "create": ("documents.creations:CreateReport",),
     "destroy": ("documents.domains:DestroyReport",),
+    "lab-compare": ("documents.lab_comparisons:LabComparison",),
     "layout": ("documents.layouts:LayoutCheck",),
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),

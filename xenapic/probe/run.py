@@ -73,13 +73,15 @@ def probe_domain(
     state: ApicState,
     timeout: float = TIMEOUT,
     pause: Callable[[float], None] | None = None,
+    registers: frozenset[int] = frozenset(),
 ) -> Findings:
     """Run the probe guest in a new domain with vCPUs but no memory; the domain is shut down afterwards.
 
     ``timeout`` is in seconds. ``pause`` is called with the seconds between two looks at the guest, for a
-    caller that has to work meanwhile. Raises `CallFailed` and `ProbeFailed`.
+    caller that has to work meanwhile. Only ``registers``, offsets in the page, are accessed; all if
+    it is empty. Raises `CallFailed` and `ProbeFailed`.
     """
-    script = Script(state)
+    script = Script(state, registers=registers)
     size = _load(domain, script)
     set_first_vcpu(domain, REGISTERS, state)
     domain.set_native_tsc()  # if RDTSC exits, its cost hides what is measured

@@ -6,7 +6,7 @@ address space"; the recordings for `XAPIC_READS` and the three tables that follo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from xenapic.apic.registers import (
@@ -93,6 +93,8 @@ class Script:
     state: ApicState
     patience: int = PATIENCE
     """Number of loop turns that the guest waits for an interrupt."""
+    registers: frozenset[int] = frozenset()
+    """Offsets in the page of the registers to access; empty for all."""
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -115,15 +117,17 @@ class Script:
                 Command(CommandKind.RDMSR, IA32_APIC_BASE),
                 *(Command(CommandKind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
             ),
-            "accesses": tuple(self._recorded()),
-            "extra": tuple(self._extra()),
+            "accesses": self._chosen(self._recorded()),
+            "extra": self._chosen(self._extra()),
             "page": (
                 _load(APIC_DEFAULT_PHYS_BASE, Reg.LVR),
                 _store(APIC_DEFAULT_PHYS_BASE, Reg.LVR, PATTERN),
                 _load(APIC_DEFAULT_PHYS_BASE, Reg.LVR),
                 _store(APIC_DEFAULT_PHYS_BASE, Reg.LVR, 0),
             ),
-            "msrs": (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(Reg.TASKPRI, 0)),
+            "msrs": self._chosen(
+                (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(Reg.TASKPRI, 0)),
+            ),
             "delivery": tuple(self._delivery()),
             "move": (
                 Command(CommandKind.WRMSR, IA32_APIC_BASE, self.moved, repeat=1),
@@ -172,6 +176,9 @@ class Script:
     @property
     def _is_x2apic(self) -> bool:
         return self.state is ApicState.X2APIC
+
+    def _chosen(self, commands: Iterable[Command]) -> tuple[Command, ...]:
+        return tuple(one for one in commands if not self.registers or _offset(one) in self.registers)
 
     def _read(self, offset: int) -> Command:
         return _rdmsr(offset) if self._is_x2apic else _load(self._base, offset)

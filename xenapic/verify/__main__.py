@@ -1,4 +1,4 @@
-"""Print a recording of the running Xen: ``python3 -m xenapic.verify [PROCESSOR [EMULATOR]]``.
+"""Print a recording of the running Xen: ``python3 -m xenapic.verify [PROCESSOR [EMULATOR [SELECT]]]``.
 
 Intended for the lab, whose dom0 is slow: it only records, with refusals and trace; the recording is checked
 outside. On a real host use ``xenapic verify``.
@@ -22,9 +22,9 @@ def show_progress(step: str, number: int, total: int) -> None:
 
 def main() -> None:
     """Print a recording under the names of processor and emulator on the command line."""
-    processor, emulator = [*sys.argv[1:], "", ""][:2]
+    processor, emulator, select = [*sys.argv[1:], "", "", ""][:3]
     with xenapic.open() as xen:
-        settings = Settings(processor=processor, emulator=emulator, refusals=True, trace=True)
+        settings = Settings(processor=processor, emulator=emulator, refusals=True, trace=True).part(select)
         recording = record(xen, settings, show_progress)
     print(json.dumps(encode(recording)))
 

@@ -24,11 +24,12 @@ from xenapic.parse.jsontext import load
 from xenapic.verify.check import Report
 from xenapic.verify.checks import check_recording
 from xenapic.verify.recording import Recording, read_recording
+from xenapic.verify.select import selection_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["Cell", "Result", "cells", "default_jobs", "emulator_of", "overview", "run_matrix"]
+__all__ = ["Cell", "Result", "cells", "default_jobs", "emulator_of", "overview", "run_cells", "run_matrix"]
 
 LIMIT_SECONDS = 900.0
 """Limit for the recording of one cell, in processor time of the emulator."""
@@ -83,32 +84,40 @@ def cells(machines: Sequence[str], xens: Sequence[str], apicv: Sequence[str]) ->
     return wanted
 
 
-def run_matrix(wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None]) -> dict[str, Result]:
-    """Run every cell and return the results by name, in the order asked for; call ``done`` with each result.
+def run_matrix(
+    wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None], select: str = ""
+) -> dict[str, Result]:
+    """Run every cell and return the results by name; otherwise as `run_cells`."""
+    return {str(result.cell): result for result in run_cells(wanted, jobs, done, select)}
 
-    If an exception or Ctrl-C ends the run early, the machines that are running end too.
+
+def run_cells(
+    wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None], select: str = ""
+) -> list[Result]:
+    """Run every cell and return the results in the order asked for; call ``done`` with each result.
+
+    ``select`` is a text for `xenapic.verify.select.selection_of`: only that part is recorded and checked. If
+    an exception or Ctrl-C ends the run early, the machines that are running end too.
     """
-    pool, boots = ThreadPoolExecutor(jobs), _Boots()
+    pool, boots = ThreadPoolExecutor(jobs), _Boots(select)
     try:
         waiting = [pool.submit(boots.run, cell) for cell in wanted]
-        results = {}
         for future in as_completed(waiting):
-            result = future.result()
-            results[str(result.cell)] = result
-            done(result)
+            done(future.result())
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         boots.end()
         raise
     finally:
         pool.shutdown()
-    return {str(cell): results[str(cell)] for cell in wanted}
+    return [future.result() for future in waiting]
 
 
 class _Boots:
     """The processes of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, select: str) -> None:
+        self._select = select
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
@@ -127,7 +136,10 @@ class _Boots:
             if self._ended:
                 return Result(cell, 0.0, error="not started")
             child = subprocess.Popen(
-                _command(cell), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                _command(cell, self._select),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
             self._running.add(child)
         try:
@@ -144,17 +156,18 @@ class _Boots:
             return Result(cell, seconds, error=_last_words(err))
         try:
             recording = read_recording(load(out))
-            return Result(cell, seconds, recording, check_recording(recording, str(cell)))
+            report = selection_of(self._select).report(check_recording(recording, str(cell)))
+            return Result(cell, seconds, recording, report)
         except DocumentInvalid as error:
             return Result(cell, seconds, error=f"what it recorded cannot be read: {error}")
 
 
-def _command(cell: Cell) -> list[str]:
+def _command(cell: Cell, select: str) -> list[str]:
     options = ["--xen-args", cell.options] if cell.options else []
     return [
         *(sys.executable, "-m", "xenapic", "lab", "run", "--quiet", "--timeout", str(LIMIT_SECONDS)),
         *("--machine", cell.machine, "--xen", cell.xen, *options),
-        *("--", "python3", "-m", "xenapic.verify", cell.machine, emulator_of(cell.machine)),
+        *("--", "python3", "-m", "xenapic.verify", cell.machine, emulator_of(cell.machine), select),
     ]
 
 

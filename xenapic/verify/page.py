@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -14,7 +14,19 @@ from xenapic.verify.guest import of_domain
 from xenapic.verify.recording import AccessRecord, GuestRecord, Recording
 from xenapic.verify.reports import columns, summary
 
-__all__ = ["COLOURS", "Shown", "anchor", "html_page", "html_table", "shown"]
+__all__ = [
+    "COLOURS",
+    "LEGEND",
+    "Shown",
+    "add",
+    "anchor",
+    "html_page",
+    "html_table",
+    "legend",
+    "page_of",
+    "register_map",
+    "shown",
+]
 
 ROW = 16 * SLOT_SIZE
 """Bytes of the page that one row of the map shows."""
@@ -48,6 +60,7 @@ th, td { padding: .2em .6em; text-align: left; vertical-align: top; }
 .m { background: repeating-linear-gradient(45deg, #000 0 4px, #fff 4px 8px); }
 .m b { background: #000; color: #fff; padding: 0 .2em; }
 .u { background: var(--none); }
+.sides { display: flex; flex-wrap: wrap; gap: 1em 3em; }
 .d { outline: 3px solid var(--bad); outline-offset: -1px; }
 """
 """Plain memory, the defect, is striped. Every kind of cell has a letter, too."""
@@ -86,18 +99,27 @@ Recordings = Mapping[str, tuple[Recording, Report]]
 
 def html_page(title: str, recordings: Recordings, overview: Element | None = None) -> str:
     """Return the page: the overview, then for each recording its summary, disagreements and register maps."""
+
+    def fill(body: Element) -> None:
+        if overview is not None:
+            body.append(overview)
+        legend(body, "the model predicts something else")
+        for name, (recording, report) in recordings.items():
+            _section(body, name, recording, report)
+
+    return page_of(title, fill)
+
+
+def page_of(title: str, fill: Callable[[Element], None]) -> str:
+    """Return a page with the title; ``fill`` adds what comes after it."""
     page = Element("html", lang="en")
     head = SubElement(page, "head")
     SubElement(head, "meta", charset="utf-8")
-    _add(head, "title", title)
-    _add(head, "style", STYLE)
+    add(head, "title", title)
+    add(head, "style", STYLE)
     body = SubElement(page, "body")
-    _add(body, "h1", title)
-    if overview is not None:
-        body.append(overview)
-    _legend(body)
-    for name, (recording, report) in recordings.items():
-        _section(body, name, recording, report)
+    add(body, "h1", title)
+    fill(body)
     return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
 
 
@@ -111,14 +133,14 @@ def html_table(headers: Sequence[str], rows: Sequence[tuple[bool, Sequence[objec
     table = Element("table")
     line = SubElement(table, "tr")
     for header in headers:
-        _add(line, "th", header)
+        add(line, "th", header)
     for bad, cells in rows:
         line = SubElement(table, "tr", {"class": "bad"} if bad else {})
         for cell in cells:
             if isinstance(cell, Element):
                 SubElement(line, "td").append(cell)
             else:
-                _add(line, "td", str(cell), "n" if isinstance(cell, int) else "")
+                add(line, "td", str(cell), "n" if isinstance(cell, int) else "")
     return table
 
 
@@ -148,30 +170,32 @@ def _is_memory(guest: GuestRecord) -> bool:
     )
 
 
-def _add(parent: Element, tag: str, text: str, css: str = "") -> Element:
+def add(parent: Element, tag: str, text: str, css: str = "") -> Element:
+    """Add an element with a text, without what is not printable."""
     child = SubElement(parent, tag, {"class": css} if css else {})
     child.text = "".join(char if char.isprintable() or char in "\n\u00a0" else " " for char in text)
     return child
 
 
-def _legend(body: Element) -> None:
-    _add(body, "p", "Each cell of a register map is an access:")
-    legend = _add(body, "ul", "", "legend")
+def legend(body: Element, framed: str) -> None:
+    """Add the meaning of the cells of register maps, and of a frame around one."""
+    add(body, "p", "Each cell of a register map is an access:")
+    listed = add(body, "ul", "", "legend")
     for kind, text in LEGEND.items():
-        _mark(_add(_add(legend, "li", ""), "span", "", kind.value), kind).tail = f" {text}"
-    _add(_add(legend, "li", ""), "span", "\u00a0", DISAGREES).tail = " the model predicts something else"
+        _mark(add(add(listed, "li", ""), "span", "", kind.value), kind).tail = f" {text}"
+    add(add(listed, "li", ""), "span", "\u00a0", DISAGREES).tail = f" {framed}"
 
 
 def _mark(cell: Element, kind: Shown) -> Element:
     """Write the letter of its kind into a cell, and return the cell."""
-    _add(cell, "b" if kind is Shown.MEMORY else "span", LETTERS[kind])
+    add(cell, "b" if kind is Shown.MEMORY else "span", LETTERS[kind])
     return cell
 
 
 def _section(body: Element, name: str, recording: Recording, report: Report) -> None:
-    head = _add(body, "h2", f"{name}: {report.agree} of {report.compared} agree")
+    head = add(body, "h2", f"{name}: {report.agree} of {report.compared} agree")
     head.set("id", anchor(name))
-    _add(body, "p", f"Xen {recording.xen}; the processor is known from {report.processor}")
+    add(body, "p", f"Xen {recording.xen}; the processor is known from {report.processor}")
     rows = summary(report)
     headers = columns(rows)
     lines = [(False, [row, *(cells.get(header, "") for header in headers)]) for row, cells in rows.items()]
@@ -180,30 +204,30 @@ def _section(body: Element, name: str, recording: Recording, report: Report) -> 
     if wrong:
         listed = SubElement(body, "ul")
         for check in wrong:
-            _add(listed, "li", str(check), "bad")
+            add(listed, "li", str(check), "bad")
     for guest in recording.guest:
         if guest.failed is not None:
-            _add(body, "p", f"{of_domain(guest)}: {guest.failed}")
+            add(body, "p", f"{of_domain(guest)}: {guest.failed}")
         else:
-            _map(body, guest, {check.where for check in wrong})
+            register_map(body, guest, {check.where for check in wrong})
 
 
-def _map(body: Element, guest: GuestRecord, wrong: set[str]) -> None:
-    """Add a map of the registers as the guest felt them; the model disagrees at the places ``wrong``."""
+def register_map(body: Element, guest: GuestRecord, wrong: set[str]) -> None:
+    """Add a map of the registers as the guest felt them, with a frame around the places ``wrong``."""
     usual: dict[tuple[int, Op], AccessRecord] = {}
     for access in (*guest.accesses, *guest.extra):
         usual.setdefault((access.offset, access.op), access)  # the usual value comes before unusual ones
     table = SubElement(body, "table", {"class": "map"})
     by = "MSR" if guest.apic_mode is ApicState.X2APIC else "page offset"
-    _add(table, "caption", f"{of_domain(guest)}, by {by}")
+    add(table, "caption", f"{of_domain(guest)}, by {by}")
     line = SubElement(table, "tr")
-    _add(line, "th", "")
+    add(line, "th", "")
     for column in range(16):
-        _add(line, "th", f"{column:x}0")
+        add(line, "th", f"{column:x}0")
     for op in Op:
         for first in range(0, FIRST_RESERVED, ROW):
             line = SubElement(table, "tr")
-            _add(line, "th", f"{op.value} {first:03x}")
+            add(line, "th", f"{op.value} {first:03x}")
             for offset in range(first, first + ROW, SLOT_SIZE):
                 words = f"{op.value} {offset:03x}"
                 place = f"{of_domain(guest)}, {words} "
@@ -215,7 +239,7 @@ def _cell(
     line: Element, guest: GuestRecord, access: AccessRecord | None, words: str, disagrees: bool
 ) -> None:
     kind = Shown.UNMEASURED if access is None else shown(guest, access)
-    cell = _add(line, "td", "", f"{kind.value} {DISAGREES}" if disagrees else kind.value)
+    cell = add(line, "td", "", f"{kind.value} {DISAGREES}" if disagrees else kind.value)
     _mark(cell, kind)
     if access is None:
         cell.set("title", f"{words}: {LEGEND[kind]}")

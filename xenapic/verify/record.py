@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ from xenapic.verify.recording import (
     Recording,
     VmcsRecord,
 )
+from xenapic.verify.select import selection_of
 
 if TYPE_CHECKING:
     from xenapic.probe.findings import Findings
@@ -73,6 +75,25 @@ class Settings:
     """Run the probe guest."""
     trace: bool = False
     """Also count the probe's VM exits in Xen's trace; its buffers stay allocated until reboot."""
+    creates: bool = True
+    vmcs: bool = True
+    registers: frozenset[int] = frozenset()
+    """Offsets of the registers that the probe accesses; empty for all."""
+
+    def part(self, select: str) -> Settings:
+        """Return the settings for the selected part (`xenapic.verify.select`); raise `NameUnknown`."""
+        chosen = selection_of(select)
+        if not chosen:
+            return self
+        return replace(
+            self,
+            states=tuple(state for state in self.states if state in (chosen.states or self.states)),
+            creates=chosen.wants("create"),
+            vmcs=chosen.wants("vmcs"),
+            probe=self.probe and chosen.guests,
+            trace=self.trace and chosen.wants("exits"),
+            registers=chosen.registers,
+        )
 
 
 def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at, _of: None) -> Recording:
@@ -126,7 +147,7 @@ class _Job:
         self._at = 0
         choices = len(self.choices)
         probes = choices * len(settings.states) if settings.probe else 0
-        self._steps = 1 + choices + probes
+        self._steps = settings.creates + choices * settings.vmcs + probes
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -146,6 +167,8 @@ class _Job:
 
     def creates(self) -> Iterator[CreateRecord]:
         """Yield the answer to each create that may be sent."""
+        if not self.settings.creates:
+            return
         self.step("creating domains")
         for flags, emulation, misc in CREATES:
             request = CreateRequest(
@@ -176,7 +199,7 @@ class _Job:
 
     def vmcs(self) -> Iterator[VmcsRecord]:
         """Yield the control words of each state for each choice of flags."""
-        for misc_flags in self.choices:
+        for misc_flags in self.choices if self.settings.vmcs else ():
             self.step(f"reading VMCS, misc_flags {misc_flags}")
             try:
                 measured = self.xen.measure(self._policy(misc_flags))
@@ -227,10 +250,11 @@ class _Job:
         from xenapic.exits.counter import ExitCounter
         from xenapic.probe.run import probe_domain
 
+        registers = self.settings.registers
         if not self.settings.trace:
-            return probe_domain(domain, state, PROBE_SECONDS), None
+            return probe_domain(domain, state, PROBE_SECONDS, registers=registers), None
         with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES) as counter:
-            findings = probe_domain(domain, state, PROBE_SECONDS, counter.wait)
+            findings = probe_domain(domain, state, PROBE_SECONDS, counter.wait, registers)
             report = counter.stop()
         reasons: Counter[int] = Counter()
         for kind, count in report.kinds.items():

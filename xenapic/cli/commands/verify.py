@@ -10,7 +10,7 @@ import xenapic
 from xenapic.apic.state import ApicState
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import JSON, OUTPUT
+from xenapic.cli.options import JSON, OUTPUT, SELECT
 from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
 
@@ -36,6 +36,7 @@ HERE = "this Xen"
     type=click.Choice([state.value for state in ApicState]),
     help="Only these states of the APIC.  [default: all]",
 )
+@SELECT
 @click.option("--no-probe", is_flag=True, help="Run no guest: compare only the VMCS and the log.")
 @click.option(
     "--refusals",
@@ -61,6 +62,7 @@ def command(
     processor: str,
     emulator: str,
     states: tuple[str, ...],
+    select: str,
     no_probe: bool,
     refusals: bool,
     trace: bool,
@@ -79,6 +81,7 @@ def command(
     """
     from xenapic.verify.checks import check_recording
     from xenapic.verify.record import Settings, record
+    from xenapic.verify.select import selection_of
 
     busy = on_stdout(as_json, record_file, junit_file, html_file)
     settings = Settings(
@@ -88,10 +91,10 @@ def command(
         refusals=refusals,
         probe=not no_probe,
         trace=trace,
-    )
+    ).part(select)
     with xenapic.open(library) as xen:
         recording = record(xen, settings, _silent if quiet else _progress)
-    report = check_recording(recording, HERE)
+    report = selection_of(select).report(check_recording(recording, HERE))
     files = Files()
     files.write_recording(record_file, recording)
     files.write_reports("xenapic verify", {HERE: (recording, report)}, junit_file, html_file)

@@ -13,6 +13,7 @@ COMMANDS = {
     "add": "Add a Xen of your own: a build, single files, or packages.",
     "remove": "Remove a Xen that was added.",
     "fetch": "Fetch Xen and Bochs into the cache, so that later runs need no network.",
+    "compare": "Compare two Xens: what your patch changes.",
     "verify": "Verify the model on every machine and release of the lab.",
 }
 """Each subcommand and its line in ``--help``; its code is ``command`` in the module of that name."""

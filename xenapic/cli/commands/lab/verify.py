@@ -11,7 +11,7 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import JSON, OUTPUT
+from xenapic.cli.options import JSON, OUTPUT, SELECT
 from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Boot Xen as it is, with apicv=0, or both.",
 )
+@SELECT
 @click.option("--jobs", type=int, help="Boots at a time.  [default: one per processor]")
 @click.option("--record-dir", type=click.Path(file_okay=False), help="Save the recordings here.")
 @click.option("--junit", "junit_file", type=OUTPUT, help="Write JUnit XML.")
@@ -38,6 +39,7 @@ def command(
     machines: str,
     xens: str,
     apicv: str,
+    select: str,
     jobs: int | None,
     record_dir: str | None,
     junit_file: str | None,
@@ -51,11 +53,13 @@ def command(
     from xenapic.lab.machines import MACHINES
     from xenapic.lab.xens import RELEASES
     from xenapic.verify import matrix
+    from xenapic.verify.select import selection_of
 
     busy = on_stdout(as_json, junit_file, html_file)
     options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
     cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
-    results = _run(cells, jobs or matrix.default_jobs())
+    selection_of(select)  # a wrong word must not cost a boot
+    results = _run(cells, jobs or matrix.default_jobs(), select)
     files = _keep(results, record_dir, junit_file, html_file)
     if as_json:
         from xenapic.documents.verifications import LabVerification
@@ -72,7 +76,7 @@ def _names(text: str, known: Iterable[str]) -> list[str]:
     return [name.strip() for name in text.split(",")] if text else list(known)
 
 
-def _run(cells: list[Cell], jobs: int) -> dict[str, Result]:
+def _run(cells: list[Cell], jobs: int, select: str) -> dict[str, Result]:
     """Boot each cell and verify it, with progress on stderr."""
     from xenapic.verify.matrix import run_matrix
 
@@ -84,7 +88,7 @@ def _run(cells: list[Cell], jobs: int) -> dict[str, Result]:
         outcome = f"{result.text} agree" if result.report else f"failed: {result.error}"
         click.echo(f"{done}/{len(cells)} {result.cell}: {outcome} ({result.seconds:.0f} s)", err=True)
 
-    return run_matrix(cells, jobs, progress)
+    return run_matrix(cells, jobs, progress, select)
 
 
 def _keep(

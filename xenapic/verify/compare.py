@@ -1,0 +1,250 @@
+"""Compare recordings of two Xens with each other, value by value; the model has no part in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+
+from xenapic.apic.controls import CONTROLS
+from xenapic.apic.features import CONTROL_FIELDS
+from xenapic.apic.outcome import SvmExit, VmxExit
+from xenapic.apic.registers import msr_of, register
+from xenapic.errors import errno_name
+from xenapic.frozen import dataclass
+from xenapic.model.acceleration import HvmLeaf
+from xenapic.model.config import CreateRequest
+from xenapic.model.flags import PHYSCAP, PHYSCAP_X86, names
+from xenapic.probe.findings import Op
+from xenapic.verify.guest import of_domain
+from xenapic.verify.page import LEGEND, shown
+from xenapic.verify.recording import (
+    AccessRecord,
+    CreateRecord,
+    ExitsRecord,
+    GuestRecord,
+    Recording,
+    VmcsRecord,
+)
+
+__all__ = ["ABSENT", "Comparison", "Cost", "Difference", "compare", "merged"]
+
+ABSENT = "not recorded"
+"""In place of a value that only one of the two has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A value that is not the same in both."""
+
+    topic: str
+    where: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.where}: {self.first}, then {self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an access costs at least in both, in TSC ticks; its outcome is the same."""
+
+    where: str
+    first: float
+    second: float
+    spread: float
+    """How far the costs of the same access lie apart in the two Xens' own recordings, added up."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the costs are further apart than the spread explains."""
+        return abs(self.first - self.second) > self.spread
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two recordings of the same machine, compared."""
+
+    name: str
+    """The machine, and ``apicv=0`` if Xen was booted with it."""
+    compared: int
+    """The number of values that at least one of the two has."""
+    differences: tuple[Difference, ...]
+    costs: tuple[Cost, ...]
+
+    @property
+    def dearer(self) -> tuple[Cost, ...]:
+        """The costs that differ beyond the spread."""
+        return tuple(cost for cost in self.costs if cost.differs)
+
+
+Place = tuple[str, str]
+
+
+def compare(name: str, first: Sequence[Recording], second: Sequence[Recording]) -> Comparison:
+    """Compare two Xens on one machine; each may have been recorded several times.
+
+    A value that is not the same in each recording of a Xen is compared as the set of what was seen.
+    """
+    ours, theirs = merged(first), merged(second)
+    places = list(dict.fromkeys([*ours, *theirs]))
+    differences = tuple(
+        Difference(*place, ours.get(place, ABSENT), theirs.get(place, ABSENT))
+        for place in places
+        if ours.get(place, ABSENT) != theirs.get(place, ABSENT)
+    )
+    changed = {one.where for one in differences if one.topic in ACCESSES}
+    return Comparison(name, len(places), differences, tuple(_costs(first, second, changed)))
+
+
+def merged(recordings: Sequence[Recording]) -> dict[Place, str]:
+    """Return each value by its place; several values where recordings of the same Xen differ."""
+    seen: dict[Place, dict[str, None]] = {}
+    for recording in recordings:
+        for place, value in _values(recording):
+            seen.setdefault(place, {})[value] = None
+    return {place: " or ".join(sorted(values)) for place, values in seen.items()}
+
+
+def _values(recording: Recording) -> Iterator[tuple[Place, str]]:
+    seen: Counter[Place] = Counter()
+    for topic, where, value in _each(recording):
+        seen[topic, where] += 1
+        again = seen[topic, where]
+        yield (topic, where if again == 1 else f"{where} (time {again})"), value
+
+
+def _each(recording: Recording) -> Iterator[tuple[str, str, str]]:
+    for line in recording.features or ():
+        yield "boot log", line, "a line"
+    words = recording.physinfo
+    yield "physinfo", "capabilities", _named(PHYSCAP(words.capabilities))
+    if words.arch_capabilities is not None:
+        yield "physinfo", "arch_capabilities", _named(PHYSCAP_X86(words.arch_capabilities))
+    for created in recording.create:
+        yield "create", _request(created), errno_name(created.errno) if created.errno else "created"
+    for vmcs in recording.vmcs:
+        yield from _vmcs(vmcs)
+    for guest in recording.guest:
+        yield from _guest(guest)
+
+
+def _named(flags: PHYSCAP | PHYSCAP_X86 | HvmLeaf) -> str:
+    return ", ".join(names(flags)) or "0"
+
+
+REQUEST = tuple(field.name for field in fields(CreateRequest))
+ALWAYS = ("flags", "emulation_flags", "misc_flags")
+USUAL = {field.name: field.default for field in fields(CreateRecord)}
+
+
+def _request(created: CreateRecord) -> str:
+    values = {name: getattr(created, name) for name in REQUEST}
+    return ", ".join(f"{n} {v:#x}" for n, v in values.items() if n in ALWAYS or v != USUAL[n])
+
+
+def _vmcs(words: VmcsRecord) -> Iterator[tuple[str, str, str]]:
+    """Yield each control of the words by its name, and the bits without one together."""
+    for key, field in CONTROL_FIELDS.items():
+        word = words.word(field)
+        if word is None:
+            continue
+        for control, (where, bit) in CONTROLS.items():
+            if where == key:
+                yield "VMCS", f"{of_domain(words)}, {control}", "set" if word & bit else "clear"
+                word &= ~bit
+        yield "VMCS", f"{of_domain(words)}, other bits of {field.recorded}", f"{word:#x}"
+
+
+# -- guests ------------------------------------------------------------------------------------------
+
+ACCESSES = ("access", "page", "MSR")
+BY_TIME = {1: "external interrupt", 7: "interrupt window", 40: "PAUSE", 96: "INTR", 100: "VINTR"}
+"""Exits whose number depends on time; from `FIRST_OF_SVM` on they are SVM's.
+
+The number of all others is the same in each run: none differs between the recordings of 4.16 to 4.22."""
+FIRST_OF_SVM = 96
+
+
+def _guest(guest: GuestRecord) -> Iterator[tuple[str, str, str]]:
+    at = of_domain(guest)
+    if guest.failed is not None:
+        yield "guest", at, f"no answer: {guest.failed}"
+        return
+    yield "guest", at, "answers"
+    if guest.cpuid_40000004_eax is not None:
+        yield "CPUID", f"{at}, base+4 EAX", _named(HvmLeaf(guest.cpuid_40000004_eax))
+    if guest.cpuid_1_ecx is not None:
+        yield "CPUID", f"{at}, 1 ECX", f"{guest.cpuid_1_ecx:#x}"
+    if guest.apic_base is not None:
+        yield "guest", f"{at}, APIC_BASE", f"{guest.apic_base:#x}"
+    for topic, where, made in _accesses(guest):
+        fault = f", exception {made.fault}" if made.faulted else ""
+        yield topic, where, LEGEND[shown(guest, made)].partition(":")[0] + fault
+    for delivery in guest.deliveries:
+        yield "interrupt", f"{at}, {delivery.kind.value}", f"arrives {delivery.arrivals} times"
+    if guest.move is not None:
+        move, where = guest.move, f"{at}, WRMSR APIC_BASE {guest.move.asked:#x}"
+        yield "guest", where, "no fault" if move.fault is None else f"exception {move.fault}"
+        yield "guest", f"{where}, then reads", f"{move.apic_base:#x}"
+    if guest.exits is not None and guest.exits.complete:
+        for reason, number in guest.exits.by_reason.items():
+            if reason not in BY_TIME:
+                yield "exits", f"{at}, {_reason(guest.exits, reason)}", str(number)
+
+
+def _reason(exits: ExitsRecord, number: int) -> str:
+    """Return the name of an exit."""
+    kind = SvmExit if max(exits.by_reason) >= FIRST_OF_SVM else VmxExit  # CPUID, which always exits, is 114
+    return next((f"{one.name} ({number})" for one in kind if one == number), f"exit {number}")
+
+
+def _accesses(guest: GuestRecord) -> Iterator[tuple[str, str, AccessRecord]]:
+    at = of_domain(guest)
+    for made in (*guest.accesses, *guest.extra):
+        yield "access", f"{at}, {_words(made)}", made
+    for made in guest.page:
+        yield "page", f"{at}, {_words(made)} at FEE00000", made
+    for made in guest.msrs:
+        yield "MSR", f"{at}, {'RDMSR' if made.op is Op.READ else 'WRMSR'} {msr_of(made.offset):x}", made
+
+
+def _words(made: AccessRecord) -> str:
+    written = f" := {made.value:#x}" if made.op is Op.WRITE else ""
+    return f"{made.op.value} {made.offset:03x} ({register(made.offset).name}){written}"
+
+
+# -- costs -------------------------------------------------------------------------------------------
+
+
+def _costs(first: Sequence[Recording], second: Sequence[Recording], changed: set[str]) -> Iterator[Cost]:
+    """Yield the cost of each access whose outcome did not change."""
+    ours, theirs = _ticks(first), _ticks(second)
+    for where in ours:
+        if where in theirs and where not in changed:
+            (a, near), (b, far) = _middle(ours[where]), _middle(theirs[where])
+            yield Cost(where, a, b, near + far)
+
+
+def _middle(tries: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the middle of the costs and the spread: between recordings, and within one."""
+    costs = [cost for cost, _spread in tries]
+    low, high = min(costs), max(costs)
+    return (low + high) / 2, max((high - low) / 2, *(spread for _cost, spread in tries))
+
+
+def _ticks(recordings: Sequence[Recording]) -> Mapping[str, list[tuple[float, float]]]:
+    """Return the cheapest try of each access in each recording, and how far the mean lies above it."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for recording in recordings:
+        for guest in recording.guest:
+            overhead = guest.calibration.overhead if guest.calibration else 0
+            seen: Counter[str] = Counter()
+            for _topic, where, made in _accesses(guest):
+                seen[where] += 1
+                place = where if seen[where] == 1 else f"{where} (time {seen[where]})"
+                least = made.ticks_per_access if made.ticks_min is None else made.ticks_min - overhead
+                spread = abs(made.ticks_per_access - least)
+                found.setdefault(place, []).append((least, max(spread, 1.0)))
+    return found
