@@ -11,7 +11,8 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import FILE, INPUT, JSON, PROCESSOR, STDIN, HostChoice, hosts_of, read_input
+from xenapic.cli.hostoptions import PROCESSOR, HostChoice, hosts_of
+from xenapic.cli.options import FILE, INPUT, JSON, STDIN, read_input
 
 if TYPE_CHECKING:
     from xenapic.glossary import Topic
