@@ -11,7 +11,7 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.hostoptions import PROCESSOR, HostChoice, hosts_of
+from xenapic.cli.hostoptions import PROCESSOR, HostChoice
 from xenapic.cli.options import FILE, INPUT, JSON, STDIN, read_input
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def _version(xen: str | None) -> XenVersion | None:
 def _host(processor: str | None, report: str | None, xen: str | None) -> Host | None:
     if processor is None and report is None:
         return None
+    from xenapic.cli.hosts import hosts_of
     from xenapic.errors import NameUnknown
     from xenapic.model.releases import xen_release
 
@@ -165,7 +166,9 @@ def _host(processor: str | None, report: str | None, xen: str | None) -> Host | 
             xen_release(xen)
         except NameUnknown:  # older than the tables of hosts; the defects go further back
             xen = None
-    choice = HostChoice((report,) if report else (), (processor,) if processor else (), xen)
+    choice = HostChoice(
+        reports=(report,) if report else (), processors=(processor,) if processor else (), xen=xen
+    )
     return next(iter(hosts_of(choice, None).values()))
 
 
