@@ -12,7 +12,6 @@ import click
 from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.hostoptions import PROCESSOR, HostChoice
-from xenapic.cli.hosts import hosts_of
 from xenapic.cli.options import FILE, INPUT, JSON, STDIN, read_input
 
 if TYPE_CHECKING:
@@ -158,6 +157,7 @@ def _version(xen: str | None) -> XenVersion | None:
 def _host(processor: str | None, report: str | None, xen: str | None) -> Host | None:
     if processor is None and report is None:
         return None
+    from xenapic.cli.hosts import hosts_of
     from xenapic.errors import NameUnknown
     from xenapic.model.releases import xen_release
 
