@@ -68,7 +68,8 @@ class FakeXen:
             return -1
         return result
 
-    def xc_interface_open(self, *_args: Any) -> Any:
+    def xc_interface_open(self, *args: Any) -> Any:
+        self.open_flags = args[2]
         if "xc_interface_open" in self.fail:
             self.ffi.errno = self.fail["xc_interface_open"]
             return self.ffi.NULL

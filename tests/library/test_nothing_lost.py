@@ -196,6 +196,11 @@ def test_a_child_forked_while_another_thread_is_in_a_call_does_not_hang(xen: Xen
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
+def test_libxencall_takes_no_lock_that_a_forked_child_would_find_locked(xen: Xen, fake: Faulty) -> None:
+    """On a real Xen: `tests.torture.endurance.forks`, where 5 of 60 children hung."""
+    assert xen.handle and fake.open_flags == 1 << 1
+
+
 @pytest.mark.parametrize("count", [257, 1 << 30])
 def test_a_count_beyond_the_buffer_is_an_error(xen: Xen, fake: Faulty, count: int) -> None:
     fake.counts["xc_domain_getinfolist"] = count

@@ -51,6 +51,14 @@ def run_postponed() -> None:
         work()
 
 
+NON_REENTRANT = 1 << 1
+"""``XC_OPENFLAG_NON_REENTRANT``: libxencall takes no lock for a handle's buffers, which `Connection` guards.
+
+Its lock is one for the whole process (``tools/libs/call/buffer.c``, 4.15 to 4.22). Held by another thread at a fork,
+it would stay locked in the child, where even a handle of the child's own would hang. Otherwise the flag only
+concerns ``xc_strerror``, which is not used.
+"""
+
 PARENTS = "the handle belongs to the parent process; open one after fork()"
 
 
@@ -78,7 +86,7 @@ class Connection:
 
     def _open(self) -> XcInterface:
         logger = self._log.logger
-        xch = self.library.xenctrl.xc_interface_open(logger, logger, 0)
+        xch = self.library.xenctrl.xc_interface_open(logger, logger, NON_REENTRANT)
         if xch == self.ffi.NULL:
             raise open_failure(self.ffi.errno, self._log.drain())
         return xch
