@@ -81,6 +81,8 @@ def test_a_report_a_log_and_a_cpuinfo_come_from_standard_input(sources: dict[str
     ("arguments", "text"),
     [
         (["--log", LOG, "--measure"], "exclude each other"),
+        (["--cpuinfo", LOG, "--processor", "zen4"], "exclude each other"),
+        (["--log", LOG, "--processor", "zen4", "--processor", "zen3-epyc"], "can be given only once here"),
         (["--processor", "zen4", "--host", LOG], "exclude each other"),
         (["--processor", "zen4", "--processor", "zen3-epyc"], "'xenapic plan' compares hosts"),
         (["--log", LOG, "--log", LOG], "'xenapic plan' compares hosts"),
@@ -112,6 +114,29 @@ def test_logs_make_a_pool() -> None:
     assert "refused" in pool["hosts"][f"{LOG} Xen 4.20"]
     twice = run("plan", "--log", LOG, "--log", LOG)
     assert twice.exit_code == 2 and "given twice" in twice.stderr
+
+
+def test_a_processor_adds_what_a_log_does_not_show() -> None:
+    log = LOG.replace("8250U", "qubes6245")  # which does not say what processor it is
+    alone = json.loads(run("host", "--log", log, "--json").stdout)["features"]["tertiary_controls"]
+    assert alone["answer"] == "unknown"
+    done = run("host", "--log", log, "--processor", "ivy-bridge-client", "--json")
+    fact = json.loads(done.stdout)["features"]["tertiary_controls"]
+    assert fact["answer"] == "no" and "said to be ivy-bridge-client" in fact["source"] and not done.stderr
+    done = run("host", "--log", LOG, "--processor", "skylake-sp")
+    notes = " ".join(done.stderr.split())
+    assert "kaby-lake-r, but the processor is said to be skylake-sp: they differ" in notes
+    assert "said to be skylake-sp, which offers process posted interrupts" in notes
+    assert "but the log shows that Xen does not use them" in notes
+    two = run("plan", "--log", LOG, "--processor", "zen4", "--processor", "zen3-epyc")
+    assert two.exit_code == 2 and "only one --log goes with one --processor" in two.stderr
+
+
+def test_a_cpuinfo_adds_what_a_log_does_not_show(sources: dict[str, list[str]]) -> None:
+    log = LOG.replace("8250U", "SKX-D")
+    done = run("host", "--log", log, *sources["cpuinfo"][:2], "--json")
+    fact = json.loads(done.stdout)["features"]["virtualize_x2apic_mode"]
+    assert fact["answer"] == "yes" and "vmx flags in " in fact["source"]
 
 
 def test_access_compares_a_log_with_a_processor() -> None:

@@ -18,7 +18,7 @@ from tests.hosts import INTEL_LOG, SVM, host
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.processors import PROCESSORS, Processor
-from xenapic.errors import FileUnreadable, LogInvalid, NameUnknown
+from xenapic.errors import FileUnreadable, HostUnknown, LogInvalid
 from xenapic.model.acceleration import host_controls
 from xenapic.model.consequences import IMPLIED, OFFERED, uses
 from xenapic.model.evidence import IN_LOG
@@ -425,7 +425,7 @@ def test_a_log_that_does_not_say_which_xen_it_is_from() -> None:
     text = "\n".join(LINES[1:])
     made = host_from_log(text).host
     assert (str(made.version), made.interface.answer) == ("of an unknown release", UNKNOWN)
-    with pytest.raises(NameUnknown):
+    with pytest.raises(HostUnknown, match="it is not known which Xen this host runs; --xen RELEASE"):
         _ = made.release
     assert host_from_log(text, release=xen_release("4.20")).host.release.name == "4.20"
     assert host_from_log(INTEL_LOG, release=xen_release("4.17")).host.version.extra == ".7"

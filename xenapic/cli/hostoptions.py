@@ -132,8 +132,8 @@ OPTIONS = (
         multiple=True,
         type=INPUT,
         metavar="FILE",
-        help="A saved boot log of Xen: xl dmesg, a serial capture, a mail. '-' is standard input, for every "
-        "FILE here.",
+        help="A saved boot log of Xen: xl dmesg, a serial capture, a mail. With --processor or --cpuinfo, "
+        "this adds what Xen does not log. '-' is standard input, for every FILE here.",
     ),
     click.option(
         "--cpuinfo",

@@ -10,6 +10,7 @@ from xenapic.cli.hostoptions import DEFAULT_XEN, HERE, HostChoice
 from xenapic.cli.options import read_input, stdin_once
 
 if TYPE_CHECKING:
+    from xenapic.apic.processors import Processor
     from xenapic.model.host import Host
     from xenapic.model.releases import XenRelease
 
@@ -26,19 +27,24 @@ def hosts_of(choice: HostChoice, library: str | None, probe: bool = False) -> di
     Raises click's usage errors, and what is wrong with a file: `FileUnreadable`, `DocumentInvalid`,
     `LogInvalid`, `HostUnknown`.
     """
-    _one_kind(choice)
+    _check(choice)
     hosts: dict[str, Host] = {}
+    processors = () if choice.logs else choice.processors
+    cpuinfos = () if choice.logs else choice.cpuinfos
     for make, values in (
         (_reported, choice.reports),
         (_logged, choice.logs),
-        (_described, choice.cpuinfos),
-        (_named, choice.processors),
+        (_described, cpuinfos),
+        (_named, processors),
     ):
         for value in values:
             name, host = make(value, choice)
             if name in hosts:
                 raise click.UsageError(f"{name} is given twice")
             hosts[name] = host
+    for host in hosts.values():
+        for note in host.seen.notes if host.seen else ():
+            click.echo(f"note: {note}", err=True)
     return hosts or _running(choice, library, probe)
 
 
@@ -57,11 +63,20 @@ def host_of(choice: HostChoice, library: str | None, probe: bool = False) -> tup
     return name, host
 
 
-def _one_kind(choice: HostChoice) -> None:
-    """Raise a usage error for options that exclude each other."""
-    kinds = (choice.reports, choice.logs, choice.cpuinfos, choice.processors, choice.measure)
-    if sum(map(bool, kinds)) > 1:
-        raise click.UsageError("--host, --log, --cpuinfo, --processor and --measure exclude each other")
+def _check(choice: HostChoice) -> None:
+    """Raise a usage error for options that exclude each other.
+
+    A log goes with one --processor or --cpuinfo, which adds what Xen does not log.
+    """
+    described = (*choice.processors, *choice.cpuinfos)
+    kinds = (choice.reports, choice.logs or choice.cpuinfos, choice.logs or choice.processors, choice.measure)
+    if sum(map(bool, kinds)) - bool(choice.logs) > 1:
+        raise click.UsageError(
+            "--host, --log, --cpuinfo, --processor and --measure exclude each other; only --log goes with "
+            "one --processor or --cpuinfo, which adds what Xen does not log"
+        )
+    if choice.logs and described and (len(choice.logs), len(described)) != (1, 1):
+        raise click.UsageError("only one --log goes with one --processor or --cpuinfo")
     stdin_once(*choice.files)
 
 
@@ -136,12 +151,27 @@ def _logged(path: str, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.model.logged import host_from_log
 
     name, content = read_input(path)
-    logged = host_from_log(content, name=name)
+    row = _row_of(choice)
+    logged = host_from_log(content, name=name, processor=row)
     if choice.xen and not logged.host.version.known:
-        logged = host_from_log(content, name=name, release=_release(choice))
-    for warning in logged.warnings:
-        click.echo(f"note: {warning}", err=True)
+        logged = host_from_log(content, name=name, release=_release(choice), processor=row)
     return _under(name, logged.host, choice)
+
+
+def _row_of(choice: HostChoice) -> Processor | None:
+    """Return the processor that is named beside a log."""
+    from xenapic.apic.processors import processor
+    from xenapic.model.cpuinfo import processor_of
+    from xenapic.parse.cpuinfo import parse_cpuinfo
+
+    (named,) = choice.processors or (None,)
+    if named not in (None, HERE):
+        return processor(str(named))
+    path = "/proc/cpuinfo" if named else next(iter(choice.cpuinfos), None)
+    if path is None:
+        return None
+    name, content = read_input(path)
+    return processor_of(parse_cpuinfo(content.decode("utf-8", "replace"), name), name).processor
 
 
 def _described(path: str, choice: HostChoice) -> tuple[str, Host]:

@@ -15,7 +15,7 @@ from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP_X86
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.releases import activates_tertiary
+from xenapic.model.releases import activates_tertiary, chooses_alike
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
@@ -60,6 +60,8 @@ class Evidence:
     @cached_property
     def implied(self) -> Mapping[str, bool]:
         """What the direct facts imply about the other controls by Xen's rules, by `Feature.key`."""
+        if not chooses_alike(self.version.number):
+            return {}
         known = tuple((key, bool(fact)) for key, fact in self.direct.items())
         apicv = False if _apicv_is_off(self) else None
         tertiary = activates_tertiary(self.version.number, self.version.extra)
@@ -230,6 +232,8 @@ def _not_known(key: str, evidence: Evidence) -> Fact:
         return unknown(f"the feature list in {log.name} is incomplete: {log.gap}", how)
     if not log.trusted:
         return unknown(log.doubt, how)
+    if not chooses_alike(evidence.version.number):
+        return unknown(f"how Xen {evidence.version.release} chooses its controls is not modelled", how)
     if key != "virtualize_x2apic_mode" and not log.whole and log.technology is None:
         return unknown(log.doubt, f"{how}; {REBOOT_FOR_LOG}")
     return unknown("Xen neither logs nor reports it", how)

@@ -16,7 +16,7 @@ from dataclasses import field
 from xenapic.apic.features import Technology
 from xenapic.frozen import dataclass
 
-__all__ = ["ITEMS", "FeatureList", "LogLine", "find_list", "plain"]
+__all__ = ["ITEMS", "WRAPPED_LINES", "FeatureList", "LogLine", "find_list", "plain"]
 
 ITEMS: dict[Technology, frozenset[str]] = {
     Technology.VMX: frozenset(
