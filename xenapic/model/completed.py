@@ -16,17 +16,13 @@ from xenapic.apic.features import Technology, feature
 from xenapic.apic.processors import Processor
 from xenapic.model.acceleration import host_controls
 from xenapic.model.consequences import IMPLIED, uses
-from xenapic.model.evidence import APICV_OFF, FIXED, IN_LOG
+from xenapic.model.evidence import APICV_OFF, IN_LOG
 from xenapic.model.facts import Fact, no, yes
 from xenapic.model.host import Host
 from xenapic.model.releases import XEN_RELEASES, activates_tertiary, chooses_alike
 from xenapic.parse.commandline import CommandLine
 
 __all__ = ["completed"]
-
-
-LISTED = frozenset({*FIXED, *IN_LOG})
-"""What Xen lists at boot, and what is always the same: for a damaged list, a row does not answer."""
 
 
 def completed(host: Host, row: Processor, why: str) -> tuple[Host, tuple[str, ...]]:
@@ -44,10 +40,12 @@ def completed(host: Host, row: Processor, why: str) -> tuple[Host, tuple[str, ..
     if not fitting or host.physinfo.no_guest:
         return _contradicted(host, row, why, known, possible)
     features = dict(host.features)
+    listed = host.seen is not None and host.seen.feature_list is not None
+    left = IN_LOG.keys() if listed else ()  # a damaged list is not repaired
     for key in IMPLIED:
         answers = {uses(key, used) for used in fitting}
-        if not features[key].known and len(answers) == 1 and key not in LISTED:
-            source = f"{why} ({row.source}), which agrees with all that is known from the log"
+        if not features[key].known and len(answers) == 1 and key not in left:
+            source = f"{why} ({row.source}), which agrees with all else that is known"
             features[key] = yes(source) if answers.pop() else no(source)
     return replace(host, features=features), ()
 
