@@ -152,3 +152,8 @@ def test_a_dry_run_applies_every_rule_without_a_xen() -> None:
     )
     assert done.exit_code == 1 and "grant" in done.stdout
     assert run("create", "--log", LOG).exit_code == 2
+
+
+def test_an_older_release_has_no_headers_to_compare() -> None:
+    done = run("abi", "diff", "4.14", "4.15")
+    assert done.exit_code == 2 and "create rules of Xen 4.14 are not known here" in done.stderr
