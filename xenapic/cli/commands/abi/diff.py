@@ -41,9 +41,7 @@ def command(first: str, second: str, as_json: bool) -> None:
     releases = xen_release(first), xen_release(second)
     for release in releases:
         if not release.create_rules:
-            raise click.UsageError(
-                f"the headers and the rules of create of Xen {release.name} are not known here"
-            )
+            raise click.UsageError(f"the headers and create rules of Xen {release.name} are not known here")
     differences = AbiDiff.of(*releases)
     if as_json:
         output.emit(differences)
