@@ -132,6 +132,12 @@ def test_a_processor_adds_what_a_log_does_not_show() -> None:
     assert two.exit_code == 2 and "only one --log goes with one --processor" in two.stderr
 
 
+def test_the_processor_and_the_machine_are_shown() -> None:
+    shown = run("host", "--log", LOG).stdout
+    assert shown.startswith("Xen 4.17.5 on VMX, 06-8e-0a, kaby-lake-r\n")
+    assert "host's own APICs in x2APIC mode" in shown and "line 6: 'Switched to APIC driver" in shown
+
+
 def test_a_cpuinfo_adds_what_a_log_does_not_show(sources: dict[str, list[str]]) -> None:
     log = LOG.replace("8250U", "SKX-D")
     done = run("host", "--log", log, *sources["cpuinfo"][:2], "--json")

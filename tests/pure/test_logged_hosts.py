@@ -194,6 +194,17 @@ def test_line_numbers_are_those_of_the_file() -> None:
     assert host.features["tpr_shadow"].source == "a.mail, line 6: 'APIC TPR shadow'"
 
 
+def test_a_missing_item_has_the_lines_of_the_list() -> None:
+    host = made("Command line: x")
+    source = "a.log, lines 3 to 5: its feature list lacks 'Posted Interrupt Processing'"
+    assert host.features["posted_interrupts"].source == source
+
+
+def test_options_of_the_build() -> None:
+    seen = real("8250U").seen
+    assert seen is not None and seen.built_in == "ept=exec-sp spec-ctrl=unpriv-mmio"
+
+
 def test_a_web_page_with_line_breaks_as_tags() -> None:
     text = "<pre>(XEN) Xen version 4.17.5 (x)<br/>\n(XEN) VMX: Supported advanced features:<br>\n"
     text += "(XEN) &nbsp;- APIC TPR shadow<br>(XEN) HVM: ASIDs enabled.</pre>"

@@ -446,7 +446,7 @@ def test_a_named_host_does_not_claim_to_have_a_log() -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read(data: bytes) -> None:
     for text in (data, b"(XEN) VMX: Supported advanced features:\n(XEN)" + data):
-        with suppress(LogInvalid):
+        with suppress(LogInvalid, FileUnreadable):  # it may begin like an archive
             host_from_log(text)
         parse(text, 0, "")
 

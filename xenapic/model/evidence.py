@@ -193,7 +193,7 @@ def _logged(key: str, evidence: Evidence) -> Fact | None:
         return None
     if item in log.features:
         return yes(log.source(item))
-    return None if log.gap else no(f"{log.name}: its feature list lacks '{item}'")
+    return None if log.gap else no(f"{log.listed}: its feature list lacks '{item}'")
 
 
 def _follows(key: str, evidence: Evidence) -> Fact | None:
@@ -214,13 +214,15 @@ def _why(key: str, answer: bool, evidence: Evidence) -> str:
     if key == "virtualize_x2apic_mode" and all(fact is not None and not fact for fact in assistants):
         return (
             "Xen uses it only together with register virtualization or virtual-interrupt delivery "
-            f"({evidence.log.name} lacks both)"
+            f"({evidence.log.listed}, lacks both)"
+            if evidence.log.list_lines
+            else f"({evidence.log.name} lacks both)"
         )
     if key == "secondary_controls" and answer:
-        return f"a secondary control is in use ({evidence.log.name})"
+        return f"a secondary control is in use ({evidence.log.listed})"
     if key == "tertiary_controls" and not answer:
         return f"Xen {evidence.version} never activates them"
-    return f"this follows from {evidence.log.name} by Xen's rules (vmx_init_vmcs_config)"
+    return f"this follows from {evidence.log.listed}, by Xen's rules (vmx_init_vmcs_config)"
 
 
 def _not_known(key: str, evidence: Evidence) -> Fact:

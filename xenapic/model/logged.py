@@ -164,6 +164,7 @@ def _host(
         feature_list=tuple(log.boot.where) if log.boot.technology else None,
         feature_list_gap=log.boot.gap or None,
         commandline_known=options_known,
+        built_in=log.boot.built_in,
     )
     host = replace(host, seen=seen)
     if rows:

@@ -27,5 +27,7 @@ class Seen:
     """Why an item that is missing may still have been listed; None if the list is complete."""
     commandline_known: bool = True
     """Whether the files show Xen's boot options; if not, `Version.commandline` is empty."""
+    built_in: str = ""
+    """The options that this Xen was built with, as its log shows them."""
     notes: tuple[str, ...] = ()
     """What limits the trust in the files, and what contradicts what, in sentences without a full stop."""

@@ -103,6 +103,8 @@ class FeatureList:
     """Why an item that is missing may still have been printed; empty if the list is complete."""
     end: int = 0
     """The index of the first line after the list."""
+    lines: tuple[int, int] | None = None
+    """The numbers of its first and last line; None without a header."""
 
 
 def find_list(lines: Sequence[LogLine], *, wrapped: bool = False) -> FeatureList | None:
@@ -139,6 +141,7 @@ class _Reader:
 
     def read(self, at: int) -> FeatureList:
         """Read the list whose items start at an index."""
+        first = at
         while at < len(self.lines):
             line = self.lines[at]
             if line.own and line.text.startswith(ENDS):
@@ -157,7 +160,8 @@ class _Reader:
             at += used
         else:
             self.gap = self.gap or NO_END
-        return FeatureList(self.technology, self.items, self.gap, at)
+        last = self.lines[max(at - 1, first - 1)].number
+        return FeatureList(self.technology, self.items, self.gap, at, (self.lines[first - 1].number, last))
 
     def _item(self, at: int) -> tuple[str | None, int]:
         """Return the name of the item that starts at a line, and the number of its lines."""

@@ -123,6 +123,7 @@ def parse_log(text: str, name: str = "the log") -> SavedLog:
         doubt=NO_START,
         name=name,
         where=features.items if features else {},
+        list_lines=features.lines if features else None,
         numbers=tuple(line.number for line in kept),
     )
     return SavedLog(

@@ -12,6 +12,7 @@ from xenapic.cli.base import Command
 from xenapic.cli.hostoptions import HostChoice, host_options
 from xenapic.cli.hosts import host_of
 from xenapic.cli.options import JSON
+from xenapic.model.machine import MACHINE
 
 if TYPE_CHECKING:
     from xenapic.model.facts import Fact
@@ -47,7 +48,7 @@ def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bo
 
 def _show(host: Host) -> None:
     technology = host.technology.value if host.technology else "no hardware virtualization"
-    click.echo(f"Xen {host.version} on {technology}\n")
+    click.echo(f"Xen {host.version} on {technology}{_processor(host)}\n")
     facts = _facts(host)
     output.noted_table(
         ("APIC feature", "used"),
@@ -67,10 +68,24 @@ def _facts(host: Host) -> list[tuple[str, Fact]]:
     features = [row for row in FEATURES if host.technology in (row.technology, None)]
     return [
         *((row.name, host.features[row.key]) for row in features),
+        *((row.title, host.machine[row.key]) for row in MACHINE if _said(host, row.key)),
         ("choice per domain", host.interface),
         ("  assisted_xapic", host.assisted_xapic),
         ("  assisted_x2apic", host.assisted_x2apic),
     ]
+
+
+def _said(host: Host, key: str) -> bool:
+    """Return True if a log says anything about a fact of the machine."""
+    return key in host.machine and host.machine[key].known
+
+
+def _processor(host: Host) -> str:
+    """Return what is known of the processor of a host that is known from files."""
+    if host.seen is None:
+        return ""
+    names = [host.seen.processor, host.seen.model, " or ".join(host.seen.rows)]
+    return "".join(f", {output.printable(name)}" for name in names if name)
 
 
 def _show_measured(measured: Measurement) -> None:
