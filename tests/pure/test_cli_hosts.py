@@ -135,7 +135,7 @@ def test_a_processor_adds_what_a_log_does_not_show() -> None:
 def test_the_processor_and_the_machine_are_shown() -> None:
     shown = run("host", "--log", LOG).stdout
     assert shown.startswith("Xen 4.17.5 on VMX, 06-8e-0a, kaby-lake-r\n")
-    assert "host's own APICs in x2APIC mode" in shown and "line 6: 'Switched to APIC driver" in shown
+    assert "Xen's own APICs in x2APIC mode" in shown and "line 6: 'Switched to APIC driver" in shown
 
 
 def test_a_cpuinfo_adds_what_a_log_does_not_show(sources: dict[str, list[str]]) -> None:

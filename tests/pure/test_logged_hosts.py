@@ -106,22 +106,15 @@ def test_the_iommu_and_the_hosts_own_x2apic_mode() -> None:
         "Intel VT-d Shared EPT tables enabled.",
         "I/O virtualisation enabled",
     )
-    answers = {key: fact.answer for key, fact in host.machine.items()}
-    assert answers == {
-        "host_x2apic": YES,
-        "x2apic_opt_out": NO,
-        "iommu": YES,
-        "interrupt_remapping": YES,
-        "vtd_posted_interrupts": NO,
-        "shared_page_tables": YES,
-    }
-    assert host.machine["iommu"].source == "a.log, line 6: 'I/O virtualisation enabled'"
+    facts = (host.x2apic_mode, host.interrupt_remapping, host.posted_by_iommu)
+    assert [fact.answer for fact in facts] == [YES, YES, NO]
+    assert host.x2apic_mode.source == "a.log, line 2: 'Switched to APIC driver x2apic_cluster'"
     assert PHYSCAP.directio | PHYSCAP.iommu_hap_pt_share in host.physinfo.capabilities
     assert not host.unknown & (PHYSCAP.directio | PHYSCAP.iommu_hap_pt_share)
     off = made("I/O virtualisation disabled", "Not enabling x2APIC (upon firmware request)")
-    assert off.machine["x2apic_opt_out"].answer is YES and off.machine["host_x2apic"].answer is NO
+    assert off.x2apic_mode.answer is NO and "upon firmware request" in off.x2apic_mode.source
     assert PHYSCAP.directio not in off.physinfo.capabilities | off.unknown
-    assert made().machine["iommu"].answer is UNKNOWN and PHYSCAP.directio in made().unknown
+    assert made().x2apic_mode.answer is UNKNOWN and PHYSCAP.directio in made().unknown
 
 
 def test_options_that_the_log_does_not_show_are_not_the_default() -> None:

@@ -6,7 +6,6 @@ A report can be read on any machine, and gives an equal `Host`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime, timezone
 from typing import ClassVar
 
@@ -139,10 +138,14 @@ class HostReport:
     altp2m: FactEntry = NOT_REPORTED
     """Whether alternate p2m tables are available."""
     grant_limits: GrantLimits
+    x2apic_mode: FactEntry = NOT_REPORTED
+    """Whether Xen itself runs the processors' APICs in x2APIC mode."""
+    interrupt_remapping: FactEntry = NOT_REPORTED
+    """Whether Xen uses the IOMMU's interrupt remapping."""
+    posted_by_iommu: FactEntry = NOT_REPORTED
+    """Whether the IOMMU posts devices' interrupts to guests."""
     unknown: PHYSCAP = NOTHING
     """Capabilities of which physinfo says nothing, because the host is only named."""
-    machine: Mapping[str, FactEntry] = field(default_factory=dict)
-    """What Xen's boot log says about the host's own x2APIC mode and its IOMMU."""
     seen: Seen | None = None
     """What saved files show besides; null for a host that was asked or only named."""
     measurement: MeasurementEntry | None = None
@@ -166,8 +169,10 @@ class HostReport:
             nested_virt=FactEntry.of(host.nested_virt),
             altp2m=FactEntry.of(host.altp2m),
             grant_limits=host.grant_limits,
+            x2apic_mode=FactEntry.of(host.x2apic_mode),
+            interrupt_remapping=FactEntry.of(host.interrupt_remapping),
+            posted_by_iommu=FactEntry.of(host.posted_by_iommu),
             unknown=host.unknown,
-            machine={key: FactEntry.of(fact) for key, fact in host.machine.items()},
             seen=host.seen,
             measurement=None if host.measured is None else MeasurementEntry.of(host.measured),
             version=VersionEntry.of(host.version),
@@ -193,8 +198,10 @@ class HostReport:
             nested_virt=self.nested_virt.value(),
             altp2m=self.altp2m.value(),
             grant_limits=self.grant_limits,
+            x2apic_mode=self.x2apic_mode.value(),
+            interrupt_remapping=self.interrupt_remapping.value(),
+            posted_by_iommu=self.posted_by_iommu.value(),
             unknown=self.unknown,
-            machine={key: entry.value() for key, entry in self.machine.items()},
             seen=self.seen,
             measured=None if self.measurement is None else self.measurement.value(),
         )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.errors import HostUnknown, NameUnknown
 from xenapic.frozen import dataclass
-from xenapic.model import hostfacts
+from xenapic.model import hostfacts, platform
 from xenapic.model.evidence import Evidence, feature
 from xenapic.model.facts import Fact
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
-from xenapic.model.machine import machine_facts
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import OLDER_RELEASES, XEN_RELEASES, XenRelease, xen_release
 from xenapic.model.seen import Seen
@@ -52,10 +50,14 @@ class Host:
     altp2m: Fact
     """Whether alternate p2m tables are available; since 4.21, create checks this."""
     grant_limits: GrantLimits
+    x2apic_mode: Fact = platform.NOT_ASKED
+    """Whether Xen itself runs the processors' APICs in x2APIC mode."""
+    interrupt_remapping: Fact = platform.NOT_ASKED
+    """Whether Xen uses the IOMMU's interrupt remapping."""
+    posted_by_iommu: Fact = platform.NOT_ASKED
+    """Whether the IOMMU posts devices' interrupts to guests (``iommu=intpost``)."""
     unknown: PHYSCAP = NOTHING
     """Capabilities of which ``physinfo`` says nothing, because the host is only named: they may be there."""
-    machine: Mapping[str, Fact] = field(default_factory=dict)
-    """What Xen's boot log says about the host's own x2APIC mode and its IOMMU, by key (`MACHINE`)."""
     seen: Seen | None = None
     """What saved files show besides, if the host is known from files; None for a host that was asked."""
     measured: Measurement | None = None
@@ -114,6 +116,8 @@ def describe_from(evidence: Evidence, probe: int | None = None) -> Host:
         nested_virt=hostfacts.nested_virt(evidence),
         altp2m=hostfacts.altp2m(evidence),
         grant_limits=grant_limits(evidence.options),
-        machine=machine_facts(log),
+        x2apic_mode=platform.x2apic_mode(log),
+        interrupt_remapping=platform.interrupt_remapping(log),
+        posted_by_iommu=platform.posted_by_iommu(log, evidence.technology),
         measured=evidence.measured,
     )

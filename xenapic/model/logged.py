@@ -12,6 +12,7 @@ from xenapic.apic.processors import Processor
 from xenapic.apic.signature import Signature
 from xenapic.errors import HostUnknown, LogInvalid
 from xenapic.frozen import dataclass
+from xenapic.model import platform
 from xenapic.model.completed import completed
 from xenapic.model.evidence import Evidence
 from xenapic.model.facts import Fact, unknown
@@ -142,7 +143,7 @@ def _host(
         capabilities_from=f"{source}, or assumed where it does not say",
         technology_from=name,
     )
-    host = _with_iommu(replace(describe_from(evidence), unknown=UNKNOWN & ~capabilities & ~said))
+    host = _with_iommu(replace(describe_from(evidence), unknown=UNKNOWN & ~capabilities & ~said), log.boot)
     options_known = log.options_known or (info is not None and info.commandline is not None)
     if not options_known:
         host = _without_options(host, log, name)
@@ -256,15 +257,13 @@ def _capabilities(log: SavedLog) -> PHYSCAP:
     return (USUAL | PHYSCAP.shadow if missing & PHYSCAP.hap else USUAL) & ~missing
 
 
-BY_MACHINE = {"iommu": PHYSCAP.directio, "shared_page_tables": PHYSCAP.iommu_hap_pt_share}
-"""Capabilities that the log shows."""
-
-
-def _with_iommu(host: Host) -> Host:
+def _with_iommu(host: Host, log: BootLog) -> Host:
     """Return the host with the capabilities of the IOMMU that the log shows."""
     capabilities, left = host.physinfo.capabilities, host.unknown
-    for key, bit in BY_MACHINE.items():
-        fact = host.machine[key]
+    for fact, bit in (
+        (platform.iommu(log), PHYSCAP.directio),
+        (platform.shared_page_tables(log), PHYSCAP.iommu_hap_pt_share),
+    ):
         if fact.known:
             capabilities = capabilities | bit if fact else capabilities & ~bit
             left &= ~bit

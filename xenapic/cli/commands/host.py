@@ -11,8 +11,7 @@ from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.hostoptions import HostChoice, host_options
 from xenapic.cli.hosts import host_of
-from xenapic.cli.options import JSON
-from xenapic.model.machine import MACHINE
+from xenapic.cli.options import JSON, PROMETHEUS, one_form
 
 if TYPE_CHECKING:
     from xenapic.model.facts import Fact
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
     "--probe", is_flag=True, help="Find out about the per-domain interface with a create that cannot succeed."
 )
 @JSON
+@PROMETHEUS
 @click.pass_obj
-def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bool) -> None:
+def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bool, prometheus: bool) -> None:
     """Show what Xen uses of the processor's APIC acceleration, and the source of each fact.
 
     An answer is yes, no or unknown; for an unknown one the command says how to find out. The host is
@@ -39,9 +39,14 @@ def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bo
     """
     if probe and not choice.running:
         raise click.UsageError("--probe asks the running Xen, so it excludes the options that name a host")
+    one_form(as_json, prometheus)
     _name, host = host_of(choice, library, probe)
     if as_json:
         output.emit(host)
+    elif prometheus:
+        from xenapic.documents.prometheus import host_text
+
+        click.echo(host_text(host), nl=False)
     else:
         _show(host)
 
@@ -68,16 +73,19 @@ def _facts(host: Host) -> list[tuple[str, Fact]]:
     features = [row for row in FEATURES if host.technology in (row.technology, None)]
     return [
         *((row.name, host.features[row.key]) for row in features),
-        *((row.title, host.machine[row.key]) for row in MACHINE if _said(host, row.key)),
+        *((title, getattr(host, name)) for name, title in PLATFORM.items() if getattr(host, name).known),
         ("choice per domain", host.interface),
         ("  assisted_xapic", host.assisted_xapic),
         ("  assisted_x2apic", host.assisted_x2apic),
     ]
 
 
-def _said(host: Host, key: str) -> bool:
-    """Return True if a log says anything about a fact of the machine."""
-    return key in host.machine and host.machine[key].known
+PLATFORM = {
+    "x2apic_mode": "Xen's own APICs in x2APIC mode",
+    "interrupt_remapping": "interrupt remapping",
+    "posted_by_iommu": "interrupts posted by the IOMMU",
+}
+"""Facts about the platform, which are shown where they are known."""
 
 
 def _processor(host: Host) -> str:
