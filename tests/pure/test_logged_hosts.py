@@ -198,6 +198,19 @@ def test_options_of_the_build() -> None:
     assert seen is not None and seen.built_in == "ept=exec-sp spec-ctrl=unpriv-mmio"
 
 
+def test_lines_of_the_processor_that_were_wrapped() -> None:
+    text = "(XEN) CPU0: Intel(R) Core(TM) i3-2100 CPU @\n3.10GHz stepping 07\n(XEN) HVM: VMX enabled\n"
+    seen = host_from_log(text).host.seen
+    assert seen is not None and seen.rows == ("sandy-bridge-client",)
+    seen = host_from_log("(XEN) mwait-idle: v0.4.1 model\n0x55\n(XEN) HVM: VMX enabled\n").host.seen
+    assert seen is not None and seen.model == "06-55"
+
+
+def test_carriage_returns_alone_end_lines() -> None:
+    text = "(XEN) VMX: Supported advanced features:\r(XEN)  - APIC TPR shadow\r(XEN) HVM: ASIDs enabled.\r"
+    assert host_from_log(text, name="a").host.features["tpr_shadow"].source == "a, line 2: 'APIC TPR shadow'"
+
+
 def test_a_web_page_with_line_breaks_as_tags() -> None:
     text = "<pre>(XEN) Xen version 4.17.5 (x)<br/>\n(XEN) VMX: Supported advanced features:<br>\n"
     text += "(XEN) &nbsp;- APIC TPR shadow<br>(XEN) HVM: ASIDs enabled.</pre>"

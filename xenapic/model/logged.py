@@ -186,9 +186,13 @@ def _informed_rows(info: HostInfo) -> tuple[Processor, ...]:
 
 
 def decoded(data: bytes) -> str:
-    """Return the text of a log, which is UTF-8 or UTF-16 with a mark, or else is taken as Latin-1."""
+    """Return the text of a log, which is UTF-8 or UTF-16, or else is taken as Latin-1."""
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
+    start = data[:4096]
+    zeros = (start[0::2].count(0), start[1::2].count(0))
+    if max(zeros) > len(start) // 4 and min(zeros) < len(start) // 16:
+        return data.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le", "replace")
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -65,7 +65,7 @@ ITEMS: dict[Technology, frozenset[str]] = {
 """Every item that a Xen from 4.0 to 4.22 prints, in its order; a new Xen's new items are added here."""
 
 HEADER = re.compile(r"(VMX|SVM): Supported advanced features:")
-ITEM = re.compile(r"[-–—•*] ?(.+)")
+ITEM = re.compile(r"[-–—•*] ?(.*)")
 NONE = "none"
 NO_END = "its end is missing"
 ENDS = ("HVM: ", "VMX: Disabling executable EPT superpages")
@@ -171,7 +171,8 @@ class _Reader:
             return None, 1
         known = {*ITEMS[self.technology], NONE}
         for more in range(self._continued(at), -1, -1):
-            name = " ".join([match[1], *(self.lines[at + step].text for step in range(1, more + 1))])
+            parts = [match[1], *(self.lines[at + step].text for step in range(1, more + 1))]
+            name = " ".join(filter(None, parts)).replace("- ", "-")  # no item has a hyphen before a blank
             if name in known:
                 return name, 1 + more
         return None, 1

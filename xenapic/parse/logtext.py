@@ -24,14 +24,14 @@ from xenapic.parse.featurelist import ITEMS, WRAPPED_LINES, FeatureList, LogLine
 __all__ = ["SavedLog", "parse_log"]
 
 PREFIX = "(XEN)"
-BEFORE = re.compile(r"[^()]{0,120}")
+BEFORE = re.compile(r"(?:(?!\(d\d{1,5}\)).){0,120}")
 """What may be before Xen's prefix: quotation marks, time stamps, a host's name, but no guest's ``(d1)``."""
 STAMPS = re.compile(r"(?:\[[ 0-9a-fA-FxTZ:.+\-]+\] ?)+")
 """Time stamps after the prefix; ``console_timestamps=`` sets their form."""
 INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\0"))
 """Characters that mail programs and serial lines add: a byte order mark, zero-width blanks, NUL."""
-ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-"""What a boot loader sends to a terminal."""
+ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]{0,40}[ -/]{0,3}[@-~]|[()*+][0-9A-Za-z]|[=>78cDEHM])")
+"""What a boot loader, or a program that shows a log in colour, sends to a terminal."""
 GUEST = re.compile(r"[^()]{0,120}\(d\d{1,5}\) ?.*")
 BANNER = re.compile(r"Xen (\d{1,4})\.(\d{1,4})(\S*)")
 """The line without a prefix before the one with the version."""
@@ -49,9 +49,9 @@ SIGNATURE = re.compile(
 )
 """What Xen prints of CPUID leaf 1 since 4.9 (``identify_cpu``, ``xen/arch/x86/cpu/common.c``)."""
 OLD_SIGNATURE = re.compile(r"microcode: .*\bsig=0x([0-9a-f]{5,8})\b.*")
-MODEL_ONLY = re.compile(r"mwait-idle: v\S+ model 0x([0-9a-f]{1,2})")
+MODEL_ONLY = re.compile(r"mwait-idle: v\S+ model 0x([0-9a-f]{1,2})\b")
 """Intel's family 6 (``mwait_idle_probe``)."""
-BRAND = re.compile(r"CPU\d{1,4}: (\S.{0,60}?) stepping [0-9a-f]{1,2}")
+BRAND = re.compile(r"CPU\d{1,4}: (\S.{0,60}?) stepping [0-9a-f]{1,2}\b")
 """What ``print_cpu_info`` prints of the processor's name."""
 CHANGESET = "Latest ChangeSet: "
 VENDORS = {"Intel": "GenuineIntel", "AMD": "AuthenticAMD", "Hygon": "HygonGenuine", "Shanghai": "Shanghai"}
@@ -95,7 +95,8 @@ def parse_log(text: str, name: str = "the log") -> SavedLog:
     warnings = []
     if not any(line.own for line in everything):
         everything = [
-            LogLine(line.number, line.text, own=not GUEST.fullmatch(line.text)) for line in everything
+            LogLine(line.number, _unstamped(line.text), own=not GUEST.fullmatch(line.text))
+            for line in everything
         ]
         warnings.append(f"no line of {name} has Xen's prefix (XEN); every line was taken as Xen's")
     lines, boots = _last_boot(everything)
@@ -107,9 +108,7 @@ def parse_log(text: str, name: str = "the log") -> SavedLog:
     options = _continued(lines, COMMAND_LINE)
     built_in = _continued(lines, BUILT_IN) or ""
     model, model_line = _model(lines)
-    brand, brand_line = next(
-        ((match[1], line.number) for line in kept if (match := BRAND.fullmatch(line.text))), ("", 0)
-    )
+    brand, brand_line = _brand(lines)
     if CommandLine(f"{built_in} {options or ''}").flag("console_to_ring"):
         warnings.append(f"dom0 can have written lines of {name} (console_to_ring)")
     boot = BootLog(
@@ -155,12 +154,19 @@ def _lines(text: str) -> Iterator[LogLine]:
             yield LogLine(number, plain(line.strip(" \t>|")), own=False)
             continue
         for part in map(plain, rest.split(PREFIX)):
-            stamps = STAMPS.match(part)
-            yield LogLine(number, part[stamps.end() :] if stamps else part, own=True)
+            yield LogLine(number, _unstamped(part), own=True)
+
+
+def _unstamped(text: str) -> str:
+    """Return a line without the time stamps at its start."""
+    stamps = STAMPS.match(text)
+    return text[stamps.end() :] if stamps else text
 
 
 def _undone(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines with their numbers, without what terminals, mail and web pages put into them."""
+    if "\n" not in text:  # an old Mac's line ends, or a terminal's
+        text = text.replace("\r", "\n")
     web = "&gt;" in text or "&nbsp;" in text or "<br" in text or "<pre" in text
     mailed = "=3D" in text  # quoted-printable encodes every = so, and a log has many
     for number, line in _mailed(text) if mailed else enumerate(text.split("\n"), 1):
@@ -281,15 +287,29 @@ def _model(lines: Sequence[LogLine]) -> tuple[Signature | None, int]:
     return None, 0
 
 
+def _brand(lines: Sequence[LogLine]) -> tuple[str, int]:
+    """Return the processor's name and the number of its line."""
+    for at, line in enumerate(lines):
+        if line.own and line.text.startswith("CPU") and (match := BRAND.match(_joined(lines, at))):
+            return match[1], line.number
+    return "", 0
+
+
+def _joined(lines: Sequence[LogLine], at: int) -> str:
+    """Return a line with what may have been wrapped from it."""
+    parts = [lines[at].text]
+    for following in lines[at + 1 : at + 1 + WRAPPED_LINES]:
+        if following.own:
+            break
+        parts.append(following.text)
+    return " ".join(parts)
+
+
 def _by_vendor(lines: Sequence[LogLine], at: int) -> Signature | None:
     text = lines[at].text
     if not text.startswith("CPU Vendor: "):
         return None
-    for following in lines[at + 1 : at + 1 + WRAPPED_LINES]:
-        if following.own:
-            break
-        text += f" {following.text}"
-    match = SIGNATURE.fullmatch(text)
+    match = SIGNATURE.fullmatch(_joined(lines, at))
     if match is None:
         return None
     vendor = VENDORS.get(text.removeprefix("CPU Vendor: ").partition(",")[0], "")
@@ -305,5 +325,5 @@ def _by_microcode(lines: Sequence[LogLine], at: int) -> Signature | None:
 
 
 def _by_idle_driver(lines: Sequence[LogLine], at: int) -> Signature | None:
-    match = MODEL_ONLY.fullmatch(lines[at].text)
+    match = MODEL_ONLY.match(_joined(lines, at))
     return Signature(6, int(match[1], 16), None, VENDORS["Intel"]) if match else None
