@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import argparse
 import copy
+import gzip
+import io
 import json
 import os
 import random
 import sys
+import tarfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -35,10 +39,11 @@ from xenapic.errors import XenApicError
 from xenapic.glossary.pasted.read import read_text
 from xenapic.model.cpuinfo import host_from_cpuinfo
 from xenapic.model.fates import fates
-from xenapic.model.logged import host_from_log
+from xenapic.model.logged import decoded, host_from_info, host_from_log
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES, xen_release
 from xenapic.parse.bootlog import parse
+from xenapic.parse.hostinfo import parse_host_info
 from xenapic.parse.jsontext import load
 from xenapic.parse.vmcsdump import read_dump
 from xenapic.parse.xenversion import find_version, parse_version
@@ -68,6 +73,42 @@ def log_seeds() -> Iterator[bytes]:
     yield b"(XEN) [2026-01-01 10:00:00] Command line: apicv=0 console=com1\n(d1) a guest's line\n(XEN) Xen stopped\n"
     for path in sorted(DATA.rglob("*.log")):
         yield path.read_bytes()
+
+
+def archive_seeds() -> Iterator[bytes]:
+    """Archives and compressed files with a boot log in them."""
+    members = {"a/xl-dmesg.out": INTEL_LOG, "a/xl-info.out": HOST_INFO, "a/b.txt": b"x"}
+    for mode in ("w", "w:gz", "w:bz2", "w:xz"):
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode=mode) as archive:
+            for name, content in members.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        yield made.getvalue()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in members.items():
+            zipped.writestr(zipfile.ZipInfo(name), content)
+    yield made.getvalue()
+    yield gzip.compress(INTEL_LOG, mtime=0)
+
+
+HOST_INFO = (
+    b"nr_cpus : 16\nhw_caps : bfebfbff:77fef3ff:2c100800:00000121:0000000f:d19ffffb:00000008:00000100\n"
+    b"virt_caps : pv hvm hvm_directio hap\ntotal_memory : 65168\nfree_memory : 40000\nxen_version : 4.17.5\n"
+    b"xen_caps : xen-3.0-x86_64\nxen_commandline : placeholder\n"
+)
+
+
+def host_info_seeds() -> Iterator[bytes]:
+    """What toolstacks say about a host."""
+    yield HOST_INFO
+    yield (
+        b"software-version (MRO): product_version: 8.2.1; xen: 4.13.5-9.36\n chipset-info (MRO): iommu: true\n"
+        b"cpu_info (MRO): cpu_count: 16; vendor: GenuineIntel; modelname: Xeon Gold 6242; family: 6; model: 85; stepping: 7\n"
+    )
+    yield b"cpu_count : 8\n vendor: AuthenticAMD\n family: 23\n model: 49\n stepping: 0\n flags: fpu svm\n"
 
 
 def dump_seeds() -> Iterator[bytes]:
@@ -231,6 +272,16 @@ def read_paste(data: bytes) -> object:
     return pasted
 
 
+def read_archive(data: bytes) -> object:
+    """Read an archive with a log, and what is compressed."""
+    return to_json(host_from_log(data, name="a.tar").host)
+
+
+def read_host_info(data: bytes) -> object:
+    """Read what ``xl info`` or ``xe`` says, and describe its host."""
+    return to_json(host_from_info(parse_host_info(decoded(data), "info.txt")).host)
+
+
 def read_report(data: bytes) -> object:
     """Read a document; what is written of it reads back equal."""
     value = from_json(data)
@@ -270,6 +321,18 @@ READERS = {
             b"\r",
             b"Command line: ",
         ),
+    ),
+    "archive": Reader(
+        read_archive,
+        archive_seeds,
+        (".tar", ".gz", ".zip"),
+        (b"PK\x03\x04", b"PK\x01\x02", b"ustar", b"\x1f\x8b\x08", b"../", b"\xff" * 8),
+    ),
+    "host-info": Reader(
+        read_host_info,
+        host_info_seeds,
+        (".info",),
+        (b"xen_version", b"hw_caps : ", b"virt_caps", b"cpu_info (MRO): ", b"; family: ", b": ", b"99999999"),
     ),
     "dump": Reader(
         lambda data: [read_dump(data, whole, 1, tag) for whole in (True, False) for tag in (None, (1, 2))],

@@ -44,6 +44,8 @@ from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
 from xenapic.model.cpuinfo import host_from_cpuinfo as host_from_cpuinfo
+from xenapic.model.create import Creation as Creation
+from xenapic.model.create import Dependency as Dependency
 from xenapic.model.facts import Answer as Answer
 from xenapic.model.facts import Fact as Fact
 from xenapic.model.flags import ALTP2M as ALTP2M
@@ -61,6 +63,7 @@ from xenapic.model.info import DomainInfo as DomainInfo
 from xenapic.model.info import PhysInfo as PhysInfo
 from xenapic.model.info import Version as Version
 from xenapic.model.logged import LoggedHost as LoggedHost
+from xenapic.model.logged import host_from_info as host_from_info
 from xenapic.model.logged import host_from_log as host_from_log
 from xenapic.model.measured import Measurement as Measurement
 from xenapic.model.measured import VcpuControls as VcpuControls
@@ -70,12 +73,15 @@ from xenapic.model.rehost import host_under as host_under
 from xenapic.model.releases import XEN_RELEASES as XEN_RELEASES
 from xenapic.model.releases import XenRelease as XenRelease
 from xenapic.model.releases import xen_release as xen_release
+from xenapic.parse.hostinfo import HostInfo as HostInfo
+from xenapic.parse.hostinfo import parse_host_info as parse_host_info
 from xenapic.parse.hvm_context import HvmRecord as HvmRecord
 from xenapic.parse.hvm_context import hvm_records as hvm_records
 from xenapic.parse.ring import Origin as Origin
 from xenapic.parse.ring import RingLine as RingLine
 from xenapic.policy.cautions import Caution as Caution
 from xenapic.policy.cautions import CautionCode as CautionCode
+from xenapic.policy.creation import check as check
 from xenapic.policy.plan import Plan as Plan
 from xenapic.policy.plan import Refusal as Refusal
 from xenapic.policy.plan import plan as plan
@@ -118,7 +124,9 @@ __all__ = [
     "Console",
     "ControlWords",
     "Controls",
+    "Creation",
     "DOMINF",
+    "Dependency",
     "DerivedRequest",
     "DocumentInvalid",
     "Domain",
@@ -137,6 +145,7 @@ __all__ = [
     "HandleClosed",
     "HeadersUnusable",
     "Host",
+    "HostInfo",
     "HostUnknown",
     "HvmRecord",
     "IOMMU",
@@ -185,6 +194,7 @@ __all__ = [
     "Xen",
     "XenApicError",
     "XenRelease",
+    "check",
     "check_file",
     "count_exits",
     "derive_request",
@@ -193,10 +203,12 @@ __all__ = [
     "from_toml",
     "from_xl_cfg",
     "host_from_cpuinfo",
+    "host_from_info",
     "host_from_log",
     "host_under",
     "hvm_records",
     "named_host",
+    "parse_host_info",
     "plan",
     "plan_pool",
     "processor",

@@ -81,6 +81,8 @@ def test_a_report_a_log_and_a_cpuinfo_come_from_standard_input(sources: dict[str
     ("arguments", "text"),
     [
         (["--log", LOG, "--measure"], "exclude each other"),
+        (["--cpuinfo", LOG, "--processor", "zen4"], "exclude each other"),
+        (["--log", LOG, "--processor", "zen4", "--processor", "zen3-epyc"], "can be given only once here"),
         (["--processor", "zen4", "--host", LOG], "exclude each other"),
         (["--processor", "zen4", "--processor", "zen3-epyc"], "'xenapic plan' compares hosts"),
         (["--log", LOG, "--log", LOG], "'xenapic plan' compares hosts"),
@@ -114,6 +116,35 @@ def test_logs_make_a_pool() -> None:
     assert twice.exit_code == 2 and "given twice" in twice.stderr
 
 
+def test_a_processor_adds_what_a_log_does_not_show() -> None:
+    log = LOG.replace("8250U", "qubes6245")  # which does not say what processor it is
+    alone = json.loads(run("host", "--log", log, "--json").stdout)["features"]["tertiary_controls"]
+    assert alone["answer"] == "unknown"
+    done = run("host", "--log", log, "--processor", "ivy-bridge-client", "--json")
+    fact = json.loads(done.stdout)["features"]["tertiary_controls"]
+    assert fact["answer"] == "no" and "said to be ivy-bridge-client" in fact["source"] and not done.stderr
+    done = run("host", "--log", LOG, "--processor", "skylake-sp")
+    notes = " ".join(done.stderr.split())
+    assert "kaby-lake-r, but the processor is said to be skylake-sp: they differ" in notes
+    assert "said to be skylake-sp, which offers process posted interrupts" in notes
+    assert "but the log shows that Xen does not use them" in notes
+    two = run("plan", "--log", LOG, "--processor", "zen4", "--processor", "zen3-epyc")
+    assert two.exit_code == 2 and "only one --log goes with one --processor" in two.stderr
+
+
+def test_the_processor_and_the_machine_are_shown() -> None:
+    shown = run("host", "--log", LOG).stdout
+    assert shown.startswith("Xen 4.17.5 on VMX, 06-8e-0a, kaby-lake-r\n")
+    assert "Xen's own APICs in x2APIC mode" in shown and "line 6: 'Switched to APIC driver" in shown
+
+
+def test_a_cpuinfo_adds_what_a_log_does_not_show(sources: dict[str, list[str]]) -> None:
+    log = LOG.replace("8250U", "SKX-D")
+    done = run("host", "--log", log, *sources["cpuinfo"][:2], "--json")
+    fact = json.loads(done.stdout)["features"]["virtualize_x2apic_mode"]
+    assert fact["answer"] == "yes" and "vmx flags in " in fact["source"]
+
+
 def test_access_compares_a_log_with_a_processor() -> None:
     done = run("access", "--log", LOG, "--diff", "processor=skylake-sp")
     assert done.exit_code == 0 and "stays; read of the virtual-APIC page" in done.stdout
@@ -127,3 +158,8 @@ def test_a_dry_run_applies_every_rule_without_a_xen() -> None:
     )
     assert done.exit_code == 1 and "grant" in done.stdout
     assert run("create", "--log", LOG).exit_code == 2
+
+
+def test_an_older_release_has_no_headers_to_compare() -> None:
+    done = run("abi", "diff", "4.14", "4.15")
+    assert done.exit_code == 2 and "create rules of Xen 4.14 are not known here" in done.stderr

@@ -8,7 +8,10 @@ from typing import get_args
 import pytest
 
 from xenapic.model.defects import DEFECTS, Defect, Evidence, defects_of
+from xenapic.model.facts import Answer
+from xenapic.model.fates import fates
 from xenapic.model.releases import XEN_RELEASES
+from xenapic.parse.xenversion import parse_version
 
 NAMES = [row.name for row in XEN_RELEASES]
 each = pytest.mark.parametrize("row", DEFECTS, ids=lambda row: row.code)
@@ -55,7 +58,15 @@ def test_defects_of(name: str) -> None:
 
 def test_defects_of_an_unknown_release() -> None:
     with pytest.raises(KeyError):
-        defects_of("4.14")
+        defects_of("4.12")
+
+
+def test_defects_of_an_older_release() -> None:
+    codes = {row.code for row in defects_of("4.13")}
+    assert codes - {row.code for row in defects_of("4.14")}, "some were fixed in 4.14.0"
+    version = parse_version("4.13.0")
+    assert version is not None
+    assert codes == {fate.defect.code for fate in fates(version) if fate.answer is Answer.YES}
 
 
 def test_the_panic_skips_the_releases_with_a_global_page() -> None:

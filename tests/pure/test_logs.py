@@ -18,7 +18,7 @@ from tests.hosts import INTEL_LOG, SVM, host
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.processors import PROCESSORS, Processor
-from xenapic.errors import FileUnreadable, LogInvalid, NameUnknown
+from xenapic.errors import FileUnreadable, HostUnknown, LogInvalid
 from xenapic.model.acceleration import host_controls
 from xenapic.model.consequences import IMPLIED, OFFERED, uses
 from xenapic.model.evidence import IN_LOG
@@ -180,6 +180,9 @@ HARMLESS: dict[str, Callable[[str], str]] = {
     "no-break spaces as Latin-1": lambda line: line.replace("  ", " \u00a0"),
     "numbered": lambda line: f"  12: {line}",
     "on a web page": lambda line: "&gt; " + line.replace("  ", "&nbsp; "),
+    "with a terminal's sequences": lambda line: f"\x1b[0;1m\x1b(B\x1b[m{line}\x1b[K",
+    "after a host in parentheses": lambda line: f"[13:00:01] (host1) {line}",
+    "without prefix, with stamps": lambda line: line.replace("(XEN)", "[2025-02-16 21:56:40]"),
     "in colour": lambda line: f"\x1b[37m{line}\x1b[0m",
     "a blank line between": lambda line: line + "\n",
 }
@@ -217,6 +220,19 @@ def test_items_that_were_wrapped_are_put_together() -> None:
     )
     lines = "(XEN) Command line: com1=115200,8n1\napicv=0 dom0_mem=1G\n"
     assert parse_log(lines).options == "com1=115200,8n1 apicv=0 dom0_mem=1G"
+
+
+def test_items_that_were_wrapped_at_a_hyphen_or_after_the_dash() -> None:
+    text = (
+        "(XEN) VMX: Supported advanced features:\n(XEN)  - Virtual-\nProcessor Identifiers (VPID)\n"
+        "(XEN)  -\nAPIC TPR shadow\n(XEN)  - MSR direct-\naccess bitmap\n(XEN) HVM: ASIDs enabled.\n"
+    )
+    boot = parse_log(text).boot
+    assert not boot.gap and boot.features == {
+        "Virtual-Processor Identifiers (VPID)",
+        "APIC TPR shadow",
+        "MSR direct-access bitmap",
+    }
 
 
 def test_two_lines_in_one_are_read_as_two() -> None:
@@ -425,7 +441,7 @@ def test_a_log_that_does_not_say_which_xen_it_is_from() -> None:
     text = "\n".join(LINES[1:])
     made = host_from_log(text).host
     assert (str(made.version), made.interface.answer) == ("of an unknown release", UNKNOWN)
-    with pytest.raises(NameUnknown):
+    with pytest.raises(HostUnknown, match="it is not known which Xen this host runs; --xen RELEASE"):
         _ = made.release
     assert host_from_log(text, release=xen_release("4.20")).host.release.name == "4.20"
     assert host_from_log(INTEL_LOG, release=xen_release("4.17")).host.version.extra == ".7"
@@ -446,7 +462,7 @@ def test_a_named_host_does_not_claim_to_have_a_log() -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read(data: bytes) -> None:
     for text in (data, b"(XEN) VMX: Supported advanced features:\n(XEN)" + data):
-        with suppress(LogInvalid):
+        with suppress(LogInvalid, FileUnreadable):  # it may begin like an archive
             host_from_log(text)
         parse(text, 0, "")
 

@@ -76,7 +76,7 @@ def test_a_saved_log_without_the_lines_is_an_excerpt() -> None:
     logged = xenapic.host_from_log(INTEL_LOG.decode()).host
     assert logged.x2apic_mode.answer is U
     logged = xenapic.host_from_log(with_lines("Switched to APIC driver x2apic_mixed").decode()).host
-    assert logged.x2apic_mode == yes("the log: 'Switched to APIC driver x2apic_mixed'")
+    assert logged.x2apic_mode == yes("the log, line 2: 'Switched to APIC driver x2apic_mixed'")
 
 
 def test_amd_posts_nothing() -> None:

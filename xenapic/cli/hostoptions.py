@@ -24,6 +24,7 @@ class HostChoice:
 
     reports: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
+    xl_infos: tuple[str, ...] = ()
     cpuinfos: tuple[str, ...] = ()
     processors: tuple[str, ...] = ()
     xen: str | None = None
@@ -33,7 +34,7 @@ class HostChoice:
     @property
     def files(self) -> tuple[str, ...]:
         """The files that are read; ``-`` is standard input."""
-        return (*self.reports, *self.logs, *self.cpuinfos)
+        return (*self.reports, *self.logs, *self.xl_infos, *self.cpuinfos)
 
     @property
     def running(self) -> bool:
@@ -132,8 +133,17 @@ OPTIONS = (
         multiple=True,
         type=INPUT,
         metavar="FILE",
-        help="A saved boot log of Xen: xl dmesg, a serial capture, a mail. '-' is standard input, for every "
+        help="A saved boot log of Xen: xl dmesg, a serial capture, a mail, a bug tool's archive. "
+        "With --processor or --cpuinfo, this adds what Xen does not log. '-' is standard input, for every "
         "FILE here.",
+    ),
+    click.option(
+        "--xl-info",
+        "xl_infos",
+        multiple=True,
+        type=INPUT,
+        metavar="FILE",
+        help="Saved xl info, or xe host-cpu-info or host-param-list, of one host: alone, or with its --log.",
     ),
     click.option(
         "--cpuinfo",

@@ -11,8 +11,10 @@ from xenapic.cli.hostoptions import DEFAULT_XEN, HERE, HostChoice
 from xenapic.cli.options import STDIN, read_input, stdin_once
 
 if TYPE_CHECKING:
+    from xenapic.apic.processors import Processor
     from xenapic.model.host import Host
     from xenapic.model.releases import XenRelease
+    from xenapic.parse.hostinfo import HostInfo
 
 __all__ = ["THIS_HOST", "extra_of", "host_of", "host_or_name", "hosts_of", "with_pool"]
 
@@ -27,19 +29,27 @@ def hosts_of(choice: HostChoice, library: str | None, probe: bool = False) -> di
     Raises click's usage errors, and what is wrong with a file: `FileUnreadable`, `DocumentInvalid`,
     `LogInvalid`, `HostUnknown`.
     """
-    _one_kind(choice)
+    _check(choice)
     hosts: dict[str, Host] = {}
+    of_files = choice.logs or choice.xl_infos
+    processors = () if of_files else choice.processors
+    cpuinfos = () if of_files else choice.cpuinfos
     for make, values in (
         (_reported, choice.reports),
         (_logged, choice.logs),
-        (_described, choice.cpuinfos),
-        (_named, choice.processors),
+        (_described, cpuinfos),
+        (_named, processors),
     ):
         for value in values:
             name, host = make(value, choice)
             if name in hosts:
                 raise click.UsageError(f"{name} is given twice")
             hosts[name] = host
+    if choice.xl_infos and not choice.logs:
+        hosts = dict([_informed(choice)])
+    for host in hosts.values():
+        for note in host.seen.notes if host.seen else ():
+            click.echo(f"note: {note}", err=True)
     return hosts or _running(choice, library, probe)
 
 
@@ -83,11 +93,23 @@ def with_pool(choice: HostChoice, pool: str | None) -> HostChoice:
     return replace(choice, reports=(*choice.reports, *reports))
 
 
-def _one_kind(choice: HostChoice) -> None:
-    """Raise a usage error for options that exclude each other."""
-    kinds = (choice.reports, choice.logs, choice.cpuinfos, choice.processors, choice.measure)
-    if sum(map(bool, kinds)) > 1:
-        raise click.UsageError("--host, --log, --cpuinfo, --processor and --measure exclude each other")
+def _check(choice: HostChoice) -> None:
+    """Raise a usage error for options that exclude each other.
+
+    A log goes with --xl-info and with one --processor or --cpuinfo, which add what Xen does not log.
+    """
+    of_files = choice.logs or choice.xl_infos
+    described = (*choice.processors, *choice.cpuinfos)
+    kinds = (choice.reports, of_files or choice.cpuinfos, of_files or choice.processors, choice.measure)
+    if sum(map(bool, kinds)) - bool(of_files) > 1:
+        raise click.UsageError(
+            "--host, --log, --cpuinfo, --processor and --measure exclude each other; only --log and "
+            "--xl-info go with one --processor or --cpuinfo, which adds what Xen does not log"
+        )
+    if of_files and described and (len(choice.logs) > 1 or len(described) > 1):
+        raise click.UsageError("only one --log goes with one --processor or --cpuinfo")
+    if choice.xl_infos and len(choice.logs) > 1:
+        raise click.UsageError("--xl-info goes with one --log only, of the same host")
     stdin_once(*choice.files)
 
 
@@ -162,12 +184,48 @@ def _logged(path: str, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.model.logged import host_from_log
 
     name, content = read_input(path)
-    logged = host_from_log(content, name=name)
+    row = _row_of(choice)
+    info = _info(choice)
+    logged = host_from_log(content, name=name, processor=row, info=info)
     if choice.xen and not logged.host.version.known:
-        logged = host_from_log(content, name=name, release=_release(choice))
-    for warning in logged.warnings:
-        click.echo(f"note: {warning}", err=True)
+        logged = host_from_log(content, name=name, release=_release(choice), processor=row, info=info)
     return _under(name, logged.host, choice)
+
+
+def _info(choice: HostChoice) -> HostInfo | None:
+    """Return what the files of --xl-info say together; the first that has a value counts."""
+    from xenapic.model.logged import decoded
+    from xenapic.parse.hostinfo import merged, parse_host_info
+
+    parts = [parse_host_info(decoded(content), name) for name, content in map(read_input, choice.xl_infos)]
+    return merged(parts) if parts else None
+
+
+def _informed(choice: HostChoice) -> tuple[str, Host]:
+    from xenapic.model.logged import host_from_info
+
+    info, row = _info(choice), _row_of(choice)
+    assert info is not None
+    host = host_from_info(info, processor=row).host
+    if choice.xen and not host.version.known:
+        host = host_from_info(info, release=_release(choice), processor=row).host
+    return _under(info.name, host, choice)
+
+
+def _row_of(choice: HostChoice) -> Processor | None:
+    """Return the processor that is named beside a log."""
+    from xenapic.apic.processors import processor
+    from xenapic.model.cpuinfo import processor_of
+    from xenapic.parse.cpuinfo import parse_cpuinfo
+
+    (named,) = choice.processors or (None,)
+    if named not in (None, HERE):
+        return processor(str(named))
+    path = "/proc/cpuinfo" if named else next(iter(choice.cpuinfos), None)
+    if path is None:
+        return None
+    name, content = read_input(path)
+    return processor_of(parse_cpuinfo(content.decode("utf-8", "replace"), name), name).processor
 
 
 def _described(path: str, choice: HostChoice) -> tuple[str, Host]:

@@ -13,7 +13,7 @@ from xenapic.apic.controls import ControlWords
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.documents.xen_info import VersionEntry
-from xenapic.errors import DocumentInvalid, NameUnknown
+from xenapic.errors import DocumentInvalid, HostUnknown
 from xenapic.frozen import dataclass
 from xenapic.model.facts import Answer, Fact
 from xenapic.model.flags import PHYSCAP
@@ -21,6 +21,7 @@ from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import NOTHING, Host
 from xenapic.model.info import PhysInfo
 from xenapic.model.measured import Measurement
+from xenapic.model.seen import Seen
 
 __all__ = ["FactEntry", "HostReport", "MeasurementEntry", "WordsEntry"]
 
@@ -117,8 +118,9 @@ class HostReport:
 
     xen: str
     """Xen's version with its extra version."""
-    release: str
-    """The release whose rules apply; "4.17-rc" for the development tree with a choice per domain."""
+    release: str | None
+    """The release whose rules apply; "4.17-rc" for the development tree with a choice per domain.
+    Null if this Xen is not modelled or not known, as of some logs."""
     technology: Technology | None
     """The processor's virtualization extension; null if Xen can use none."""
     features: Mapping[str, FactEntry]
@@ -144,6 +146,8 @@ class HostReport:
     """Whether the IOMMU posts devices' interrupts to guests."""
     unknown: PHYSCAP = NOTHING
     """Capabilities of which physinfo says nothing, because the host is only named."""
+    seen: Seen | None = None
+    """What saved files show besides; null for a host that was asked or only named."""
     measurement: MeasurementEntry | None = None
     """Null when the host was not measured."""
     version: VersionEntry
@@ -154,7 +158,7 @@ class HostReport:
         """Return the report of a host."""
         return cls(
             xen=str(host.version),
-            release=host.release.name,
+            release=_release(host),
             technology=host.technology,
             features={key: FactEntry.of(fact) for key, fact in host.features.items()},
             interface=FactEntry.of(host.interface),
@@ -169,6 +173,7 @@ class HostReport:
             interrupt_remapping=FactEntry.of(host.interrupt_remapping),
             posted_by_iommu=FactEntry.of(host.posted_by_iommu),
             unknown=host.unknown,
+            seen=host.seen,
             measurement=None if host.measured is None else MeasurementEntry.of(host.measured),
             version=VersionEntry.of(host.version),
             physinfo=host.physinfo,
@@ -177,7 +182,7 @@ class HostReport:
     def value(self) -> Host:
         """Return the host; a feature that an older report does not contain is unknown.
 
-        Raises `DocumentInvalid` for an unknown release of Xen.
+        Raises `DocumentInvalid` for a release of Xen that is not known, unless the report says so itself.
         """
         reported = self.features
         host = Host(
@@ -197,10 +202,19 @@ class HostReport:
             interrupt_remapping=self.interrupt_remapping.value(),
             posted_by_iommu=self.posted_by_iommu.value(),
             unknown=self.unknown,
+            seen=self.seen,
             measured=None if self.measurement is None else self.measurement.value(),
         )
-        try:
-            host.release  # noqa: B018  # which rules apply follows from the version
-        except NameUnknown as error:
-            raise DocumentInvalid(str(error), "version") from None
+        if self.release is not None:
+            try:
+                host.release  # noqa: B018  # which rules apply follows from the version
+            except HostUnknown as error:
+                raise DocumentInvalid(str(error), "version") from None
         return host
+
+
+def _release(host: Host) -> str | None:
+    try:
+        return host.release.name
+    except HostUnknown:
+        return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
-from xenapic.errors import Problem
+from xenapic.errors import HostUnknown, Problem
 from xenapic.frozen import dataclass
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
@@ -75,7 +75,10 @@ def check_request(request: CreateRequest, situation: Situation) -> Creation:
 
     A rule that needs what is not known about the host is not counted as broken; `Creation.depends` has it.
     """
-    rows = _rules_of(situation.host.release)
+    release = situation.host.release
+    if not release.create_rules:
+        raise HostUnknown(f"the rules by which Xen {release.name} refuses a create are not modelled")
+    rows = _rules_of(release)
     possible = situation.possibilities()
     if not possible:
         return Creation(

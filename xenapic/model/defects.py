@@ -13,7 +13,7 @@ from typing import Literal
 
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
-from xenapic.model.releases import XEN_RELEASES, xen_release
+from xenapic.model.releases import OLDER_RELEASES, XEN_RELEASES, xen_release
 from xenapic.parse.xenversion import FINAL, Point, parse_version
 
 __all__ = ["DEFECTS", "Defect", "Evidence", "defects_of"]
@@ -56,7 +56,11 @@ class Defect:
     @property
     def releases(self) -> tuple[str, ...]:
         """The names in `XEN_RELEASES` whose .0 has it; empty if it was fixed before 4.15."""
-        return tuple(name for name, points in DOT_ZERO.items() if any(self.has(point) for point in points))
+        return tuple(row.name for row in XEN_RELEASES if self.in_dot_zero(row.name))
+
+    def in_dot_zero(self, release: str) -> bool:
+        """Return True if the .0 of a release, by its name, has the defect."""
+        return any(self.has(point) for point in DOT_ZERO[release])
 
     def has(self, point: Point) -> bool:
         """Return True if a point of upstream's history has the defect."""
@@ -89,9 +93,9 @@ DOT_ZERO: dict[str, tuple[Point, ...]] = {
     row.name: tuple((*row.number, 0, rank) for rank in range(4))
     if row.per_domain_apic
     else ((*row.number, 0, FINAL),)
-    for row in XEN_RELEASES
+    for row in (*OLDER_RELEASES, *XEN_RELEASES)
 }
-"""The points that a row of `XEN_RELEASES` stands for: the .0; for 4.17-rc the tree before it, up to rc3."""
+"""The points that a release's row stands for: the .0; for 4.17-rc the tree before it, up to rc3."""
 
 
 NOTHING = "Nothing: no option changes it."
@@ -678,6 +682,6 @@ DEFECTS = (
 
 
 def defects_of(release_name: str) -> tuple[Defect, ...]:
-    """Return the defects of a release's .0, by its name in `XEN_RELEASES`; raise `NameUnknown` if none."""
+    """Return the defects of a release's .0, by its name; raise `NameUnknown` if none."""
     name = xen_release(release_name).name
-    return tuple(row for row in DEFECTS if name in row.releases)
+    return tuple(row for row in DEFECTS if row.in_dot_zero(name))

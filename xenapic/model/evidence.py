@@ -15,7 +15,7 @@ from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP_X86
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.releases import activates_tertiary
+from xenapic.model.releases import activates_tertiary, chooses_alike
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
@@ -60,6 +60,8 @@ class Evidence:
     @cached_property
     def implied(self) -> Mapping[str, bool]:
         """What the direct facts imply about the other controls by Xen's rules, by `Feature.key`."""
+        if not chooses_alike(self.version.number):
+            return {}
         known = tuple((key, bool(fact)) for key, fact in self.direct.items())
         apicv = False if _apicv_is_off(self) else None
         tertiary = activates_tertiary(self.version.number, self.version.extra)
@@ -191,7 +193,7 @@ def _logged(key: str, evidence: Evidence) -> Fact | None:
         return None
     if item in log.features:
         return yes(log.source(item))
-    return None if log.gap else no(f"{log.name}: its feature list lacks '{item}'")
+    return None if log.gap else no(f"{log.listed}: its feature list lacks '{item}'")
 
 
 def _follows(key: str, evidence: Evidence) -> Fact | None:
@@ -212,13 +214,15 @@ def _why(key: str, answer: bool, evidence: Evidence) -> str:
     if key == "virtualize_x2apic_mode" and all(fact is not None and not fact for fact in assistants):
         return (
             "Xen uses it only together with register virtualization or virtual-interrupt delivery "
-            f"({evidence.log.name} lacks both)"
+            f"({evidence.log.listed}, lacks both)"
+            if evidence.log.list_lines
+            else f"({evidence.log.name} lacks both)"
         )
     if key == "secondary_controls" and answer:
-        return f"a secondary control is in use ({evidence.log.name})"
+        return f"a secondary control is in use ({evidence.log.listed})"
     if key == "tertiary_controls" and not answer:
         return f"Xen {evidence.version} never activates them"
-    return f"this follows from {evidence.log.name} by Xen's rules (vmx_init_vmcs_config)"
+    return f"this follows from {evidence.log.listed}, by Xen's rules (vmx_init_vmcs_config)"
 
 
 def _not_known(key: str, evidence: Evidence) -> Fact:
@@ -230,6 +234,8 @@ def _not_known(key: str, evidence: Evidence) -> Fact:
         return unknown(f"the feature list in {log.name} is incomplete: {log.gap}", how)
     if not log.trusted:
         return unknown(log.doubt, how)
+    if not chooses_alike(evidence.version.number):
+        return unknown(f"how Xen {evidence.version.release} chooses its controls is not modelled", how)
     if key != "virtualize_x2apic_mode" and not log.whole and log.technology is None:
         return unknown(log.doubt, f"{how}; {REBOOT_FOR_LOG}")
     return unknown("Xen neither logs nor reports it", how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xenapic.apic.features import FEATURES, Technology
+from xenapic.errors import HostUnknown, NameUnknown
 from xenapic.frozen import dataclass
 from xenapic.model import hostfacts, platform
 from xenapic.model.evidence import Evidence, feature
@@ -13,12 +14,15 @@ from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
-from xenapic.model.releases import XenRelease, xen_release
+from xenapic.model.releases import OLDER_RELEASES, XEN_RELEASES, XenRelease, xen_release
+from xenapic.model.seen import Seen
 from xenapic.parse.bootlog import BootLog
 
 __all__ = ["NOTHING", "Host", "describe", "describe_from"]
 
 NOTHING = PHYSCAP(0)
+NOT_MODELLED = f"not modelled (those of {OLDER_RELEASES[0].name} to {XEN_RELEASES[-1].name} are)"
+SAY_WHICH = "--xen RELEASE (host_under) asks about the same machine under a release"
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,31 @@ class Host:
     """Whether the IOMMU posts devices' interrupts to guests (``iommu=intpost``)."""
     unknown: PHYSCAP = NOTHING
     """Capabilities of which ``physinfo`` says nothing, because the host is only named: they may be there."""
+    seen: Seen | None = None
+    """What saved files show besides, if the host is known from files; None for a host that was asked."""
     measured: Measurement | None = None
     """The measured controls, if the host was measured; the VMX features are answered from them."""
 
     @property
     def release(self) -> XenRelease:
-        """The row of the release whose rules apply; 4.17 with the per-domain interface is 4.17-rc."""
-        return xen_release(self.version.as_release or self.version.release, per_domain=bool(self.interface))
+        """The row of the release whose rules apply; 4.17 with the per-domain interface is 4.17-rc.
+
+        Raises `HostUnknown` for a Xen that is not modelled, or not known.
+        """
+        if not self.version.known:
+            raise HostUnknown(f"it is not known which Xen this host runs; {SAY_WHICH}")
+        try:
+            release = self.version.as_release or self.version.release
+            return xen_release(release, per_domain=bool(self.interface))
+        except NameUnknown:
+            raise HostUnknown(
+                f"the rules of Xen {self.version.release} are {NOT_MODELLED}; {SAY_WHICH}"
+            ) from None
+
+    @property
+    def commandline_known(self) -> bool:
+        """Whether it is known with which options Xen was booted, as far as Xen itself tells."""
+        return self.seen is None or self.seen.commandline_known
 
 
 def describe(

@@ -12,7 +12,15 @@ from xenapic.model.evidence import REBOOT_FOR_LOG
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.parse.bootlog import BootLog
 
-__all__ = ["NOT_ASKED", "OPT_OUT", "interrupt_remapping", "posted_by_iommu", "x2apic_mode"]
+__all__ = [
+    "NOT_ASKED",
+    "OPT_OUT",
+    "interrupt_remapping",
+    "iommu",
+    "posted_by_iommu",
+    "shared_page_tables",
+    "x2apic_mode",
+]
 
 NOT_ASKED = unknown("firmware and Xen's options decide it", "look at Xen's log of that host")
 
@@ -27,10 +35,12 @@ OPT_OUT = "Not enabling x2APIC (upon firmware request)"
 """What Xen prints when the DMAR table has the flag x2APIC opt-out."""
 REMAPPING = "Interrupt remapping "
 """Followed by ``enabled`` or ``disabled``: the final answer, for any vendor's IOMMU."""
+IOMMU = "I/O virtualisation enabled"
 NO_IOMMU = "I/O virtualisation disabled"
 VTD_REMAPPING = "Intel VT-d Interrupt Remapping "
 """Followed by ``enabled.`` or ``not enabled.``: what VT-d is about to use."""
 VTD_POSTED = "Intel VT-d Posted Interrupt "
+VTD_SHARED = "Intel VT-d Shared EPT tables "
 
 
 def x2apic_mode(log: BootLog) -> Fact:
@@ -63,10 +73,24 @@ def posted_by_iommu(log: BootLog, technology: Technology | None) -> Fact:
     return _silent(log, "posted interrupts of VT-d")
 
 
+def iommu(log: BootLog) -> Fact:
+    """Return whether Xen uses an IOMMU; physinfo says it of a running host."""
+    if line := _said(log, IOMMU):
+        return yes(line)
+    return no(line) if (line := _said(log, NO_IOMMU)) else unknown(log.doubt, REBOOT_FOR_LOG)
+
+
+def shared_page_tables(log: BootLog) -> Fact:
+    """Return whether VT-d shares the guests' page tables; physinfo says it of a running host."""
+    if line := _said(log, f"{VTD_SHARED}not enabled", NO_IOMMU):
+        return no(line)
+    return yes(line) if (line := _said(log, f"{VTD_SHARED}enabled")) else unknown(log.doubt, REBOOT_FOR_LOG)
+
+
 def _said(log: BootLog, *starts: str) -> str:
     """Return the first of Xen's lines that starts so, as the source of a fact; empty if there is none."""
-    line = next((text for text in log.lines if text.startswith(starts)), None)
-    return f"{log.name}: '{line}'" if line else ""
+    at = next((at for at, text in enumerate(log.lines) if text.startswith(starts)), None)
+    return "" if at is None else log.place(at)
 
 
 def _silent(log: BootLog, what: str) -> Fact:

@@ -22,7 +22,8 @@ from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.host import Host
 from xenapic.model.named import exact, limits_from, version_of
-from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary
+from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary, chooses_alike
+from xenapic.model.seen import Seen
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 
@@ -41,11 +42,12 @@ def host_under(
     Xen is taken as built without options of its own. Raises `HostUnknown` if the known facts do not say what
     the host could do there at all.
     """
-    changed = release is not None and (release is not host.release or not host.interface.known)
-    changed = changed or bool(extra and extra != host.version.extra)
     target = release or host.release
+    changed = not _runs(host, target) or (release is not None and not host.interface.known)
+    changed = changed or bool(extra and extra != host.version.extra)
     commandline = host.version.commandline if options is None else options
-    if not changed and commandline == host.version.commandline:
+    same_options = options is None or (commandline == host.version.commandline and host.commandline_known)
+    if not changed and same_options:
         return host
     version = replace(version_of(target, commandline, extra), capabilities=host.version.capabilities)
     if not changed:
@@ -75,8 +77,21 @@ def host_under(
         interrupt_remapping=_of_platform(host.interrupt_remapping, "iommu", host, commandline),
         posted_by_iommu=_of_platform(host.posted_by_iommu, "iommu", host, commandline),
         unknown=host.unknown,
+        seen=host.seen if options is None or host.seen is None else _with_options(host.seen),
         measured=None,
     )
+
+
+def _with_options(seen: Seen) -> Seen:
+    return replace(seen, commandline_known=True)
+
+
+def _runs(host: Host, release: XenRelease) -> bool:
+    """Return True if the host is known to run a release."""
+    try:
+        return host.release is release
+    except HostUnknown:
+        return False
 
 
 # -- the processor -----------------------------------------------------------------------------------
@@ -88,8 +103,11 @@ def _possible(host: Host, release: XenRelease, commandline: str) -> frozenset[Co
         return frozenset({Controls()})
     facts = {} if host.physinfo.no_guest else host.features
     known = tuple((key, bool(fact)) for key, fact in facts.items() if key in CONTROLS and fact.known)
+    if not chooses_alike(host.version.number):
+        choice = f"how Xen {host.version.release} chooses its controls"
+        raise HostUnknown(f"{choice} is not modelled, so nothing follows for another Xen")
     here = activates_tertiary(host.version.number, host.version.extra)
-    there = None if release is host.release else release.tertiary_controls
+    there = None if _runs(host, release) else release.tertiary_controls
     possible = _chosen(known, _apicv(host), here, there, _apicv_option(commandline))
     if not possible:
         raise HostUnknown("no processor fits the facts about this host, so nothing follows for another Xen")
@@ -105,7 +123,7 @@ def _apicv(host: Host) -> bool | None:
     options = CommandLine(host.version.commandline)
     if APICV_OFF in host.features.values() or options.boolean("apicv") is False:
         return False
-    return None if options.cut else True
+    return None if options.cut or not host.commandline_known else True
 
 
 @lru_cache(maxsize=64)

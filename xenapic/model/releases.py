@@ -18,7 +18,16 @@ from xenapic.frozen import dataclass
 from xenapic.model.flags import CDF, EMU, IOMMU, MISC, known_bits
 from xenapic.parse.xenversion import WITH_INTERFACE, parse_version
 
-__all__ = ["DEVELOPMENT", "FIELD_SINCE", "XEN_RELEASES", "XenRelease", "activates_tertiary", "xen_release"]
+__all__ = [
+    "DEVELOPMENT",
+    "FIELD_SINCE",
+    "OLDER_RELEASES",
+    "XEN_RELEASES",
+    "XenRelease",
+    "activates_tertiary",
+    "chooses_alike",
+    "xen_release",
+]
 
 ALTP2M_FIELDS = {"altp2m": ("altp2m_opts", "altp2m"), "altp2m_nr": ("altp2m",)}
 """Members of C's createdomain that hold two fields of ours: a word up to 4.20, a structure since."""
@@ -49,6 +58,8 @@ class XenRelease:
     """Whether ``misc_flags`` has ASSISTED_XAPIC and ASSISTED_X2APIC."""
     tertiary_controls: bool = True
     """Whether Xen activates the tertiary controls where it can (February 2024, and point releases since)."""
+    create_rules: bool = True
+    """Whether the rules of its createdomain are modelled."""
 
     @property
     def number_text(self) -> str:
@@ -99,7 +110,26 @@ XEN_RELEASES = (
 )
 """Oldest first."""
 
+OLDER_RELEASES = (
+    XenRelease("4.13", (4, 13), tertiary_controls=False, create_rules=False),
+    XenRelease("4.14", (4, 14), tertiary_controls=False, create_rules=False),
+)
+"""Releases of which only the acceleration is modelled.
+
+Their ``vmx_init_vmcs_config``, ``vmx_vlapic_msr_changed`` and CPUID leaf do with the APIC's controls what
+4.15 does without the tertiary ones (stable branches, compared). Their createdomain is another: it lacks
+``nested_virt``, ``vmtrace_size`` and ``misc_flags``, so no rule of 4.15 was carried over.
+"""
+
 DEVELOPMENT = XEN_RELEASES[2]
+
+CHOICE_SINCE = (4, 3)
+"""The first release that chooses its VMX controls as all do up to the newest (the same two functions)."""
+
+
+def chooses_alike(number: tuple[int, int]) -> bool:
+    """Return True if a Xen chooses its VMX controls by the rules that are modelled, as far as is known."""
+    return number == (0, 0) or CHOICE_SINCE <= number <= XEN_RELEASES[-1].number
 
 
 TERTIARY_SINCE = {(4, 15): 6, (4, 16): 6, (4, 17): 4, (4, 18): 2}
@@ -134,8 +164,8 @@ def xen_release(name: str, per_domain: bool = False) -> XenRelease:
     if version is not None:
         candidate = 0 < version.last[3] <= WITH_INTERFACE
         interface = version.number == DEVELOPMENT.number and (per_domain or candidate)
-        for row in XEN_RELEASES:
+        for row in (*OLDER_RELEASES, *XEN_RELEASES):
             if row.number == version.number and row.per_domain_apic == interface:
                 return row
-    known = [row.name for row in XEN_RELEASES]
+    known = [row.name for row in (*OLDER_RELEASES, *XEN_RELEASES)]
     raise NameUnknown.among("release of Xen", name, known, f"known are {', '.join(known)}")

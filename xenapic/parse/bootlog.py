@@ -56,6 +56,10 @@ class BootLog:
     """What to call the log in the source of a fact."""
     where: Mapping[str, int] = field(default_factory=dict)
     """The number of the line of each item; only for a saved log."""
+    list_lines: tuple[int, int] | None = None
+    """The numbers of the first and the last line of the list; only for a saved log."""
+    numbers: tuple[int, ...] = ()
+    """The number of each of `lines`; only for a saved log."""
 
     @property
     def options_complete(self) -> bool:
@@ -65,6 +69,19 @@ class BootLog:
     def says(self, start: str) -> bool:
         """Return True if Xen printed a line that starts so before its feature list ended."""
         return any(line.startswith(start) for line in self.lines)
+
+    @property
+    def listed(self) -> str:
+        """What to call the place of the feature list in the source of a fact."""
+        if self.list_lines is None:
+            return self.name
+        first, last = self.list_lines
+        return f"{self.name}, lines {first} to {last}" if last > first else f"{self.name}, line {first}"
+
+    def place(self, at: int) -> str:
+        """Return the place of one of `lines` for the source of a fact."""
+        number = f", line {self.numbers[at]}" if self.numbers else ""
+        return f"{self.name}{number}: '{self.lines[at]}'"
 
     def source(self, item: str) -> str:
         """Return the place of an item for the source of a fact."""

@@ -16,7 +16,7 @@ from dataclasses import field
 from xenapic.apic.features import Technology
 from xenapic.frozen import dataclass
 
-__all__ = ["ITEMS", "FeatureList", "LogLine", "find_list", "plain"]
+__all__ = ["ITEMS", "WRAPPED_LINES", "FeatureList", "LogLine", "find_list", "plain"]
 
 ITEMS: dict[Technology, frozenset[str]] = {
     Technology.VMX: frozenset(
@@ -65,7 +65,7 @@ ITEMS: dict[Technology, frozenset[str]] = {
 """Every item that a Xen from 4.0 to 4.22 prints, in its order; a new Xen's new items are added here."""
 
 HEADER = re.compile(r"(VMX|SVM): Supported advanced features:")
-ITEM = re.compile(r"[-–—•*] ?(.+)")
+ITEM = re.compile(r"[-–—•*] ?(.*)")
 NONE = "none"
 NO_END = "its end is missing"
 ENDS = ("HVM: ", "VMX: Disabling executable EPT superpages")
@@ -103,6 +103,8 @@ class FeatureList:
     """Why an item that is missing may still have been printed; empty if the list is complete."""
     end: int = 0
     """The index of the first line after the list."""
+    lines: tuple[int, int] | None = None
+    """The numbers of its first and last line; None without a header."""
 
 
 def find_list(lines: Sequence[LogLine], *, wrapped: bool = False) -> FeatureList | None:
@@ -139,6 +141,7 @@ class _Reader:
 
     def read(self, at: int) -> FeatureList:
         """Read the list whose items start at an index."""
+        first = at
         while at < len(self.lines):
             line = self.lines[at]
             if line.own and line.text.startswith(ENDS):
@@ -157,7 +160,8 @@ class _Reader:
             at += used
         else:
             self.gap = self.gap or NO_END
-        return FeatureList(self.technology, self.items, self.gap, at)
+        last = self.lines[max(at - 1, first - 1)].number
+        return FeatureList(self.technology, self.items, self.gap, at, (self.lines[first - 1].number, last))
 
     def _item(self, at: int) -> tuple[str | None, int]:
         """Return the name of the item that starts at a line, and the number of its lines."""
@@ -167,7 +171,8 @@ class _Reader:
             return None, 1
         known = {*ITEMS[self.technology], NONE}
         for more in range(self._continued(at), -1, -1):
-            name = " ".join([match[1], *(self.lines[at + step].text for step in range(1, more + 1))])
+            parts = [match[1], *(self.lines[at + step].text for step in range(1, more + 1))]
+            name = " ".join(filter(None, parts)).replace("- ", "-")  # no item has a hyphen before a blank
             if name in known:
                 return name, 1 + more
         return None, 1

@@ -89,9 +89,10 @@ GuestKind: TypeAlias = "GuestType | str"
 def plan(policy: Policy, host: Host, guest_type: GuestKind = GuestType.PVH) -> Plan | Refusal:
     """Return a plan for the policy on the host, or every reason why there is none; Xen is not called.
 
-    Raises `PolicyInvalid` for an unknown guest type.
+    Raises `PolicyInvalid` for an unknown guest type, `HostUnknown` for a host whose Xen is not modelled.
     """
     kind = guest_type_of(guest_type)
+    host.release  # noqa: B018  # which rules apply follows from it
     no_guest = host.physinfo.no_guest
     if no_guest and kind is not GuestType.PV:
         return Refusal(policy, host, kind, (no_hvm(kind, no_guest),))

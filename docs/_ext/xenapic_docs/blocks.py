@@ -165,7 +165,11 @@ def _example_files() -> Iterator[tuple[str, str]]:
     for number, name in enumerate(("skylake-sp", "cascade-lake-sp", "ice-lake-sp"), 1):
         host = xenapic.named_host(xenapic.processor(name), xenapic.xen_release("4.20"))
         yield f"host{number}.json", json.dumps(xenapic.to_json(host))
-    yield "boot.log", (ROOT / "tests" / "data" / "logs" / "6242.log").read_text()
+    data = ROOT / "tests" / "data"
+    yield "boot.log", (data / "logs" / "6242.log").read_text()
+    yield "xl-dmesg.txt", (data / "logs" / "8250U.log").read_text()
+    yield "xl-info.txt", (data / "saved" / "xl-info.txt").read_text()
+    yield "cpuinfo.txt", (data / "saved" / "cpuinfo.txt").read_text()
     recording = ROOT / "tests" / "data" / "observed" / "xen-4.17-rc-broadwell_ult.json"
     yield "recording.json", recording.read_text()
 

@@ -53,7 +53,7 @@ def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bo
 
 def _show(host: Host) -> None:
     technology = host.technology.value if host.technology else "no hardware virtualization"
-    click.echo(f"Xen {host.version} on {technology}\n")
+    click.echo(f"Xen {host.version} on {technology}{_processor(host)}\n")
     facts = _facts(host)
     output.noted_table(
         ("APIC feature", "used"),
@@ -73,10 +73,27 @@ def _facts(host: Host) -> list[tuple[str, Fact]]:
     features = [row for row in FEATURES if host.technology in (row.technology, None)]
     return [
         *((row.name, host.features[row.key]) for row in features),
+        *((title, getattr(host, name)) for name, title in PLATFORM.items() if getattr(host, name).known),
         ("choice per domain", host.interface),
         ("  assisted_xapic", host.assisted_xapic),
         ("  assisted_x2apic", host.assisted_x2apic),
     ]
+
+
+PLATFORM = {
+    "x2apic_mode": "Xen's own APICs in x2APIC mode",
+    "interrupt_remapping": "interrupt remapping",
+    "posted_by_iommu": "interrupts posted by the IOMMU",
+}
+"""Facts about the platform, which are shown where they are known."""
+
+
+def _processor(host: Host) -> str:
+    """Return what is known of the processor of a host that is known from files."""
+    if host.seen is None:
+        return ""
+    names = [host.seen.processor, host.seen.model, " or ".join(host.seen.rows)]
+    return "".join(f", {output.printable(name)}" for name in names if name)
 
 
 def _show_measured(measured: Measurement) -> None:

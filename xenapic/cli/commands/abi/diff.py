@@ -38,7 +38,11 @@ def command(first: str, second: str, as_json: bool) -> None:
     from xenapic.documents.abi_differences import AbiDiff
     from xenapic.model.releases import xen_release
 
-    differences = AbiDiff.of(xen_release(first), xen_release(second))
+    releases = xen_release(first), xen_release(second)
+    for release in releases:
+        if not release.create_rules:
+            raise click.UsageError(f"the headers and create rules of Xen {release.name} are not known here")
+    differences = AbiDiff.of(*releases)
     if as_json:
         output.emit(differences)
     else:
