@@ -55,8 +55,8 @@ NON_REENTRANT = 1 << 1
 """``XC_OPENFLAG_NON_REENTRANT``: libxencall takes no lock for a handle's buffers, which `Connection` guards.
 
 That lock is one for the whole process (``tools/libs/call/buffer.c``, 4.15 to 4.22). If another thread held it
-at a fork, it would stay locked in the child, where even the child's own handle would hang. Otherwise the flag only
-concerns ``xc_strerror``, which is not used.
+at a fork, it would stay locked in the child, where even the child's own handle would hang. Otherwise the flag
+only concerns ``xc_strerror``, which is not used.
 """
 
 PARENTS = "the handle belongs to the parent process; open one after fork()"
