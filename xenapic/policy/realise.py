@@ -59,7 +59,9 @@ def _choices(plan: Plan) -> tuple[str, ...]:
         return ()
     offered = {"assisted_xapic": plan.host.assisted_xapic, "assisted_x2apic": plan.host.assisted_x2apic}
     hidden = not plan.policy.guest_x2apic and MISC.ASSISTED_X2APIC in plan.misc_flags
-    left = "assisted_x2apic" if hidden else ""  # libxl sets it anyway, and in the file it would be a requirement
+    left = (
+        "assisted_x2apic" if hidden else ""
+    )  # libxl sets it anyway, and in the file it would be a requirement
     return tuple(name for name, _aspect in ASSISTED if offered[name] and name != left)
 
 
