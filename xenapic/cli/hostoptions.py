@@ -172,7 +172,7 @@ OPTIONS = (
 
 POOL = click.option(
     "--pool",
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(file_okay=False),
     metavar="DIR",
     help="Every report (*.json) in a directory.",
 )
