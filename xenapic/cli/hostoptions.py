@@ -174,7 +174,7 @@ POOL = click.option(
     "--pool",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Every report (*.json) in a directory.",
+    help="Every report in a directory: its files that end in .json.",
 )
 """Of the commands that compare hosts."""
 
