@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen torture dist deb stubs index schemas prerequisites test-prerequisites clean
+.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen torture dist zipapp deb stubs index schemas prerequisites test-prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -65,7 +65,7 @@ def test_help_imports_no_room() -> None:
     assert not SLOW & imported and "dataclasses" not in imported
 
 
-@pytest.mark.parametrize("name", ["plan", "find", "create", "access", "spec", "verify"])
+@pytest.mark.parametrize("name", ["plan", "validate", "find", "create", "access", "spec", "verify"])
 def test_only_the_command_asked_for_is_imported(name: str) -> None:
     imported = command(name, "--help")
     modules = {each for each in imported if each.startswith("xenapic.cli.commands.")}

@@ -182,9 +182,9 @@ OPTIONS = (
 
 POOL = click.option(
     "--pool",
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Every report (*.json) in a directory.",
+    help="Every report in a directory: its files that end in .json.",
 )
 """Of the commands that compare hosts."""
 

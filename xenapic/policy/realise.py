@@ -58,7 +58,11 @@ def _choices(plan: Plan) -> tuple[str, ...]:
     if plan.guest_type is GuestType.PV or not plan.host.interface:
         return ()
     offered = {"assisted_xapic": plan.host.assisted_xapic, "assisted_x2apic": plan.host.assisted_x2apic}
-    return tuple(name for name, _aspect in ASSISTED if offered[name])
+    hidden = not plan.policy.guest_x2apic and MISC.ASSISTED_X2APIC in plan.misc_flags
+    left = (
+        "assisted_x2apic" if hidden else ""
+    )  # libxl sets it anyway, and in the file it would be a requirement
+    return tuple(name for name, _aspect in ASSISTED if offered[name] and name != left)
 
 
 def _comments(plan: Plan) -> Iterator[str]:

@@ -78,6 +78,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "choice": reference.choice_per_domain,
     "errors": reference.errors_table,
     "machines": reference.machines,
+    "metrics": reference.metrics,
     "bench_xen": speed.calls,
     "toolstack_fields": toolstacks.keys_with_fields,
     "toolstack_checked": toolstacks.keys_that_are_checked,

@@ -9,6 +9,7 @@ from xenapic.abi.generations import RELEASES, soname
 from xenapic.apic.features import FEATURES
 from xenapic.cli.status import MEANINGS
 from xenapic.documents import DOCUMENTS, document_type
+from xenapic.documents.prometheus import METRICS
 from xenapic.errors import errno_name
 from xenapic.glossary import topics
 from xenapic.glossary.creates import span
@@ -112,6 +113,11 @@ def errors_table() -> str:
         ("code", "exception", "meaning"),
         [(f"`{code}`", f"`{kind.__name__}`", topics()[code].text) for code, kind in error_classes().items()],
     )
+
+
+def metrics() -> str:
+    """Return every metric and what it means."""
+    return table(("metric", "meaning"), [(f"`{name}`", meaning) for name, meaning in METRICS.items()])
 
 
 def machines() -> str:
