@@ -24,9 +24,11 @@ __all__ = [
     "INPUT",
     "JSON",
     "OUTPUT",
+    "PROMETHEUS",
     "SELECT",
     "file_title",
     "guest_type_option",
+    "one_form",
     "policy_of",
     "policy_options",
     "read_input",
@@ -46,6 +48,19 @@ SELECT = click.option(
     "guest, exits).  [default: all]",
 )
 """The option of every command that verifies or compares."""
+PROMETHEUS = click.option(
+    "--prometheus",
+    is_flag=True,
+    help="Print metrics for the textfile collector of Prometheus' node exporter.",
+)
+
+
+def one_form(as_json: bool, prometheus: bool) -> None:
+    """Raise a usage error if the output is asked for in two forms."""
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus exclude each other")
+
+
 FILE = click.Path(exists=True, dir_okay=False)
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 OUTPUT = OutputFile()
