@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -32,6 +30,8 @@ class LayoutProof:
 
     def text(self) -> str:
         """Return the file that `read_proof` reads."""
+        import json
+
         values = {"release": self.release, "as_release": self.as_release, "library": self.library}
         return json.dumps({"schema": SCHEMA, **values}) + "\n"
 
@@ -54,6 +54,8 @@ class LayoutProof:
 
 def library_sha256(path: Path) -> str:
     """Return the checksum of a library; raise OSError."""
+    import hashlib
+
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -67,6 +69,8 @@ def kept_proof() -> LayoutProof | None:
 
 def read_proof(path: str | os.PathLike[str]) -> LayoutProof:
     """Read the document that ``xenapic abi check --save`` wrote; raise `LayoutUnproven`."""
+    import json
+
     try:
         with Path(path).open("rb") as stream:
             data = json.loads(stream.read(LIMIT_BYTES))

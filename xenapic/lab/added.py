@@ -30,7 +30,7 @@ from xenapic.lab.xens import ensure as ensure_release
 
 __all__ = ["AddedXen", "add", "added", "added_names", "remove"]
 
-FORMAT = "added-1"
+FORMAT = "added-2"
 """Change it when this module makes something else of the same files."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
 HYPERVISOR, LIBRARIES, KERNEL, HEADERS = "xen", "libraries.cpio", "vmlinux", "headers"
