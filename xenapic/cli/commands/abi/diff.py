@@ -8,7 +8,8 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import JSON, RELEASE
+from xenapic.cli.hostoptions import RELEASE
+from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
     from xenapic.documents.abi_differences import AbiDiff
