@@ -89,8 +89,13 @@ def _message(line: str) -> Iterator[Meaning]:
     for row in MESSAGES:
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
-            number = match.groupdict().get("errno")
-            if number and (meaning := errno_meaning(number, int(number))):
+            groups = match.groupdict()
+            number, said = groups.get("errno"), (groups.get("said") or "").strip().casefold()
+            if (
+                number
+                and BY_MESSAGE.get(said) == int(number)
+                and (meaning := errno_meaning(number, int(number)))
+            ):
                 yield meaning
             return
 
