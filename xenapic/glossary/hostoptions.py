@@ -82,7 +82,7 @@ OPTIONS: dict[str, Prose] = {
         "devices directly to a running guest.",
         "It needs posted interrupts on the processor, which apicv=0 turns off. No access to the APIC stays or exits "
         "because of it; it saves the exit that an interrupt of an assigned device costs.",
-        xen="iommu_intpost (xen/drivers/passthrough/iommu.c); start_vmx (xen/arch/x86/hvm/vmx/vmx.c)",
+        xen="iommu_intpost (xen/drivers/passthrough/iommu.c); vmx_init_vmcs_config (xen/arch/x86/hvm/vmx/vmcs.c)",
         see=("posted_interrupts", "iommu", "posted-while-suppressed-stuck"),
     ),
     "intremap": Prose(

@@ -75,10 +75,9 @@ def _present(defect: Defect, version: XenVersion, point: Point) -> str:
     end = defect.fixed_after(point)
     if end.startswith(_branch(version)):
         return f"yes; fixed in {end}{_backported(version)}"
-    last = defect.spans[-1][1]
-    if not last:
+    if not defect.spans[-1][1]:
         return "yes; no release has a fix"
-    return f"yes; this branch was never fixed, the first fixed later one is {last}{_backported(version)}"
+    return f"yes; this branch was never fixed, the first fixed later one is {end}{_backported(version)}"
 
 
 def _branch(version: XenVersion) -> str:

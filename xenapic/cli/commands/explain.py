@@ -28,6 +28,8 @@ NUMBER = re.compile(
     r"(?:[a-z]{2,10}(?: [a-z]{4,6})?\s*[:=#]?\s*)?[-+]?(?:0x)?[0-9a-f]{1,16}h?", re.IGNORECASE | re.ASCII
 )
 """What may be a number, perhaps with a word before it."""
+XEN_MAJOR = 4
+"""The major number of every Xen that the tables cover: other numbers with a full stop are something else."""
 ADVISORY = re.compile(r"(?:XSA-\d{1,4}|CVE-\d{4}-\d{3,7})", re.IGNORECASE | re.ASCII)
 
 
@@ -113,16 +115,22 @@ def command(
         return
     host = _host(processor, report, xen)
     topics, pasted = _answer(text, version, host)
+    asked = None
     if not topics and not (pasted and pasted.meanings):
+        asked = _asked_version(text)
+        topics = _release_of(asked)
+    if not topics and not asked and not (pasted and pasted.meanings):
         raise click.UsageError(_unknown(text, where, pasted))
-    fates = _fates(topics, version)
+    fates = _every_fate(asked) if asked else _fates(topics, version)
     if as_json:
         from xenapic.documents.topics import Explanation
 
         meanings, unread = (pasted.meanings, pasted.unread) if pasted else ((), 0)
         output.emit(Explanation.of(topics, meanings, unread, fates))
         return
-    if topics:
+    if asked:
+        _show_version(asked, topics, fates)
+    elif topics:
         _show_topics(topics, fates, everything)
     elif pasted:
         _show_pasted(pasted, everything)
@@ -213,6 +221,36 @@ def _unknown(text: str, where: str, pasted: Pasted | None) -> str:
     return f"unknown topic {shown}, and nothing similar is known; 'xenapic explain' lists all topics"
 
 
+def _asked_version(text: str) -> XenVersion | None:
+    """Return the version of Xen that the whole text is, None for another text."""
+    from xenapic.parse.xenversion import parse_version
+
+    version = parse_version(text) if len(text) <= WIDEST else None
+    return version if version and version.number[0] == XEN_MAJOR else None
+
+
+def _release_of(version: XenVersion | None) -> Sequence[Topic]:
+    """Return the topic of the release that a version belongs to; nothing for one without a topic."""
+    from xenapic.errors import NameUnknown
+    from xenapic.model.releases import xen_release
+
+    if version is None:
+        return ()
+    try:
+        name = xen_release(version.text).name
+    except NameUnknown:
+        return ()
+    from xenapic.glossary import find
+
+    return find(name)
+
+
+def _every_fate(version: XenVersion) -> dict[str, str]:
+    from xenapic.model.fates import fates
+
+    return {fate.defect.code: fate.text for fate in fates(version)}
+
+
 def _fates(topics: Sequence[Topic], version: XenVersion | None) -> dict[str, str]:
     """Return what holds for a version, for each defect among the topics."""
     if version is None:
@@ -241,6 +279,18 @@ def _show_topics(topics: Sequence[Topic], fates: Mapping[str, str], everything: 
     if sum(text.count("\n") + 2 for text in texts) > 2 * SCREEN and not everything:
         texts[1:] = [f"{_head(topic)}\n  see: xenapic explain {topic.name}" for topic in topics[1:]]
     click.echo("\n\n".join(texts))
+
+
+def _show_version(version: XenVersion, topics: Sequence[Topic], fates: Mapping[str, str]) -> None:
+    """Print what is known about a version: its release, and which defects it has."""
+    release = f", of the release {topics[0].name}: xenapic explain {topics[0].name}" if topics else ""
+    click.echo(output.printable(f"Xen {version}{release}"))
+    had = {code: text for code, text in fates.items() if not text.startswith("no")}
+    click.echo("\nKnown defects around the APIC:" if had else "\nNo known defect around the APIC.")
+    for code, text in had.items():
+        click.echo(_wrapped(f"{code}: {text}", _width()))
+    if had:
+        click.echo(f"\nThe other {len(fates) - len(had)} known defects are not in it.")
 
 
 def _head(topic: Topic) -> str:

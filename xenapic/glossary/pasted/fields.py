@@ -10,7 +10,7 @@ from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.parse.flagnames import names
 
-__all__ = ["capabilities", "fields"]
+__all__ = ["capabilities", "fields", "leaves"]
 
 HEADER = "xen/include/public/domctl.h, struct xen_domctl_createdomain"
 FLAG_WORDS: dict[str, type[IntFlag]] = {
@@ -181,3 +181,88 @@ def capabilities(line: str) -> Iterator[Meaning]:
             True,
             "xen/include/xen/lib/x86/cpu-policy.h, FEATURESET_*",
         )
+
+
+# -- values of CPUID leaves -----------------------------------------------------------------------------
+
+LEAF = re.compile(
+    r"(?:(?:CPUID|leaf)\W{1,3}(?:0x)?|(?<![=\w])(?:0x)?)"
+    r"(?P<leaf>(?:(?<=CPUID )|(?<=leaf )|0{7})1|4000000[46]|40000104|8000000[1a])\b(?!\s*=)",
+    re.IGNORECASE | re.ASCII,
+)
+REGISTER = re.compile(
+    r"\b(?P<register>e[abcd]x)\s*[=:]\s*(?:0x)?(?P<value>[0-9a-f]{1,8})\b", re.IGNORECASE | re.ASCII
+)
+SDM_CPUID, APM_CPUID = "SDM volume 2A, CPUID", "APM volume 3, CPUID"
+XEN_BITS = {0: "XEN_HVM_CPUID_APIC_ACCESS_VIRT", 1: "XEN_HVM_CPUID_X2APIC_VIRT"}
+LEAVES: dict[tuple[int, str], tuple[str, dict[int, str], str, tuple[str, ...]]] = {
+    (1, "ecx"): (
+        "the processor",
+        {5: "VMX", 21: "x2APIC", 24: "TSC-deadline timer"},
+        "SDM volume 2A, CPUID",
+        (),
+    ),
+    (1, "edx"): ("the processor", {9: "APIC"}, "SDM volume 2A, CPUID", ()),
+    (0x8000000A, "edx"): (
+        "the processor (SVM)",
+        {13: "AVIC", 18: "x2AVIC"},
+        "APM volume 3, CPUID",
+        ("avic", "x2avic"),
+    ),
+    (0x80000001, "ecx"): ("the processor", {2: "SVM", 3: "extended APIC space"}, "APM volume 3, CPUID", ()),
+    (0x40000104, "eax"): (
+        "Xen to a Viridian guest",
+        XEN_BITS,
+        "xen/include/public/arch-x86/cpuid.h",
+        tuple(XEN_BITS.values()),
+    ),
+    (0x40000006, "eax"): (
+        "Xen to a Viridian guest (Viridian's leaf 6)",
+        {0: "APIC accesses are virtualized (APIC overlay)", 1: "MSR bitmaps", 3: "nested paging"},
+        "xen/arch/x86/hvm/viridian/viridian.c",
+        ("Viridian hints",),
+    ),
+}
+AMBIGUOUS = (
+    (
+        "Xen to a guest without Viridian",
+        XEN_BITS,
+        "xen/include/public/arch-x86/cpuid.h",
+        tuple(XEN_BITS.values()),
+    ),
+    (
+        "Xen to a Viridian guest (Viridian's leaf 4)",
+        {
+            2: "flush TLBs by hypercall",
+            3: "use MSRs for the APIC",
+            5: "relaxed timers",
+            10: "send IPIs by hypercall",
+        },
+        "xen/arch/x86/hvm/viridian/viridian.c",
+        ("Viridian hints",),
+    ),
+)
+"""What 40000004 EAX is: it depends on whether the guest has Viridian."""
+
+
+def leaves(line: str) -> Iterator[Meaning]:
+    """Yield what the values of a CPUID leaf in a line say about the APIC."""
+    at = LEAF.search(line)
+    if at is None:
+        return
+    leaf = int(at["leaf"], 16)
+    for match in REGISTER.finditer(line, at.end()):
+        name, value = match["register"].lower(), int(match["value"], 16)
+        row = LEAVES.get((leaf, name))
+        rows = (row,) if row else AMBIGUOUS if (leaf, name) == (0x40000004, "eax") else ()
+        for who, bits, source, see in rows:
+            said = [text for bit, text in bits.items() if value >> bit & 1]
+            unsaid = [text for bit, text in bits.items() if not value >> bit & 1]
+            yield Meaning(
+                quoted(f"{at[0].strip()} {match[0]}"),
+                f"CPUID {leaf:X} {name.upper()}, as told by {who}",
+                f"Of the APIC, 1: {', '.join(said) or 'none'}; 0: {', '.join(unsaid) or 'none'}.",
+                len(rows) == 1,
+                source,
+                see,
+            )

@@ -91,7 +91,7 @@ MESSAGES: tuple[Message, ...] = (
     _row(
         r"Not enabling x2APIC: depends on (?:iommu_supports_eim|IOMMU support)",
         "Xen leaves the host's APICs in xAPIC mode: the IOMMU cannot remap interrupts for x2APIC",
-        "Before Xen 4.15 x2APIC mode needs an IOMMU with interrupt remapping and extended interrupt mode (EIM); "
+        "Up to Xen 4.13 x2APIC mode needs an IOMMU with interrupt remapping and extended interrupt mode (EIM); "
         f"the firmware has turned it off, or iommu= has. {HOST_ONLY}",
         f"{APIC}, x2apic_bsp_setup",
         ("x2apic=", "iommu"),
@@ -191,7 +191,7 @@ MESSAGES: tuple[Message, ...] = (
         r"Intel VT-d Posted Interrupt is disabled for CPU-side Posted",
         "Xen turned iommu=intpost off: it does not use posted interrupts on the processor",
         "The processor lacks them, or apicv=0 turned them off with virtual-interrupt delivery.",
-        f"{VMCS}, start_vmx",
+        f"{VMCS}, vmx_init_vmcs_config",
         ("posted_interrupts", "apicv", "iommu"),
     ),
     _row(
@@ -351,9 +351,9 @@ MESSAGES: tuple[Message, ...] = (
         XAPI,
     ),
     _row(
-        r"Xenctrl\.Error\(\s*\"?(?P<errno>\d{1,3}): ",
+        r"Xenctrl\.Error\(\s*\"?(?P<errno>\d{1,3}): (?P<said>[A-Za-z ,/-]{2,60})",
         "a call of libxenctrl failed under xapi (xenopsd)",
-        "The number is Xen's errno.",
+        "The number is an errno if the errno's own message follows it; otherwise it is a code of libxenctrl (1: internal error).",
         "tools/ocaml/libs/xc/xenctrl_stubs.c, failwith_xc",
     ),
 )

@@ -163,14 +163,13 @@ def register_meaning(quote: str, row: Register, place: str, sure: bool = True) -
     rights = f"xAPIC {RIGHTS[row.xapic]}, x2APIC {RIGHTS[row.x2apic]}"
     where = f"Offset {row.offset:03X} in the page (xAPIC), MSR {row.msr:03X} (x2APIC)."
     name = f"{row.symbol}, {row.name}" if row.symbol else "reserved: there is no register"
-    topic = row.symbol or f"reserved {row.offset:03X}"
     return Meaning(
         quote,
         f"{place}: {name}",
         f"{where} Software may use it: {rights}." if row.exists else where,
         sure,
         'SDM volume 3A, "Local APIC register address map"',
-        (topic,),
+        (row.symbol,) if row.symbol else (),
     )
 
 

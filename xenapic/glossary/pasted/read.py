@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xenapic.glossary.pasted.dumps import control_words, exit_lines
 from xenapic.glossary.pasted.errnos import BY_MESSAGE, errno_meaning
-from xenapic.glossary.pasted.fields import capabilities, fields
+from xenapic.glossary.pasted.fields import capabilities, fields, leaves
+from xenapic.glossary.pasted.logs import host_meaning, logged_host
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.messages import MESSAGES
 from xenapic.glossary.pasted.numbers import readings
@@ -53,7 +54,10 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     if len(lines) == 1 and (numbers := readings(lines[0])):
         return Pasted(numbers, 1, 0, version)
     used = [line[:LONGEST_LINE] for line in lines[:MOST_LINES]]
-    named = version or find_version("\n".join(used))
+    joined = "\n".join(used)
+    named = version or find_version(joined)
+    logged = logged_host(joined) if len(used) > 1 else None
+    host = host or logged
     every: list[Meaning] = []
     read = set()
     crash = ""
@@ -66,6 +70,8 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
             crash = crash or line
             read.add(number)
     whole = [*control_words(used), *exit_table(used)]
+    if logged is not None:
+        whole.insert(0, host_meaning(logged))
     every = [*whole, *every]
     read.update(_lines_of(used, whole))
     if crash and not any(meaning.title.startswith("known defect") for meaning in every):
@@ -83,8 +89,13 @@ def _message(line: str) -> Iterator[Meaning]:
     for row in MESSAGES:
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
-            number = match.groupdict().get("errno")
-            if number and (meaning := errno_meaning(number, int(number))):
+            groups = match.groupdict()
+            number, said = groups.get("errno"), (groups.get("said") or "").strip().casefold()
+            if (
+                number
+                and BY_MESSAGE.get(said) == int(number)
+                and (meaning := errno_meaning(number, int(number)))
+            ):
                 yield meaning
             return
 
@@ -207,6 +218,7 @@ READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     exit_lines,
     capability_value,
     capabilities,
+    leaves,
     fields,
     _message,
     _toolstack,
