@@ -37,8 +37,15 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "destroy": [[str(GUEST)], ["--orphans"]],
     "console": [[], ["--clear"]],
     "exits": [[str(GUEST), "--seconds", "0.001"], ["--recover"]],
+    "guest": [[]],
+    "validate": [[]],
 }
 """What the commands are run with that ask a host."""
+OTHERS = {
+    "explain": "asks a host that an option names, never the running one",
+    "abi check": "asks libxenctrl only which release it is",
+}
+"""Commands of which the source alone looks as if they asked a host."""
 CASES = [(name, arguments) for name, each in ARGUMENTS.items() for arguments in each]
 
 
@@ -119,4 +126,4 @@ def test_every_command_that_asks_a_host_is_run() -> None:
         if (module := inspect.getmodule(inspect.unwrap(command.callback or leaves)))
         and re.search(r"xenapic\.open\(|hosts_of\(|host_of\(", inspect.getsource(module))
     }
-    assert asking == ARGUMENTS.keys()
+    assert asking - OTHERS.keys() == ARGUMENTS.keys()
