@@ -27,6 +27,8 @@ PACKAGE = "xenapic._xenctrl"
 DECLARATIONS = ROOT / "xenapic" / "abi" / "decl"
 STUB = ROOT / "stubs" / "libxenctrl.pyi"
 
+PACKED = "packed"
+"""The file of structures without padding, which use no type of the others."""
 SUBJECTS = ("types", "domctl", "sysctl", "hvm", "xenctrl", "trace", "toollog", "evtchn", "foreign", "libc")
 """The files in `DECLARATIONS`, each after those whose types it uses."""
 
@@ -37,8 +39,14 @@ FUNCTION = re.compile(r"[ *](\w+)\([^()]*\);")
 Number = tuple[int, int]
 
 
+def define(ffi: cffi.FFI, text: str) -> None:
+    """Give cffi the declarations of a release."""
+    ffi.cdef((DECLARATIONS / f"{PACKED}.h").read_text(), packed=True)
+    ffi.cdef(text)
+
+
 def declarations(release: Release) -> str:
-    """Return the C declarations that hold for one release."""
+    """Return the C declarations that hold for one release, without the packed structures, which all have."""
     kept = []
     for line in all_lines():
         mark = MARK.search(line)
@@ -51,7 +59,7 @@ def declarations(release: Release) -> str:
 
 def all_lines() -> list[str]:
     """Return the declarations of all releases, with their marks."""
-    files = {path.stem: path for path in DECLARATIONS.glob("*.h")}
+    files = {path.stem: path for path in DECLARATIONS.glob("*.h") if path.stem != PACKED}
     if files.keys() != set(SUBJECTS):
         raise ValueError(f"SUBJECTS and {DECLARATIONS} differ in {sorted(files.keys() ^ set(SUBJECTS))}")
     return [line for subject in SUBJECTS for line in files[subject].read_text().splitlines()]
@@ -85,7 +93,7 @@ def first_releases() -> tuple[dict[str, dict[str, Number]], dict[str, Number]]:
     for release in RELEASES:
         text = declarations(release)
         ffi = cffi.FFI()
-        ffi.cdef(text)
+        define(ffi, text)
         for struct in STRUCT.findall(text):
             since = fields.setdefault(struct, {})
             for name, _field in ffi.typeof(f"struct {struct}").fields or ():
@@ -105,7 +113,7 @@ def generate(into: Path = ROOT / "xenapic" / "_xenctrl") -> list[Path]:
     written = []
     for name, text in generations().items():
         ffi = cffi.FFI()
-        ffi.cdef(text)
+        define(ffi, text)
         ffi.set_source(f"{PACKAGE}.{name}", None)
         path = into / f"{name}.py"
         ffi.emit_python_code(str(path))

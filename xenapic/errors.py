@@ -22,7 +22,7 @@ The tree::
     ├── HostUnknown            the known facts about a host do not answer the question
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
     ├── ImageInvalid           a kernel, or a set of images, that cannot be booted
-    ├── ConsoleFailed          a guest's console that nobody can read, or that ended
+    ├── GuestFailed            a booted guest did not do what was expected, or has no console
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
     ├── ToolstackRefused       xl or libxl refuses the configuration before Xen is asked
@@ -259,13 +259,13 @@ class ImageInvalid(XenApicError, ValueError):
         super().__init__(f"{name}: {why}")
 
 
-class ConsoleFailed(XenApicError):
-    """A guest's console did not show what was expected, or cannot be used.
+class GuestFailed(XenApicError):
+    """A booted guest did not do in time what was expected, or its console cannot be used.
 
     ``seen`` has the last bytes that the guest printed.
     """
 
-    code = "console-failed"
+    code = "guest-failed"
 
     def __init__(self, message: str, seen: bytes = b"") -> None:
         self.message = message

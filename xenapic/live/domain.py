@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 __all__ = ["Domain"]
+
+D = TypeVar("D", bound="Domain")
 
 
 class Domain:
@@ -40,7 +42,7 @@ class Domain:
         self._final_handle: UUID | None = None
 
     @classmethod
-    def own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID | None = None) -> Domain:
+    def own(cls: type[D], handle: Handle, domid: int, mark: UUID, final_handle: UUID | None = None) -> D:
         """Return an owned domain: one whose handle is ``mark``, and becomes ``final_handle`` on `release`.
 
         Without a final handle it becomes a mark that says the domain was handed over.

@@ -23,7 +23,7 @@ WITH_PAYLOAD = 0x208
 SECTOR = 512
 
 
-def read_kernel(data: bytes | memoryview, name: str, limit: int = MOST_BYTES) -> Executable:
+def read_kernel(data: bytes | bytearray | memoryview, name: str, limit: int = MOST_BYTES) -> Executable:
     """Return what a kernel's file loads; ``name`` is for the error, ``limit`` for the unpacked bytes.
 
     Raises `ImageInvalid` for a file that is neither an ELF file nor a bzImage, or is damaged.
