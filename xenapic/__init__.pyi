@@ -15,8 +15,10 @@ from xenapic.errors import ConfigRefused as ConfigRefused
 from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import FileUnreadable as FileUnreadable
+from xenapic.errors import GuestFailed as GuestFailed
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import HostUnknown as HostUnknown
+from xenapic.errors import ImageInvalid as ImageInvalid
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import LogInvalid as LogInvalid
 from xenapic.errors import MeasureFailed as MeasureFailed
@@ -38,6 +40,9 @@ from xenapic.exits.counter import count_exits as count_exits
 from xenapic.exits.report import ExitReport as ExitReport
 from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
+from xenapic.live.guest import Guest as Guest
+from xenapic.live.guestconsole import GuestConsole as GuestConsole
+from xenapic.live.images import Module as Module
 from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
@@ -131,18 +136,23 @@ __all__ = [
     "Fact",
     "FileCheck",
     "FileUnreadable",
+    "Guest",
+    "GuestConsole",
+    "GuestFailed",
     "GuestType",
     "HandleClosed",
     "Host",
     "HostUnknown",
     "HvmRecord",
     "IOMMU",
+    "ImageInvalid",
     "LibraryNotFound",
     "LogInvalid",
     "LoggedHost",
     "MISC",
     "MeasureFailed",
     "Measurement",
+    "Module",
     "NameUnknown",
     "NoPrivilege",
     "NoXen",

@@ -40,6 +40,7 @@ def status_of(error: Exception) -> Status | None:
         errors.ConfigInvalid,
         errors.DocumentInvalid,
         errors.FileUnreadable,
+        errors.ImageInvalid,
         errors.LogInvalid,
         errors.NameUnknown,
         errors.PolicyInvalid,

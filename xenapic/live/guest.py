@@ -98,6 +98,12 @@ class Guest(Domain):
             )
         return self._counter.snapshot()
 
+    def close_console(self) -> None:
+        """Stop serving the guest's console: another program may."""
+        console, self._console = self._console, None
+        if console is not None:
+            console.close()
+
     def destroy(self) -> None:
         """Destroy the domain and free its resources; raise `DomainNotFound` when it is gone."""
         self._let_go()

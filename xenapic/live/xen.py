@@ -23,7 +23,6 @@ from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, 
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.domain import Domain
-from xenapic.live.images import Content, Module
 from xenapic.live.owned import owned_through
 from xenapic.live.owners import owner_state, this_process
 from xenapic.model.conditions import Situation
@@ -38,6 +37,7 @@ from xenapic.model.owner import OwnerState
 if TYPE_CHECKING:
     from xenapic.live.boot import Progress
     from xenapic.live.guest import Guest
+    from xenapic.live.images import Content, Module
     from xenapic.parse.bootlog import BootLog
     from xenapic.policy.plan import Plan, Refusal
     from xenapic.policy.terms import Policy
@@ -243,6 +243,7 @@ class Xen:
         toolstack: raises `ConfigInvalid` for them.
         """
         from xenapic.live.boot import Order, boot
+        from xenapic.live.images import Module
 
         order = Order(
             kernel=kernel,
