@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen dist stubs index schemas prerequisites clean
+.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen dist deb stubs index schemas prerequisites test-prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,11 +51,15 @@ bench-xen: $(VENV)/.installed ## compare calls on a real Xen with C and Xen's ow
 dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)
 	$(BIN)/python -m build
 
+deb: ## build the Debian packages (build/deb/*.deb) and check them with lintian
+	sh tools/build_deb.sh build/deb
+
 stubs: $(VENV)/.installed ## rewrite xenapic/__init__.pyi after a change of the public names
 	$(BIN)/python tools/write_stub.py
 
-index: $(VENV)/.installed ## rewrite the index of xenapic explain after a change of any table
+index: $(VENV)/.installed ## rewrite the index of xenapic explain, and the history of the ABI, after a change of any table
 	$(BIN)/python tools/write_index.py
+	$(BIN)/python tools/write_abi_history.py
 
 schemas: $(VENV)/.installed ## rewrite the JSON schemas after a change of the documents' classes
 	$(BIN)/python tools/write_schemas.py
@@ -63,8 +67,11 @@ schemas: $(VENV)/.installed ## rewrite the JSON schemas after a change of the do
 clean: ## remove everything that was built, and the virtual environment
 	rm -rf build dist docs/_build docs/_generated *.egg-info $(VENV)
 
-prerequisites: ## install the Debian packages that demo and tests need; run by the others
+prerequisites: ## install the Debian packages that the demo needs; run by the others
 	@sh tools/prerequisites.sh
+
+test-prerequisites: ## install the Debian packages that the tests need; run by the others
+	@sh tools/prerequisites.sh tests
 
 BUILT_FROM = pyproject.toml setup.py build_ffi.py xenapic/abi/generations.py $(wildcard xenapic/abi/decl/*.h stubs/*.pyi)
 PIP = $(BIN)/pip install -q --disable-pip-version-check
@@ -75,6 +82,6 @@ $(VENV)/.runs: $(BUILT_FROM) | prerequisites
 	$(PIP) -e '.[lab]'
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.runs
+$(VENV)/.installed: $(VENV)/.runs | test-prerequisites
 	$(PIP) -e '.[all]'
 	touch $@

@@ -97,7 +97,7 @@ def judged(result: dict[str, Any]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the figures as people read them, in microseconds."""
-    columns = ("c_us", "peer_us", "xenapic_us")
+    columns = ("c_us", "peer_us", "cffi_us", "xenapic_us")
     rows = []
     for operation, row in result.items():
         if isinstance(row, dict):
@@ -105,7 +105,9 @@ def table(result: dict[str, Any]) -> str:
             wanted = f"≤ {row['limit_us']:.0f} µs" if "limit_us" in row else wanted
             met = {True: "met", False: "MISSED"}.get(row.get("met"), "")
             rows.append((operation, *(row.get(name) for name in columns), row.get("ratio"), wanted, met))
-    return tabulate(rows, headers=("µs a call", "C", "xen.lowlevel.xc", "xenapic", "ratio", "target", ""))
+    return tabulate(
+        rows, headers=("µs a call", "C", "xen.lowlevel.xc", "bare cffi", "xenapic", "ratio", "target", "")
+    )
 
 
 def main() -> int:

@@ -1,16 +1,25 @@
 #!/bin/sh
-# Install what the demo and the tests need from Debian: with apt when root or sudo, else say what to install.
+# Install what the demo needs from Debian, with `tests` also what the tests need: with apt when root or sudo,
+# else say what to install.
 set -eu
 
 programs="qemu-system-x86_64 xorriso xz gcc python3"
 packages="python3 python3-venv qemu-system-x86 xorriso
 gcc libc6-dev libxen-dev xz-utils debian-archive-keyring"
+files="/usr/include/xenctrl.h"
+if [ "${1:-}" = tests ]; then
+    programs="$programs dpkg-buildpackage dh dh_python3 lintian man"
+    packages="$packages dpkg-dev debhelper dh-python lintian man-db python3-all python3-cffi python3-click python3-setuptools"
+    files="$files /usr/lib/python3/dist-packages/click /usr/lib/python3/dist-packages/cffi /usr/lib/python3/dist-packages/setuptools"
+fi
 
 missing=""
 for program in $programs; do
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
-[ -e /usr/include/xenctrl.h ] || missing="$missing xenctrl.h"
+for file in $files; do
+    [ -e "$file" ] || missing="$missing $file"
+done
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 [ -n "$missing" ] || exit 0
 

@@ -113,13 +113,23 @@ def creates(xen: xenapic.Xen, peer: Any) -> dict[str, Row]:
     return {"create_destroy": plain, "create_destroy_policy": {**plain, "xenapic_us": policy_us}}
 
 
+def bare(xen: xenapic.Xen) -> Callable[[], object]:
+    """Return physinfo as cffi alone makes it: no lock, no check of the result, no typed value."""
+    library = xen.handle.library
+    ffi, xenctrl = library.ffi, library.xenctrl
+    xch = xenctrl.xc_interface_open(ffi.NULL, ffi.NULL, 0)
+    return lambda: xenctrl.xc_physinfo(xch, ffi.new("struct xen_sysctl_physinfo *"))
+
+
 def physinfo(xen: xenapic.Xen, peer: Any) -> Row:
     """Time physinfo."""
     count = COUNTS["physinfo"]
+    by_cffi = bare(xen)
     return medians(
         {
             "c_us": lambda: in_c("physinfo", count),
             "peer_us": lambda: in_python(peer.physinfo, count),
+            "cffi_us": lambda: in_python(by_cffi, count),
             "xenapic_us": lambda: in_python(xen.physinfo, count),
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from tests.library.test_handle import FakeXen
 from xenapic.abi.library import Library, load
 from xenapic.cli.app import app
 from xenapic.errors import PolicyRefused
+from xenapic.live import policy_journal
+from xenapic.live.owners import this_process
+from xenapic.live.policy_store import sweep
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.model.guest_types import GuestType
+from xenapic.model.owner import Owner
 from xenapic.policy.plan import Plan, Refusal
 from xenapic.policy.terms import Aspect, Policy, Want
 
@@ -120,17 +125,89 @@ def test_a_domain_handed_over_keeps_its_policy(xen: Xen, tmp_path: Path) -> None
         domain.release()
     again = xen.domain(domain.domid)
     assert again.policy() == policy
+    (kept,) = (tmp_path / "state").glob("*.json")
     again.destroy()
+    assert not kept.exists()
+    xen.close()
     assert list((tmp_path / "state").iterdir()) == []
 
 
 def test_a_damaged_or_missing_memory_is_no_policy(xen: Xen, tmp_path: Path) -> None:
     with xen.create_domain(DomainConfig.pvh(), Policy()) as domain:
         (path,) = (tmp_path / "state").iterdir()
-        path.write_text(path.read_text().replace('"apic": {', '"apic": {"tpr_shadow": "maybe", '))
-        assert domain.policy() is None
+        text = path.read_text()
+        for damage in (
+            text.replace('"apic": {', '"apic": {"tpr_shadow": "maybe", '),
+            text[:-9],
+            "",
+            "[" * 9999,
+            "\0",
+        ):
+            path.write_text(damage)
+            assert domain.policy() is None
+        path.write_text(text)
+        assert domain.policy() == Policy()
         path.unlink()
         assert domain.policy() is None
+
+
+def test_the_policies_of_many_domains_take_little_room(xen: Xen, tmp_path: Path) -> None:
+    """One file for the process, which forgets the domains that are gone; others find the policy by the handle."""
+    policies = [Policy(assisted_x2apic=False), Policy()]
+    with xen.create_domain(DomainConfig.pvh(), policies[0]) as first:
+        for _ in range(1500):
+            with xen.create_domain(DomainConfig.pvh(), policies[1]) as domain:
+                pass
+        with xen.create_domain(DomainConfig.pvh(), policies[1]) as domain:
+            assert [xen.domain(each.domid).policy() for each in (first, domain)] == policies
+        (path,) = (tmp_path / "state").iterdir()
+        assert path.stat().st_size < 100_000
+    xen.close()
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_line_that_was_cut_does_not_spoil_the_next(
+    xen: Xen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = os.write
+    with xen.create_domain(DomainConfig.pvh(), Policy()) as first:
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:20]))
+        with xen.create_domain(DomainConfig.pvh(), Policy()) as cut:
+            assert cut.policy() is None and "is not remembered" in caplog.text
+        monkeypatch.setattr(os, "write", write)
+        with xen.create_domain(DomainConfig.pvh(), Policy()) as second:
+            assert (first.policy(), second.policy()) == (Policy(), Policy())
+
+
+def test_a_forked_child_leaves_the_parents_policies_alone(xen: Xen, tmp_path: Path) -> None:
+    with xen.create_domain(DomainConfig.pvh(), Policy()) as domain:
+        child = os.fork()
+        if child == 0:
+            try:
+                policy_journal.close_unused()
+                policy_journal._close_all()
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert domain.policy() == Policy()
+        with xen.create_domain(DomainConfig.pvh(), Policy()) as another:
+            assert another.policy() == Policy()
+
+
+def test_the_policies_of_a_killed_program_go_with_its_orphans(
+    xen: Xen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    with xen.create_domain(DomainConfig.pvh(), Policy()) as domain:
+        ended = Owner(pid=this_process().pid, namespace=this_process().namespace, digest=1).to_handle()
+        theirs = state / f"{ended.hex[:24]}.jsonl"
+        theirs.write_text("{}\n")
+        (state / "nonsense.jsonl").touch()
+        sweep()
+        assert domain.policy() == Policy() and not theirs.exists()
+        theirs.write_text("{}\n")
+        assert run(xen, monkeypatch, "destroy", "--orphans").exit_code == 0
+    assert [path.name for path in state.iterdir()] == ["nonsense.jsonl"]
 
 
 def test_where_nothing_can_be_remembered_the_domain_is_made_all_the_same(

@@ -270,7 +270,6 @@ EMPTY = str(Path(__file__).parent / "__init__.py")
         ["--log", EMPTY],
         ["--log", MISSING],
         ["--log", "/"],
-        ["--xen", "4.17"],
         ["--log", EMPTY, "--probe"],
     ],
     ids=" ".join,

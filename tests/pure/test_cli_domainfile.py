@@ -13,6 +13,7 @@ from tests.hosts import host
 from xenapic.apic.processors import PROCESSORS
 from xenapic.cli import domainfile
 from xenapic.cli.app import app
+from xenapic.cli.hosts import THIS_HOST
 from xenapic.documents import from_json, to_json
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
@@ -214,9 +215,9 @@ def test_this_hosts_xl_conf_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "xl.conf"
     path.write_text("max_grant_frames=7\n")
     monkeypatch.setattr(domainfile, "XL_CONF", path)
-    for name, frames in ((domainfile.THIS_HOST, 7), ("elsewhere", -1)):
+    for name, frames in ((THIS_HOST, 7), ("elsewhere", -1)):
         (check,) = domainfile.check_on(HVM, {name: host()}).values()
         assert check.derived is not None and check.derived.fields["max_grant_frames"] == frames
     monkeypatch.setattr(domainfile, "XL_CONF", tmp_path)
-    (check,) = domainfile.check_on(HVM, {domainfile.THIS_HOST: host()}).values()
+    (check,) = domainfile.check_on(HVM, {THIS_HOST: host()}).values()
     assert check.derived is not None and check.derived.fields["max_grant_frames"] == -1

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from xenapic.cli import output
+from xenapic.cli.hosts import THIS_HOST
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["check_on", "domain_text", "guest_type_of", "show_check"]
 
 XL_CONF = "/etc/xen/xl.conf"
-THIS_HOST = "this host"
-"""The name of the host that the command runs on (`xenapic.cli.options.hosts_of`)."""
 MOST_NAMED = 12
 """How many keys that were not looked at are named; ``--json`` has all."""
 

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from xenapic.cli.base import Name, OutputFile
-from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
     from xenapic.model.guest_types import GuestType
-    from xenapic.model.host import Host
     from xenapic.policy.mapping import ReadPolicy
     from xenapic.policy.terms import Policy
 
@@ -26,16 +24,12 @@ __all__ = [
     "INPUT",
     "JSON",
     "OUTPUT",
-    "PROCESSOR",
-    "RELEASE",
-    "HostChoice",
-    "extra_of",
+    "file_title",
     "guest_type_option",
-    "host_options",
-    "hosts_of",
     "policy_of",
     "policy_options",
     "read_input",
+    "stdin_once",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,6 +67,12 @@ def read_input(path: str) -> tuple[str, bytes]:
     return title, content
 
 
+def stdin_once(*paths: str | None) -> None:
+    """Raise a usage error if more than one of the inputs is standard input."""
+    if paths.count(STDIN) > 1:
+        raise click.UsageError("only one input can be '-': there is one standard input")
+
+
 def guest_type_option(default: str) -> Callable[[F], F]:
     """Return the option ``--type``; ``default`` says in words what holds without it."""
     from xenapic.model.guest_types import GuestType
@@ -83,213 +83,6 @@ def guest_type_option(default: str) -> Callable[[F], F]:
         type=click.Choice([kind.value for kind in GuestType]),
         help=f"Type of guest.  [default: {default}]",
     )
-
-
-# -- a host ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class HostChoice:
-    """The host that the options choose; without any, the host that the command runs on."""
-
-    reports: tuple[str, ...] = ()
-    processors: tuple[str, ...] = ()
-    xen: str | None = None
-    xen_options: str | None = None
-    measure: bool = False
-
-
-DEFAULT_XEN = "4.20"
-
-
-def _releases() -> list[str]:
-    from xenapic.model.releases import XEN_RELEASES
-
-    return [row.name for row in XEN_RELEASES]
-
-
-def _processors() -> Iterable[str]:
-    from xenapic.apic.processors import PROCESSORS
-
-    return PROCESSORS
-
-
-def _similar_processors(name: str) -> str:
-    """Return the processors of similar names, each with what it is."""
-    from xenapic.apic.processors import PROCESSORS
-    from xenapic.errors import NameUnknown
-
-    near = NameUnknown.among("processor", name, PROCESSORS).near
-    kinds = {"": "the real processor", "bochs": "Bochs' model", "qemu": "QEMU's model"}
-    named = (f"{known} ({kinds[PROCESSORS[known].emulated_by]})" for known in near)
-    return f"did you mean {' or '.join(named)}?" if near else ""
-
-
-HERE = "here"
-"""The processor of the machine that the command runs on, for ``--processor``."""
-
-
-class ProcessorName(Name):
-    """A row of the table, a CPUID signature, what a processor is sold as, or ``here``."""
-
-    def __init__(self) -> None:
-        super().__init__("processor", _processors, explain=_similar_processors)
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return a text that means a processor; fail with the reason or a suggestion otherwise."""
-        from xenapic.apic.processors import PROCESSORS
-
-        if value in PROCESSORS or value == HERE:
-            return value
-        from xenapic.apic.lookup import look_up, unknown_name
-
-        if look_up(value):
-            return value
-        hint = unknown_name(value).hint
-        if value and hint and "PROCESSORS" not in hint:
-            self.fail(f"unknown processor {value!r}; {hint}", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-PROCESSOR = ProcessorName()
-
-
-class XenName(Name):
-    """A release of Xen, or any version of one: a point release, a distribution's package."""
-
-    def __init__(self) -> None:
-        super().__init__("release of Xen", _releases)
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text of a version whose release is known; fail with a suggestion otherwise."""
-        from xenapic.errors import NameUnknown
-        from xenapic.model.releases import xen_release
-
-        try:
-            xen_release(value)
-        except NameUnknown:
-            return super().convert(value, param, ctx)
-        return value.strip()
-
-
-RELEASE = XenName()
-
-
-def host_options(function: F) -> F:
-    """Add the options that choose a host."""
-    for option in (
-        click.option("--measure", is_flag=True, help="Measure this host first (see 'xenapic host')."),
-        click.option("--xen-options", metavar="TEXT", help="Other boot options of Xen, e.g. apicv=0."),
-        click.option(
-            "--xen",
-            type=RELEASE,
-            metavar="RELEASE",
-            help="Another release or version of Xen, e.g. 4.17-rc, 4.17.3 or 4.17.5-15.2.xcpng8.3.  "
-            f"[default: the host's own; with --processor {DEFAULT_XEN}]",
-        ),
-        click.option(
-            "--processor",
-            "processors",
-            multiple=True,
-            type=PROCESSOR,
-            metavar="NAME",
-            help="A processor instead of this host: a real one of the table (sapphire-rapids-sp), an "
-            "emulator's model (sapphire_rapids), a CPUID signature (806ea), what it is sold as (i7-10710U), "
-            "or 'here', the machine's own.",
-        ),
-        click.option(
-            "--host",
-            "reports",
-            multiple=True,
-            type=FILE,
-            help="A saved report (xenapic host --json) instead of this host.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def hosts_of(choice: HostChoice, library: str | None) -> dict[str, Host]:
-    """Return the chosen hosts by name; raise click's usage errors and `DocumentInvalid`."""
-    if sum(map(bool, (choice.reports, choice.processors, choice.measure))) > 1:
-        raise click.UsageError("--host, --processor and --measure exclude each other")
-    if choice.processors:
-        return dict(_named(name, choice) for name in choice.processors)
-    hosts = {path: _report(path) for path in choice.reports} or _this_host(choice, library)
-    if choice.xen is None and choice.xen_options is None:
-        return hosts
-    return {_title(name, choice): _under(host, choice) for name, host in hosts.items()}
-
-
-def _title(name: str, choice: HostChoice, default: str | None = None) -> str:
-    release = choice.xen or default
-    return " ".join(filter(None, [name, f"Xen {release}" if release else "", choice.xen_options]))
-
-
-def _under(host: Host, choice: HostChoice) -> Host:
-    """Return the host as it would be under the Xen that the options choose."""
-    from xenapic.model.rehost import host_under
-    from xenapic.model.releases import xen_release
-
-    release = xen_release(choice.xen) if choice.xen else None
-    return host_under(host, release, choice.xen_options, extra_of(choice.xen))
-
-
-def extra_of(xen: str | None) -> str:
-    """Return what the Xen of ``--xen`` reports after its number; empty for a release by its name."""
-    from xenapic.model.releases import DEVELOPMENT
-    from xenapic.parse.xenversion import parse_version
-
-    version = parse_version(xen) if xen and xen != DEVELOPMENT.name else None
-    return version.extra if version else ""
-
-
-def _this_host(choice: HostChoice, library: str | None) -> dict[str, Host]:
-    import xenapic
-    from xenapic.errors import Unavailable
-
-    try:
-        with xenapic.open(library) as xen:
-            if choice.measure:
-                xen.measure()
-            return {"this host": xen.host()}
-    except Unavailable as error:
-        raise type(error)(f"{error}\n{ELSEWHERE}", error.errno) from None
-
-
-ELSEWHERE = (
-    "To ask about another host: --processor NAME with --xen RELEASE (no Xen is needed), or "
-    "--host FILE with a report saved by 'xenapic host --json'."
-)
-
-
-def _report(path: str) -> Host:
-    from xenapic.documents import from_file
-    from xenapic.model.host import Host
-
-    return from_file(path, Host)
-
-
-def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
-    """Return the name and the host of a processor that a text names."""
-    from xenapic.apic.processors import PROCESSORS, processor
-    from xenapic.model.named import named_host
-    from xenapic.model.releases import xen_release
-
-    release, options = xen_release(choice.xen or DEFAULT_XEN), choice.xen_options or ""
-    if name == HERE:
-        from xenapic.model.cpuinfo import host_from_cpuinfo
-        from xenapic.parse.files import read_file
-
-        cpuinfo = "/proc/cpuinfo"
-        host = host_from_cpuinfo(
-            read_file(cpuinfo), release, options, name=cpuinfo, extra=extra_of(choice.xen)
-        )
-        return _title("this machine", choice, DEFAULT_XEN), host
-    row = processor(name)
-    host = named_host(row, release, options, extra_of(choice.xen))
-    title = name if name in PROCESSORS else f"{name} ({row.name})"
-    return _title(title, choice, DEFAULT_XEN), host
 
 
 # -- a policy --------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "recording": ("verify.recording:Recording",),
     "probe": ("documents.probe_findings:ProbeReport",),
     "machines": ("documents.lab_machines:MachineList",),
+    "abi-diff": ("documents.abi_differences:AbiDiff",),
     "error": ("documents.failures:ErrorReport",),
 }
 """Every document by name, with its class; ``access`` has one class for a table and one for a comparison."""

@@ -9,6 +9,7 @@ from xenapic.glossary import prose
 from xenapic.glossary.topic import Source, Topic, TopicKind, from_prose, joined
 from xenapic.model.defects import DEFECTS, defects_of
 from xenapic.model.evidence import BY_APICV
+from xenapic.model.executed import basis
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP_X86
 from xenapic.model.releases import FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
 
@@ -31,6 +32,7 @@ def _release(name: str) -> Topic:
             f"{choice}. Known bits of misc_flags: {int(release.misc_flags):#x}.",
             _news(release),
             "" if release.has_physinfo_arch_capabilities else "physinfo has no arch_capabilities.",
+            f"Rests on: {basis(name)}.",
         ),
         f"Known defects of its .0: {', '.join(defects) or 'none'}.",
         see=("assisted_xapic", "assisted_x2apic", "decided host-wide", *defects),

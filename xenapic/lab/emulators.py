@@ -88,7 +88,7 @@ def initrd(guest: Guest, run_dir: Path) -> Path:
     """Write the kernel's initial files: those of the release, followed by those of this run."""
     path = run_dir / "initrd"
     with path.open("wb") as out:
-        for part in (guest.xen.first, guest.overlay):
+        for part in (*guest.xen.archives, guest.overlay):
             with part.open("rb") as stream:
                 shutil.copyfileobj(stream, out, 1 << 20)
     return path
@@ -169,9 +169,10 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
     xen_args = [*XEN_ARGS, *BOCHS_XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *BOCHS_DOM0_ARGS, *machine.dom0_args, *guest.dom0_args]
     boot, root = run_dir / "boot.img", run_dir / "root.img"
+    archives = b"".join(path.read_bytes() for path in (*guest.xen.archives, guest.overlay))
     modules = [
         (guest.xen.kernel.read_bytes(), f"vmlinux {' '.join(dom0_args)}"),
-        (guest.xen.first.read_bytes() + guest.overlay.read_bytes(), "initrd"),
+        (archives, "initrd"),
     ]
     with boot.open("wb") as out:
         xen = guest.xen.hypervisor.read_bytes()

@@ -11,7 +11,7 @@ from typing import Any
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter, members
 from xenapic.lab.errors import FetchFailed, LabUsageError
-from xenapic.lab.xens import Release, XenFiles
+from xenapic.lab.xens import XenFiles
 
 __all__ = ["GUEST_KERNELS", "KERNEL_AT", "RAMDISK_AT", "ensure"]
 
@@ -45,21 +45,21 @@ done
 """
 
 
-def ensure(name: str, release: Release, xen: XenFiles) -> dict[str, Path]:
+def ensure(name: str, xen: XenFiles) -> dict[str, Path]:
     """Return the files of a guest's kernel by their place in dom0; make them unless the cache has them.
 
     Raises `LabUsageError` for an unknown kernel.
     """
     if name not in GUEST_KERNELS:
         raise LabUsageError(f"no guest kernel {name!r} in the lab; there are: {', '.join(GUEST_KERNELS)}")
-    path = _entry(name, release, xen).ensure(lambda into: _make(into, xen))
+    path = _entry(name, xen).ensure(lambda into: _make(into, xen))
     return {KERNEL_AT: path / "vmlinuz", RAMDISK_AT: path / "initrd.img"}
 
 
-def _entry(name: str, release: Release, xen: XenFiles) -> Entry:
+def _entry(name: str, xen: XenFiles) -> Entry:
     files = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (xen.kernel, xen.first)]
     digest = hashlib.sha256(repr((FORMAT, name, INIT, files)).encode()).hexdigest()
-    return Entry(cache_root() / "lab" / f"guest-{name}-{release.version}", digest)
+    return Entry(cache_root() / "lab" / f"guest-{name}-{digest[:12]}", digest)
 
 
 def _make(into: Path, xen: XenFiles) -> dict[str, Any]:

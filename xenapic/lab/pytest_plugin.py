@@ -44,7 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the caller choose what `xen_lab` boots."""
     group = parser.getgroup("xen", "a real Xen in an emulated machine (xenapic)")
     group.addoption("--xen-machine", default="epyc", help="machine to boot (xenapic lab list)")
-    group.addoption("--xen-release", default="4.17", help="Xen release to boot")
+    group.addoption("--xen-release", default="4.17", help="Xen to boot: a release (xenapic lab list)")
+    group.addoption(
+        "--xenapic-xen",
+        default=None,
+        metavar="NAME|PATH",
+        help="Xen to boot instead: one that was added to the lab, or the path of a tree with a built one",
+    )
     group.addoption(
         "--xen-required",
         action="store_true",
@@ -55,16 +61,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def xen_lab(request: pytest.FixtureRequest) -> XenLab:
     """A real Xen, or a skip that says what this machine lacks (`--xen-required`: a failure)."""
-    from xenapic.lab import xens
+    from xenapic.lab import catalog
     from xenapic.lab.emulators import check
     from xenapic.lab.errors import FetchFailed, LabPrerequisite
     from xenapic.lab.machines import machine
 
     config = request.config
-    lab = XenLab(config.getoption("--xen-machine"), config.getoption("--xen-release"))
+    xen = config.getoption("--xenapic-xen") or config.getoption("--xen-release")
     try:
+        lab = XenLab(config.getoption("--xen-machine"), catalog.find(xen).version)
         check(machine(lab.machine))
-        xens.ensure(xens.release(lab.xen), lambda text: None)
+        catalog.ensure(catalog.find(lab.xen), lambda text: None)
     except (LabPrerequisite, FetchFailed) as error:
         if config.getoption("--xen-required"):
             pytest.fail(str(error), pytrace=False)

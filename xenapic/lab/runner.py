@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xenapic.lab import bochs_package, emulators, guestkernel, job, snapshot, xens
+from xenapic.lab import bochs_package, catalog, emulators, guestkernel, job, snapshot, xens
 from xenapic.lab.child import Child
 from xenapic.lab.emulators import Guest
 from xenapic.lab.errors import BootError, LabError, SnapshotUnusable, XenPanicked
@@ -54,7 +54,7 @@ class _Order:
     """What is to be started, checked."""
 
     machine: Machine
-    release: xens.Release
+    release: catalog.LabXen
     xen_args: tuple[str, ...]
     dom0_args: tuple[str, ...]
     cold: bool
@@ -136,6 +136,8 @@ def start(
 ) -> Iterator[Session]:
     """Start Xen `xen` on `machine` and provide it for commands; the machine ends with the context.
 
+    `xen` is a name that ``xenapic lab list`` shows, or the path of a tree with a Xen that was built.
+
     In QEMU and without `xen_args` or `dom0_args`, it is restored from a snapshot that the first such
     start makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
     ("retry"). `progress` is told of stages: (stage, text).
@@ -147,14 +149,16 @@ def start(
     `LabPrerequisite` if a program is missing. A boot that fails is tried once more, and `progress` is
     told ("retry").
     """
+    tell = progress or (lambda stage, text: None)
+    emulated, release = find_machine(machine), catalog.find(xen, lambda text: tell("image", text))
     order = _Order(
-        machine=find_machine(machine),
-        release=xens.release(xen),
-        xen_args=tuple(xen_args),
+        machine=emulated,
+        release=release,
+        xen_args=(*catalog.xen_args(release), *xen_args),
         dom0_args=tuple(dom0_args),
         cold=cold,
         guest_kernel=guest_kernel,
-        progress=progress or (lambda stage, text: None),
+        progress=tell,
     )
     with ExitStack() as stack:
         yield _with_retry(order, stack)
@@ -231,7 +235,7 @@ def _with_retry(order: _Order, stack: ExitStack) -> Session:
 def _discard_damaged(order: _Order) -> bool:
     """Check every byte of what boots; remove what is damaged, say so and return True."""
     damaged = False
-    entries = [xens.entry(order.release)]
+    entries = catalog.entries(order.release)
     if order.machine.emulator == "bochs":
         entries.append(bochs_package.entry())
     for entry in entries:
@@ -253,7 +257,7 @@ def _start_once(order: _Order, stack: ExitStack) -> Session:
         with overlay.open("wb") as out:
             write_overlay(out, python=xen.python)
         emulators.make_channel(channel)
-        files = guestkernel.ensure(order.guest_kernel, order.release, xen) if order.guest_kernel else {}
+        files = guestkernel.ensure(order.guest_kernel, xen) if order.guest_kernel else {}
         guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args, order.memory, files)
         timings = {"image": time.monotonic() - began}
         session = None
@@ -272,7 +276,7 @@ def _fetched(order: _Order) -> xens.XenFiles:
 
     with ThreadPoolExecutor(1) as pool:
         checked = pool.submit(emulators.check, order.machine, tell)
-        files = xens.ensure(order.release, tell)
+        files = catalog.ensure(order.release, tell)
         checked.result()
     return files
 

@@ -11,7 +11,7 @@ import termios
 import tty
 from collections.abc import Iterator, Sequence
 
-from xenapic.lab import xens
+from xenapic.lab import catalog, xens
 from xenapic.lab.child import Child
 from xenapic.lab.emulators import Guest, make_channel, terminal
 from xenapic.lab.follow import Progress, check_boot
@@ -37,8 +37,8 @@ def shell(
     Ctrl-C goes to the program in dom0.
     """
     tell = progress or (lambda stage, text: None)
-    emulated, release = find_machine(machine), xens.release(xen)
-    files = xens.ensure(release, lambda text: tell("image", text))
+    emulated, release = find_machine(machine), catalog.find(xen)
+    files = catalog.ensure(release, lambda text: tell("image", text))
     rows = shutil.get_terminal_size()
     env = {"TERM": os.environ.get("TERM", "vt100"), "LINES": str(rows.lines)}
     env["COLUMNS"] = str(rows.columns)
@@ -47,7 +47,7 @@ def shell(
         with overlay.open("wb") as out:
             write_overlay(out, python=files.python, shell=env)
         make_channel(channel)
-        guest = Guest(files, overlay, channel, tuple(xen_args))
+        guest = Guest(files, overlay, channel, (*catalog.xen_args(release), *xen_args))
         start = terminal(emulated, guest, place, name)
         log = place / "serial.log"
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)

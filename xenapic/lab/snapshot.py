@@ -63,7 +63,7 @@ def possible(guest: Guest, machine: Machine) -> bool:
 def entry(guest: Guest, machine: Machine, release: str) -> Entry:
     """Return the cache entry of the snapshot that fits a run."""
     program = Path(shutil.which(emulators.QEMU) or "").resolve()
-    files = (program, guest.xen.hypervisor, guest.xen.kernel, guest.xen.first, guest.xen.root)
+    files = (program, guest.xen.hypervisor, guest.xen.kernel, *guest.xen.archives, guest.xen.root)
     recipe = (
         FORMAT, machine, release, guest.memory, WARM_UP, ENV, emulators.SAVE,
         emulators.XEN_ARGS, emulators.DOM0_ARGS, emulators.QEMU_CPU,

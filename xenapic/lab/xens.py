@@ -88,7 +88,8 @@ DEFAULT_RELEASE = "4.17"
 class XenFiles:
     """The files that boot: the hypervisor, dom0's kernel, its initial files and its root.
 
-    `python` is the cache tag of the Python in that root, such as ``cpython-311``.
+    `python` is the cache tag of the Python in that root, such as ``cpython-311``. `more` are archives that
+    are laid over the root: the libraries of a Xen that was added.
     """
 
     hypervisor: Path
@@ -96,6 +97,12 @@ class XenFiles:
     first: Path
     root: Path
     python: str
+    more: tuple[Path, ...] = ()
+
+    @property
+    def archives(self) -> tuple[Path, ...]:
+        """The archives that the kernel unpacks at its start, before those of a run."""
+        return (self.first, *self.more)
 
 
 def release(version: str) -> Release:

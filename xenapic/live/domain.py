@@ -12,7 +12,7 @@ from xenapic.live.ask import ask_domain
 from xenapic.live.memory import GuestMemory
 from xenapic.live.owned import Ownership, destroy_marked
 from xenapic.live.owners import released_mark
-from xenapic.live.policy_store import forget, recall, remember
+from xenapic.live.policy_store import forget, forget_owned, recall, remember, remember_owned
 from xenapic.model.info import DomainInfo
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class Domain:
     def remember(self, policy: Policy) -> bool:
         """Store a policy for `policy` to return; return False if it could not be stored."""
         ownership = self._ownership
-        handle = ownership.mark if ownership is not None and ownership.alive else self.info().handle
-        stored = remember(self.domid, [handle], policy)
+        if ownership is None or not ownership.alive:
+            return remember(self.domid, self.info().handle, policy)
+        stored = remember_owned(self.domid, ownership.mark, policy)
         self._remembered = policy if stored else None
         return stored
 
@@ -87,7 +88,7 @@ class Domain:
             return
         destroy_marked(self.handle, self.domid, ownership.mark)
         if self._remembered is not None:
-            forget(self.domid)
+            forget_owned(ownership.mark)
         ownership.end()
 
     def release(self) -> None:
@@ -97,13 +98,16 @@ class Domain:
             return
         final = self._final_handle = self._final_handle or released_mark().to_handle()
         if self._remembered is not None:
-            remember(self.domid, [ownership.mark, final], self._remembered)
+            remember(self.domid, final, self._remembered)
         try:
             self.handle.domains.set_handle(self.domid, final.bytes)
         except CallFailed:
             # The call may have done its work all the same; then the domain is no longer ours to destroy.
             if self.info().handle != final:
+                forget(self.domid)
                 raise
+        if self._remembered is not None:
+            forget_owned(ownership.mark)
         ownership.end()
 
     def pause(self) -> None:
@@ -147,7 +151,7 @@ class Domain:
 
         return read_controls(self.handle, self.domid)
 
-    def __enter__(self) -> Domain:
+    def __enter__(self: D) -> D:
         return self
 
     def __exit__(

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from xenapic.abi.connection import postpone, run_postponed
 from xenapic.errors import DomainNotFound, XenApicError
+from xenapic.live.policy_store import forget_owned
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
@@ -99,6 +100,7 @@ def _destroy_dropped(key: int) -> None:
     entry = _OWNED.pop(key, None)
     if entry is None or entry.handle.closed:
         return
+    forget_owned(entry.mark)
     try:
         destroy_marked(entry.handle, entry.domid, entry.mark)
         LOG.warning("domain %d was dropped without destroy() or release(): destroyed", entry.domid)

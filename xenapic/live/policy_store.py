@@ -1,8 +1,9 @@
 """The policy of each domain, stored in a file because Xen cannot store it.
 
-A domain has a file under ``/run/xenapic`` (or ``$XENAPIC_STATE``), named after its number. The file lists
-the handles that the domain may have, so it says nothing about a later domain of the same number. Only root
-may write to that directory, so its content is trusted.
+The files are in ``/run/xenapic`` (or ``$XENAPIC_STATE``). A domain that a process owns is in the file of that
+process (`xenapic.live.policy_journal`). Any other domain has a file that is named after its number and holds
+its handle, so the file says nothing about a later domain of the same number. Only root may write to that
+directory, so its content is trusted.
 """
 
 from __future__ import annotations
@@ -11,54 +12,63 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from xenapic.live import policy_journal
 
 if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
-__all__ = ["forget", "recall", "remember"]
+__all__ = ["forget", "forget_owned", "recall", "remember", "remember_owned", "sweep"]
 
 LOG = logging.getLogger("xenapic")
 DEFAULT_HOME = "/run/xenapic"
 STATE_VARIABLE = "XENAPIC_STATE"
 
 
+def _home() -> str:
+    return os.environ.get(STATE_VARIABLE) or DEFAULT_HOME
+
+
 def _path(domid: int) -> str:
-    return f"{os.environ.get(STATE_VARIABLE) or DEFAULT_HOME}/{domid}.json"
+    return f"{_home()}/{domid}.json"
 
 
-def remember(domid: int, handles: Sequence[UUID], policy: Policy) -> bool:
-    """Store a domain's policy; log a warning and return False if it cannot be stored.
-
-    ``handles`` are the handles that the domain has now or may get.
-    """
-    names = ", ".join(f'"{handle}"' for handle in handles)
-    content = f'{{"handles": [{names}], "apic": {_as_json(policy)}}}\n'.encode()
-    path = _path(domid)
+def remember_owned(domid: int, mark: UUID, policy: Policy) -> bool:
+    """Store the policy of a domain that this process owns; log a warning and return False if that fails."""
     try:
-        try:
-            file = _open_new(path)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120  (on the fast path of a create)
-            file = _open_new(path)
-        try:
-            written = os.write(file, content)
-        finally:
-            os.close(file)
-        if written != len(content):
-            raise OSError("only a part was written")
+        policy_journal.add(_home(), mark, _as_json(policy))
     except OSError as error:
-        LOG.warning("the policy of domain %d is not remembered: %s", domid, error)
+        _warn(domid, error)
         return False
     return True
 
 
-def _open_new(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+def forget_owned(mark: UUID) -> None:
+    """Drop what is stored about a domain that this process owned."""
+    policy_journal.drop(_home(), mark)
+
+
+def remember(domid: int, handle: UUID, policy: Policy) -> bool:
+    """Store the policy of a domain that has this handle, or is about to get it.
+
+    Logs a warning and returns False if it cannot be stored.
+    """
+    content = f'{{"handle": "{handle.hex}", "apic": {_as_json(policy)}}}\n'.encode()
+    path = _path(domid)
+    try:
+        policy_journal.write_file(path, content)
+    except OSError as error:
+        _warn(domid, error)
+        return False
+    return True
+
+
+def _warn(domid: int, error: OSError) -> None:
+    LOG.warning("the policy of domain %d is not remembered: %s", domid, error)
 
 
 @lru_cache(maxsize=64)
@@ -73,14 +83,27 @@ def recall(domid: int, handle: UUID) -> Policy | None:
     from xenapic.errors import PolicyInvalid
     from xenapic.policy.read import from_mapping
 
-    try:
-        document = json.loads(Path(_path(domid)).read_text(encoding="utf-8"))
-        return from_mapping(document["apic"]).policy if str(handle) in document["handles"] else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, PolicyInvalid):
-        return None
+    for read in (partial(policy_journal.find, _home(), handle), partial(_by_number, domid, handle)):
+        try:
+            stored = read()
+            if stored is not None:
+                return from_mapping(stored).policy
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, PolicyInvalid):
+            continue
+    return None
+
+
+def _by_number(domid: int, handle: UUID) -> Any:
+    document = json.loads(Path(_path(domid)).read_text(encoding="utf-8"))
+    return document["apic"] if document["handle"] == handle.hex else None
+
+
+def sweep() -> None:
+    """Drop what is stored about the domains of processes that have ended; for when those domains are gone."""
+    policy_journal.sweep(_home())
 
 
 def forget(domid: int) -> None:
     """Drop what is stored about a domain."""
     with contextlib.suppress(OSError):
-        os.unlink(_path(domid))  # noqa: PTH108  (on the fast path of a destroy)
+        Path(_path(domid)).unlink()

@@ -19,6 +19,7 @@ from xenapic.errors import (
     Problem,
     XenApicError,
 )
+from xenapic.live import policy_journal
 from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
 from xenapic.live.create import destroy_by_mark, send
@@ -90,6 +91,7 @@ class Xen:
                     failures.append(error)
         finally:
             self.handle.close()
+            policy_journal.close_unused()
         if len(failures) == 1:
             raise failures[0]
         if failures:

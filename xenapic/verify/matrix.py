@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 from xenapic.errors import DocumentInvalid
 from xenapic.frozen import dataclass
-from xenapic.lab import bochs
+from xenapic.lab import bochs, catalog
 from xenapic.lab.machines import machine
-from xenapic.lab.xens import release
 from xenapic.parse.jsontext import load
 from xenapic.verify.check import Report
 from xenapic.verify.checks import check_recording
@@ -78,7 +77,7 @@ def cells(machines: Sequence[str], xens: Sequence[str], apicv: Sequence[str]) ->
     """Return the cells of a matrix; raise `LabUsageError` for an unknown name. AMD has no apicv option."""
     wanted = []
     for name, xen, options in product(machines, xens, apicv):
-        release(xen)
+        catalog.find(xen)
         if machine(name).vendor == "Intel" or not options:
             wanted.append(Cell(name, xen, options))
     return wanted

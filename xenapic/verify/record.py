@@ -6,6 +6,7 @@ request (``refusals``, for emulated machines), those that it refuses late never:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -22,12 +23,13 @@ from xenapic.model.acceleration import PLAIN_MEMORY_CODE
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
-from xenapic.model.flags import CDF, EMU, MISC
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
 from xenapic.model.guest_types import HVM_EMULATION
 from xenapic.model.host import Host
-from xenapic.parse.bootlog import BootLog
+from xenapic.parse.bootlog import VERSION, BootLog
 from xenapic.policy.terms import Policy
 from xenapic.verify.recording import (
+    BuildRecord,
     CapabilityWords,
     CreateRecord,
     ExitsRecord,
@@ -80,6 +82,7 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
     version, arch = host.version, host.physinfo.arch_capabilities
     return Recording(
         xen=host.release.name if host.release.per_domain_apic else str(version),
+        build=_build(host, xen.boot_log()),
         processor=settings.processor,
         xen_options=tuple(version.commandline.split()),
         emulator=settings.emulator,
@@ -91,6 +94,18 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
         used=tuple(sorted(row.key for row in FEATURES if xen.host().features[row.key])),  # measured by now
         not_testable=tuple(job.not_testable),
     )
+
+
+def _build(host: Host, log: BootLog) -> BuildRecord:
+    """Return the build of a Xen; whether it is for debugging stands in its log alone."""
+    version = next((line for line in log.lines if VERSION.fullmatch(line)), "") if log.trusted else ""
+    debug = DEBUG.search(version)
+    shadow = PHYSCAP.shadow in host.physinfo.capabilities
+    return BuildRecord(host.version.changeset, shadow, debug and debug[1] == "y")
+
+
+DEBUG = re.compile(r" debug=([yn])(?: |$)")
+"""In the line with the version (``print_version``, ``xen/common/version.c``)."""
 
 
 def _features(log: BootLog) -> tuple[str, ...] | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessRecord",
+    "BuildRecord",
     "CalibrationRecord",
     "CapabilityWords",
     "CreateRecord",
@@ -268,6 +269,18 @@ class GuestRecord:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """The build of the Xen that was recorded."""
+
+    changeset: str
+    """What Xen says it was built from; may be empty."""
+    shadow: bool
+    """Whether it has shadow paging, which decides some answers to creates."""
+    debug: bool | None = None
+    """Whether it is a debug build; null when its log does not say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """What one Xen on one processor did."""
@@ -276,6 +289,8 @@ class Recording:
 
     xen: str
     """Version and extra version; "4.17-rc" for the development tree with a choice per domain."""
+    build: BuildRecord | None = None
+    """The exact build; null in recordings that older versions of xenapic made."""
     processor: str
     """Name in the table of processors; empty when unknown."""
     xen_options: tuple[str, ...]

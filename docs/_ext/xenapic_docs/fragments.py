@@ -61,6 +61,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "glossary": terms.glossary,
     "recordings": observed.recordings_table,
     "coverage": observed.coverage,
+    "executed": observed.executed_table,
     "recorded_words": observed.recorded_words,
     "recorded_costs": observed.recorded_costs,
     "proposal_bits": proposal.proposal_bits,

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from xenapic.apic.controls import Controls
+from xenapic.apic.features import Technology
 from xenapic.apic.state import ApicState
+from xenapic.model.executed import Execution, executions
 from xenapic.model.flags import MISC, names
+from xenapic.model.releases import XEN_RELEASES
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.checks import check_file
 from xenapic_docs.markdown import link, table
@@ -47,6 +50,38 @@ def recordings_table() -> str:
             )
         )
     return table(("recording", "agree", "not covered", *kinds), body)
+
+
+RECORDED = ROOT / "tests" / "data" / "recorded"
+
+
+@lru_cache
+def executed(name: str) -> Report:
+    """Return a recording that a row of the release table rests on, compared with the model."""
+    path = next(home / f"{name}.json" for home in (RECORDED, OBSERVED) if (home / f"{name}.json").exists())
+    return check_file(path)
+
+
+def executed_table() -> str:
+    """Return what each release rests on, by vendor: recordings with what they compare, or the source."""
+    body: list[tuple[object, ...]] = []
+    for release in XEN_RELEASES:
+        for technology, vendor in ((Technology.VMX, "Intel"), (Technology.SVM, "AMD")):
+            rows = executions(release.name, technology)
+            if not rows:
+                body.append((link(release.name, release.name), vendor, "*source*", "", "", "", ""))
+            body += [
+                (link(release.name, release.name), vendor, "*executed*", *_execution(row)) for row in rows
+            ]
+    return table(("release", "vendor", "rests on", "recording", "Xen", "build", "values that agree"), body)
+
+
+def _execution(row: Execution) -> tuple[str, ...]:
+    report = executed(row.recording)
+    counted = Counter(one.topic for one in report.of(Verdict.AGREES))
+    topics = ", ".join(f"{topic} {count}" for topic, count in counted.items())
+    build = f"{'with' if row.shadow else 'without'} shadow paging{'' if row.apicv else ', `apicv=0`'}"
+    return f"`{row.recording}`", f"{row.xen} on {row.processor}", build, f"**{report.agree}**: {topics}"
 
 
 @lru_cache

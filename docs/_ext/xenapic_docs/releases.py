@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from xenapic.apic.controls import Controls
+from xenapic.apic.features import Technology
 from xenapic.apic.processors import APICV, POSTED, TPR, X2APIC
 from xenapic.apic.state import ApicState
 from xenapic.glossary import TopicKind, topics
@@ -20,6 +21,7 @@ from xenapic.model.acceleration import (
     viridian_hints,
 )
 from xenapic.model.defects import DEFECTS
+from xenapic.model.executed import executions
 from xenapic.model.flags import MISC, names
 from xenapic.model.releases import FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
 from xenapic_docs.markdown import link, mark, shown, table
@@ -177,6 +179,8 @@ def release_table() -> str:
             "tertiary controls",
             "new in createdomain",
             "known defects of its .0",
+            "Intel",
+            "AMD",
         ),
         [
             (
@@ -187,10 +191,16 @@ def release_table() -> str:
                 "activated where offered" if r.tertiary_controls else "not activated",
                 ", ".join(_new_in(r)) or "–",
                 sum(r.name in row.releases for row in DEFECTS),
+                *(_rests_on(r, technology) for technology in Technology),
             )
             for r in XEN_RELEASES
         ],
     )
+
+
+def _rests_on(release: XenRelease, technology: Technology) -> str:
+    rows = executions(release.name, technology)
+    return f"*executed* ({', '.join(dict.fromkeys(row.xen for row in rows))})" if rows else "*source*"
 
 
 def _new_in(release: XenRelease) -> Iterator[str]:

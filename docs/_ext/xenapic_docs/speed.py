@@ -26,13 +26,13 @@ def calls() -> str:
     """Return the cost of each call from C, from Xen's own Python module and from xenapic."""
     measured: dict[str, Any] = json.loads(MEASURED.read_text())
     rows = [_row(title, measured[name]) for name, title in NAMES.items() if name in measured]
-    head = ("µs a call", "C", "`xen.lowlevel.xc`", "xenapic", "ratio", "target")
+    head = ("µs a call", "C", "`xen.lowlevel.xc`", "cffi alone", "xenapic", "ratio", "target")
     when = f"Measured on {measured['date']} in one dom0 under Xen {measured['xen']} in QEMU."
     return f"{when}\n\n{table(head, rows)}\n"
 
 
 def _row(title: str, row: dict[str, Any]) -> tuple[str, ...]:
-    figures = (row.get(name) for name in ("c_us", "peer_us", "xenapic_us"))
+    figures = (row.get(name) for name in ("c_us", "peer_us", "cffi_us", "xenapic_us"))
     return (title, *("" if figure is None else f"{figure:,.0f}" for figure in figures), *_target(row))
 
 

@@ -1,4 +1,4 @@
-"""``xenapic access``. It needs no Xen when the host is a saved report or a named processor."""
+"""``xenapic access``. It needs no Xen when the options name a host."""
 
 from __future__ import annotations
 
@@ -11,17 +11,9 @@ from xenapic.apic.state import ApicState
 from xenapic.cli import output
 from xenapic.cli.accesses import operation, place, show_accesses
 from xenapic.cli.base import Command, suggestion
-from xenapic.cli.options import (
-    CHOICE,
-    FILE,
-    FLAG,
-    JSON,
-    PROCESSOR,
-    RELEASE,
-    HostChoice,
-    host_options,
-    hosts_of,
-)
+from xenapic.cli.hostoptions import PROCESSOR, RELEASE, HostChoice, host_options
+from xenapic.cli.hosts import host_of
+from xenapic.cli.options import CHOICE, FILE, FLAG, JSON
 from xenapic.errors import PolicyRefused
 from xenapic.frozen import dataclass
 
@@ -35,9 +27,15 @@ DIFF_KEYS: dict[str, click.ParamType[Any]] = {
     "xen": RELEASE,
     "xen-options": click.STRING,
     "host": FILE,
+    "log": FILE,
+    "cpuinfo": FILE,
     "assisted-xapic": CHOICE,
     "assisted-x2apic": CHOICE,
 }
+HOSTS = {"host": "reports", "log": "logs", "cpuinfo": "cpuinfos", "processor": "processors"}
+"""The keys that name another host, and where `HostChoice` has it."""
+ASSUMED = ("cpuinfo", "processor")
+"""Those that know no Xen of their own: it stays the one of the first situation."""
 
 
 @click.command("access", cls=Command)
@@ -67,12 +65,10 @@ def command(
     state: str,
     assisted_xapic: str,
     assisted_x2apic: str,
-    reports: tuple[str, ...],
-    processors: tuple[str, ...],
+    choice: HostChoice,
     changes: tuple[str, ...],
     everything: bool,
     as_json: bool,
-    **choice: Any,
 ) -> None:
     """Show what happens to each access to the APIC's registers: it stays in the guest, or exits.
 
@@ -81,10 +77,7 @@ def command(
       xenapic access --processor broadwell_ult --xen 4.17 --diff xen-options=apicv=0
       xenapic access --processor broadwell_ult --xen 4.17-rc --diff assisted-xapic=no
     """
-    for option, values in (("--host", reports), ("--processor", processors)):
-        if len(values) > 1:
-            raise click.UsageError(f"{option} can be given only once here; 'xenapic plan' compares hosts")
-    first = Situation(state, assisted_xapic, assisted_x2apic, HostChoice(reports, processors, **choice))
+    first = Situation(state, assisted_xapic, assisted_x2apic, choice)
     second = _changed(first, changes)
     left = _rows(first, library, everything)
     if changes:
@@ -113,12 +106,12 @@ def _changed(first: Situation, changes: tuple[str, ...]) -> Situation:
     if len(values) < len(changes):
         raise click.UsageError("each KEY of --diff can be given only once")
     host = first.host
-    if "host" in values and "processor" in values:
-        raise click.UsageError("--diff host and --diff processor exclude each other")
-    if "host" in values:
-        host = HostChoice(reports=(values.pop("host"),))
-    if "processor" in values:
-        host = replace(host, processors=(values.pop("processor"),), reports=(), measure=False)
+    named = [key for key in HOSTS if key in values]
+    if len(named) > 1:
+        raise click.UsageError(f"--diff {named[0]} and --diff {named[1]} exclude each other")
+    for key in named:
+        kept = {"xen": host.xen, "xen_options": host.xen_options} if key in ASSUMED else {}
+        host = HostChoice(**{HOSTS[key]: (values.pop(key),)}, **kept)  # type: ignore[arg-type]
     if "xen" in values:
         host = replace(host, xen=values.pop("xen"))
     if "xen-options" in values:
@@ -146,7 +139,7 @@ def _rows(situation: Situation, library: str | None, everything: bool) -> list[A
     from xenapic.policy.reasons import Code
     from xenapic.policy.terms import Policy
 
-    ((_name, host),) = hosts_of(situation.host, library).items()
+    _name, host = host_of(situation.host, library)
     policy = Policy(
         accept=frozenset({Code.DEFECT_MEMORY.value}),
         assisted_xapic=FLAG[situation.assisted_xapic],

@@ -24,26 +24,20 @@ if TYPE_CHECKING:
 
 
 @click.command("boot", cls=Command)
-@click.option(
-    "--kernel", required=True, type=FILE, help="An ELF kernel that PVH can enter, or a bzImage."
-)
+@click.option("--kernel", required=True, type=FILE, help="An ELF kernel that PVH can enter, or a bzImage.")
 @click.option("--ramdisk", type=FILE, help="The kernel's ramdisk: the first module.")
 @click.option(
     "--module", "modules", multiple=True, metavar="FILE[=TEXT]", help="A module and its command line."
 )
 @click.option("--memory", type=int, default=256, show_default=True, metavar="MIB", help="The guest's memory.")
 @click.option("--vcpus", type=int, default=1, show_default=True, help="Number of vCPUs.")
-@click.option(
-    "--policy", "policy_file", type=INPUT, help="A policy file, as for 'xenapic plan'."
-)
+@click.option("--policy", "policy_file", type=INPUT, help="A policy file, as for 'xenapic plan'.")
 @policy_options
 @click.option(
     "--console", "attached", is_flag=True, help="Connect to the guest's console until the guest ends."
 )
 @click.option("--log", type=OutputFile(dash=False), help="Save the guest's output here, with --console.")
-@click.option(
-    "--native-tsc", is_flag=True, help="Let the guest read the processor's own TSC."
-)
+@click.option("--native-tsc", is_flag=True, help="Let the guest read the processor's own TSC.")
 @JSON
 @click.argument("words", metavar="[-- CMDLINE...]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj

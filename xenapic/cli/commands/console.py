@@ -27,6 +27,7 @@ from xenapic.parse.ring import Origin, RingLine
 @click.pass_obj
 def command(
     library: str | None,
+    /,
     domid: int | None,
     follow: bool,
     clear: bool,

@@ -12,15 +12,15 @@ from xenapic.cli import output, values
 from xenapic.cli.base import Command
 from xenapic.cli.created import print_number
 from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
+from xenapic.cli.hostoptions import HostChoice, host_options
+from xenapic.cli.hosts import THIS_HOST, host_of
 from xenapic.cli.options import (
     INPUT,
     JSON,
-    HostChoice,
     guest_type_option,
-    host_options,
-    hosts_of,
     policy_of,
     policy_options,
+    stdin_once,
 )
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused, Problem
@@ -65,11 +65,7 @@ def command(
     vcpus: int | None,
     memory: int | None,
     fields: dict[str, object],
-    reports: tuple[str, ...],
-    processors: tuple[str, ...],
-    xen: str | None,
-    xen_options: str | None,
-    measure: bool,
+    choice: HostChoice,
     dry_run: bool,
     as_json: bool,
     **options: Any,
@@ -80,11 +76,13 @@ def command(
 
     A refusal lists every reason at once, before Xen is called. The new domain's number is
     printed to stdout. With an xl.cfg or a libvirt domain XML, the domain is the one in the file.
-    With --dry-run the host can be a saved report or a processor from the table.
+    With --dry-run the host can be any that the options name; then no Xen is needed.
     """
-    choice = HostChoice(reports, processors, xen, xen_options, measure)
     if not dry_run and choice != HostChoice():
-        raise click.UsageError("--host and --processor need --dry-run: a domain is created on this host only")
+        raise click.UsageError(
+            "an option that names a host needs --dry-run: a domain is created on this host only"
+        )
+    stdin_once(policy_file, *choice.files)
     values.set_fields(guest_type or "pvh", {"max_vcpus": vcpus or 1, **fields})  # nonsense comes before Xen
     text = domain_text(policy_file)
     read = policy_of(policy_file, options)
@@ -94,7 +92,7 @@ def command(
             _dry_run(order, choice, library, as_json)
             return
         with xenapic.open(library) as handle:
-            check, config, policy = order.on("this host", handle.host())
+            check, config, policy = order.on(THIS_HOST, handle.host())
             if check is not None and not check.possible:
                 _refuse(check, as_json)
             _create(handle, config, policy, memory, as_json)
@@ -138,20 +136,17 @@ class Order:
 
 
 def _dry_run(order: Order, choice: HostChoice, library: str | None, as_json: bool) -> None:
-    if choice.reports or choice.processors:
+    if not choice.running or choice.xen is not None or choice.xen_options is not None:
         from xenapic.model.conditions import Situation
         from xenapic.policy.creation import prepare
 
-        hosts = hosts_of(choice, library)
-        if len(hosts) != 1:
-            raise click.UsageError("--dry-run checks one host: give one --host or --processor")
-        ((name, host),) = hosts.items()
+        name, host = host_of(choice, library)
         check, config, policy = order.on(name, host)
         if check is None or check.refused is None:
             creation = prepare(config, Situation(host), policy)
             _answer(name, check, creation.problems, creation.depends, as_json)
     else:
-        name = "this host"
+        name = THIS_HOST
         with xenapic.open(library) as xen:
             if choice.measure:
                 xen.measure()

@@ -47,6 +47,8 @@ def command(library: str | None, domids: tuple[int, ...], orphans: bool, as_json
                 destroyed.append(domid)
             except CallFailed as error:
                 failed.append(FailureEntry.of(domid, error))
+        if orphans and not failed:
+            _forget_orphans()
     if as_json:
         output.emit(DestroyReport(tuple(destroyed), tuple(failed)))
     else:
@@ -61,10 +63,15 @@ def _destroy(xen: xenapic.Xen, domid: int, mark: UUID | None) -> None:
         xen.domain(domid).destroy()
         return
     from xenapic.live.owned import destroy_marked
-    from xenapic.live.policy_store import forget
 
     destroy_marked(xen.handle, domid, mark)
-    forget(domid)
+
+
+def _forget_orphans() -> None:
+    """Forget the policies of the orphans, which are all gone."""
+    from xenapic.live.policy_store import sweep
+
+    sweep()
 
 
 def _show(destroyed: list[int], failed: list[FailureEntry]) -> None:

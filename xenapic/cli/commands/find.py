@@ -1,16 +1,18 @@
-"""``xenapic find``. It needs no Xen when the host is a saved report or a named processor."""
+"""``xenapic find``. It needs no Xen when the options name a host."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.failures import show_reasons
-from xenapic.cli.options import JSON, HostChoice, host_options, hosts_of
+from xenapic.cli.hostoptions import HostChoice, host_options
+from xenapic.cli.hosts import hosts_of
+from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
     from xenapic.policy.finder import Finding, Setting
@@ -34,7 +36,7 @@ def command(
     setting: str | None,
     everywhere: bool,
     as_json: bool,
-    **options: Any,
+    choice: HostChoice,
 ) -> None:
     """Show what a setting of xl.cfg does on a host, for a PVH or HVM guest.
 
@@ -48,7 +50,6 @@ def command(
     """
     from xenapic.policy.finder import SETTINGS, find, setting_of
 
-    choice = HostChoice(**options)
     settings = (setting_of(setting),) if setting else tuple(SETTINGS.values())
     if everywhere:
         if choice != HostChoice():

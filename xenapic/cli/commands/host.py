@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-import xenapic
 from xenapic.apic.features import CONTROL_FIELDS, FEATURES
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import INPUT, JSON, RELEASE, read_input
+from xenapic.cli.hostoptions import HostChoice, host_options
+from xenapic.cli.hosts import host_of
+from xenapic.cli.options import JSON
 
 if TYPE_CHECKING:
     from xenapic.model.facts import Fact
@@ -19,65 +20,29 @@ if TYPE_CHECKING:
 
 
 @click.command("host", cls=Command)
-@JSON
+@host_options
 @click.option(
     "--probe", is_flag=True, help="Find out about the per-domain interface with a create that cannot succeed."
 )
-@click.option(
-    "--measure", is_flag=True, help="Read the controls from the VMCS of a throw-away domain, per APIC state."
-)
-@click.option(
-    "--log",
-    type=INPUT,
-    help="Take the facts from a saved boot log (e.g. of xl dmesg) instead of this host; - is stdin.",
-)
-@click.option(
-    "--xen",
-    type=RELEASE,
-    metavar="RELEASE",
-    help="Release of Xen that wrote the log, if the log does not say.",
-)
+@JSON
 @click.pass_obj
-def command(
-    library: str | None, as_json: bool, probe: bool, measure: bool, log: str | None, xen: str | None
-) -> None:
+def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bool) -> None:
     """Show what Xen uses of the processor's APIC acceleration, and the source of each fact.
 
-    An answer is yes, no or unknown; for an unknown one the command says how to find out.
+    An answer is yes, no or unknown; for an unknown one the command says how to find out. The host is
+    this one, or the one that the options name.
+
+    \b
+      ssh host xl dmesg | xenapic host --log -
+      xenapic host --processor skylake-sp --xen 4.20 --json
     """
-    warnings: tuple[str, ...] = ()
-    if log is not None:
-        if probe or measure:
-            raise click.UsageError("--log asks no Xen: --probe and --measure exclude it")
-        report, warnings = _logged(log, xen)
-    elif xen is not None:
-        raise click.UsageError("--xen needs --log: the release of the running Xen is known")
-    else:
-        report = _running(library, probe, measure)
+    if probe and not choice.running:
+        raise click.UsageError("--probe asks the running Xen, so it excludes the options that name a host")
+    _name, host = host_of(choice, library, probe)
     if as_json:
-        output.emit(report)
+        output.emit(host)
     else:
-        _show(report)
-    for warning in warnings:
-        click.echo(f"note: {warning}", err=True)
-
-
-def _running(library: str | None, probe: bool, measure: bool) -> Host:
-    """Return what the running Xen says about this host."""
-    with xenapic.open(library) as xen:
-        if measure:
-            xen.measure()
-        return xen.host(probe=probe)
-
-
-def _logged(log: str, release: str | None) -> tuple[Host, tuple[str, ...]]:
-    """Return the host of a saved log, and what limits the trust in it."""
-    from xenapic.model.logged import host_from_log
-    from xenapic.model.releases import xen_release
-
-    name, text = read_input(log)
-    logged = host_from_log(text, name=name, release=None if release is None else xen_release(release))
-    return logged.host, logged.warnings
+        _show(host)
 
 
 def _show(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""``xenapic plan``. It needs no Xen when the host is a saved report or a named processor."""
+"""``xenapic plan``. It needs no Xen when the options name a host."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
 from xenapic.cli.failures import show_reasons
+from xenapic.cli.hostoptions import HostChoice, host_options
+from xenapic.cli.hosts import hosts_of
 from xenapic.cli.options import (
     INPUT,
     JSON,
-    HostChoice,
     guest_type_option,
-    host_options,
-    hosts_of,
     policy_of,
     policy_options,
+    stdin_once,
 )
 from xenapic.cli.status import Status
 from xenapic.parse.flagnames import names
@@ -41,11 +41,7 @@ def command(
     library: str | None,
     /,
     policy_file: str | None,
-    reports: tuple[str, ...],
-    processors: tuple[str, ...],
-    xen: str | None,
-    xen_options: str | None,
-    measure: bool,
+    choice: HostChoice,
     guest_type: str | None,
     as_json: bool,
     **options: Any,
@@ -53,20 +49,21 @@ def command(
     """Turn a policy into a plan, or into a refusal with every reason; nothing is created.
 
     POLICY is a TOML file, an xl.cfg or a libvirt domain XML. The latter two are also checked as the
-    toolstack and Xen will check them. The host is this one, a saved report, or a processor from the
-    table with a release of Xen. Several reports or processors make a pool. Exit status 1 means
-    refused.
+    toolstack and Xen will check them. The host is this one, or the one that the options name; several
+    make a pool. Exit status 1 means refused.
 
     \b
       xenapic plan --processor skylake-sp --require virtual_interrupt_delivery
+      xenapic plan policy.toml --log xl-dmesg.txt
       xenapic plan policy.toml --host first.json --host second.json
     """
     from xenapic.model.guest_types import GuestType
     from xenapic.policy.pool import plan_pool
 
+    stdin_once(policy_file, *choice.files)
     text = domain_text(policy_file)
     policy, file_type = policy_of(policy_file, options)
-    hosts = hosts_of(HostChoice(reports, processors, xen, xen_options, measure), library)
+    hosts = hosts_of(choice, library)
     checks = check_on(text, hosts)
     chosen = GuestType(guest_type) if guest_type else None
     pool = plan_pool(policy, hosts, chosen or guest_type_of(checks) or file_type or GuestType.PVH)

@@ -7,9 +7,11 @@ import click
 from xenapic.cli.base import LazyGroup
 
 COMMANDS = {
-    "list": "List the machines and what each offers Xen.",
+    "list": "List the machines, and the Xens that can boot on them.",
     "run": "Run a command in dom0 of a real Xen, and exit with its status.",
     "shell": "Open a prompt in dom0 of a real Xen.",
+    "add": "Add a Xen of your own: a build, single files, or packages.",
+    "remove": "Remove a Xen that was added.",
     "fetch": "Fetch Xen and Bochs into the cache, so that later runs need no network.",
     "verify": "Verify the model on every machine and release of the lab.",
 }

@@ -9,7 +9,7 @@ import click
 
 from xenapic.cli.base import Name, suggestion
 
-__all__ = ["MACHINE", "RELEASE", "machine_options"]
+__all__ = ["MACHINE", "RELEASE", "XEN", "machine_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +26,20 @@ def _releases() -> Iterable[str]:
     return RELEASES
 
 
+def _xens() -> Iterable[str]:
+    from xenapic.lab.catalog import names
+
+    return names()
+
+
+class XenName(Name):
+    """The name of a Xen of the lab, or the path of a tree with one, which has a slash."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return a known name or a path; fail with a suggestion for anything else."""
+        return value if "/" in value else super().convert(value, param, ctx)
+
+
 def _real_processor(name: str) -> str:
     """Return what to say when the name is that of a real processor."""
     from xenapic.apic.processors import PROCESSORS
@@ -38,6 +52,7 @@ def _real_processor(name: str) -> str:
 
 MACHINE = Name("machine", _machines, explain=_real_processor)
 RELEASE = Name("release of Xen", _releases)
+XEN = XenName("Xen", _xens)
 
 
 def machine_options(function: F) -> F:
@@ -48,9 +63,11 @@ def machine_options(function: F) -> F:
             "--xen",
             default="4.17",
             show_default=True,
-            type=RELEASE,
-            metavar="RELEASE",
-            help="Release of Xen to boot.",
+            type=XEN,
+            metavar="NAME",
+            help="Xen to boot: a release of Debian's, one that was added ('xenapic lab add'), or "
+            "the path of a "
+            "tree with a built one.",
         ),
         click.option(
             "--machine",

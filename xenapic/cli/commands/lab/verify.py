@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("verify", cls=Command)
 @click.option("--machines", default="", metavar="NAME,…", help="Machines to verify.  [default: all]")
-@click.option("--xen", "xens", default="", metavar="RELEASE,…", help="Releases to verify.  [default: all]")
+@click.option("--xen", "xens", default="", metavar="NAME,…", help="Xens to verify.  [default: Debian's]")
 @click.option(
     "--apicv",
     type=click.Choice(["on", "off", "both"]),

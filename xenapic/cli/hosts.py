@@ -1,0 +1,169 @@
+"""The hosts that the options of a command choose (`xenapic.cli.hostoptions`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from xenapic.cli.hostoptions import DEFAULT_XEN, HERE, HostChoice
+from xenapic.cli.options import read_input, stdin_once
+
+if TYPE_CHECKING:
+    from xenapic.model.host import Host
+    from xenapic.model.releases import XenRelease
+
+__all__ = ["THIS_HOST", "extra_of", "host_of", "hosts_of"]
+
+THIS_HOST = "this host"
+"""What the host that the command runs on is called in answers."""
+
+
+def hosts_of(choice: HostChoice, library: str | None, probe: bool = False) -> dict[str, Host]:
+    """Return the chosen hosts by name, and print what limits the trust in a file to stderr.
+
+    ``probe`` is as for `xenapic.Xen.host`, for the host that the command runs on.
+    Raises click's usage errors, and what is wrong with a file: `FileUnreadable`, `DocumentInvalid`,
+    `LogInvalid`, `HostUnknown`.
+    """
+    _one_kind(choice)
+    hosts: dict[str, Host] = {}
+    for make, values in (
+        (_reported, choice.reports),
+        (_logged, choice.logs),
+        (_described, choice.cpuinfos),
+        (_named, choice.processors),
+    ):
+        for value in values:
+            name, host = make(value, choice)
+            if name in hosts:
+                raise click.UsageError(f"{name} is given twice")
+            hosts[name] = host
+    return hosts or _running(choice, library, probe)
+
+
+def host_of(choice: HostChoice, library: str | None, probe: bool = False) -> tuple[str, Host]:
+    """Return the name of the only host that the options choose, and the host; otherwise as `hosts_of`."""
+    kinds = (
+        ("--host", choice.reports),
+        ("--log", choice.logs),
+        ("--cpuinfo", choice.cpuinfos),
+        ("--processor", choice.processors),
+    )
+    for option, values in kinds:
+        if len(values) > 1:
+            raise click.UsageError(f"{option} can be given only once here; 'xenapic plan' compares hosts")
+    ((name, host),) = hosts_of(choice, library, probe).items()
+    return name, host
+
+
+def _one_kind(choice: HostChoice) -> None:
+    """Raise a usage error for options that exclude each other."""
+    kinds = (choice.reports, choice.logs, choice.cpuinfos, choice.processors, choice.measure)
+    if sum(map(bool, kinds)) > 1:
+        raise click.UsageError("--host, --log, --cpuinfo, --processor and --measure exclude each other")
+    stdin_once(*choice.files)
+
+
+def _title(name: str, choice: HostChoice, default: str | None = None) -> str:
+    release = choice.xen or default
+    return " ".join(filter(None, [name, f"Xen {release}" if release else "", choice.xen_options]))
+
+
+def extra_of(xen: str | None) -> str:
+    """Return what the Xen of ``--xen`` reports after its number; empty for a release by its name."""
+    from xenapic.model.releases import DEVELOPMENT
+    from xenapic.parse.xenversion import parse_version
+
+    version = parse_version(xen) if xen and xen != DEVELOPMENT.name else None
+    return version.extra if version else ""
+
+
+def _release(choice: HostChoice, default: str = DEFAULT_XEN) -> XenRelease:
+    from xenapic.model.releases import xen_release
+
+    return xen_release(choice.xen or default)
+
+
+def _under(name: str, host: Host, choice: HostChoice) -> tuple[str, Host]:
+    """Return the name and the host as it would be under the Xen that the options choose."""
+    if choice.xen is None and choice.xen_options is None:
+        return name, host
+    from xenapic.model.rehost import host_under
+
+    release = _release(choice) if choice.xen else None
+    return _title(name, choice), host_under(host, release, choice.xen_options, extra_of(choice.xen))
+
+
+# -- kinds of hosts ----------------------------------------------------------------------------------
+
+
+def _running(choice: HostChoice, library: str | None, probe: bool) -> dict[str, Host]:
+    import xenapic
+    from xenapic.errors import Unavailable
+
+    try:
+        with xenapic.open(library) as xen:
+            if choice.measure:
+                xen.measure()
+            host = xen.host(probe=probe)
+    except Unavailable as error:
+        raise type(error)(f"{error}\n{ELSEWHERE}", error.errno) from None
+    return dict([_under(THIS_HOST, host, choice)])
+
+
+ELSEWHERE = (
+    "To ask about another host: --processor NAME with --xen RELEASE, --log FILE with a saved boot log, "
+    "--cpuinfo FILE with a saved /proc/cpuinfo, or --host FILE with a report saved by 'xenapic host --json'. "
+    "None of them needs a Xen."
+)
+
+
+def _reported(path: str, choice: HostChoice) -> tuple[str, Host]:
+    from xenapic.documents import from_json
+    from xenapic.errors import DocumentInvalid
+    from xenapic.model.host import Host
+
+    name, content = read_input(path)
+    try:
+        host = from_json(content, Host)
+    except DocumentInvalid as error:
+        raise error.in_file(name) from None
+    return _under(name, host, choice)
+
+
+def _logged(path: str, choice: HostChoice) -> tuple[str, Host]:
+    from xenapic.model.logged import host_from_log
+
+    name, content = read_input(path)
+    logged = host_from_log(content, name=name)
+    if choice.xen and not logged.host.version.known:
+        logged = host_from_log(content, name=name, release=_release(choice))
+    for warning in logged.warnings:
+        click.echo(f"note: {warning}", err=True)
+    return _under(name, logged.host, choice)
+
+
+def _described(path: str, choice: HostChoice) -> tuple[str, Host]:
+    name, content = read_input(path)
+    return _title(name, choice, DEFAULT_XEN), _from_cpuinfo(name, content, choice)
+
+
+def _from_cpuinfo(name: str, content: bytes, choice: HostChoice) -> Host:
+    from xenapic.model.cpuinfo import host_from_cpuinfo
+
+    options, extra = choice.xen_options or "", extra_of(choice.xen)
+    return host_from_cpuinfo(content, _release(choice), options, name=name, extra=extra)
+
+
+def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
+    """Return the name and the host of a processor that a text names."""
+    from xenapic.apic.processors import PROCESSORS, processor
+    from xenapic.model.named import named_host
+
+    if name == HERE:
+        _file, content = read_input("/proc/cpuinfo")
+        return _title("this machine", choice, DEFAULT_XEN), _from_cpuinfo("/proc/cpuinfo", content, choice)
+    row = processor(name)
+    host = named_host(row, _release(choice), choice.xen_options or "", extra_of(choice.xen))
+    return _title(name if name in PROCESSORS else f"{name} ({row.name})", choice, DEFAULT_XEN), host
