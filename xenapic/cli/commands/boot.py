@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 )
 @click.option("--log", type=OutputFile(dash=False), help="Save the guest's output here, with --console.")
 @click.option("--native-tsc", is_flag=True, help="Let the guest read the processor's own TSC.")
+@click.option(
+    "--expect", metavar="TEXT", help="Wait until the guest has printed this; destroy a guest that does not."
+)
+@click.option(
+    "--timeout", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Limit for --expect."
+)
 @JSON
 @click.argument("words", metavar="[-- CMDLINE...]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
@@ -53,6 +59,8 @@ def command(
     attached: bool,
     log: str | None,
     native_tsc: bool,
+    expect: str | None,
+    timeout: float,
     as_json: bool,
     words: tuple[str, ...],
     **options: Any,
@@ -94,6 +102,8 @@ def command(
             ) as guest,
         ):
             tell("", 0, 0)
+            if expect is not None:
+                guest.console.expect(expect.encode(), timeout)
             if attached:
                 _attached(guest)
             else:
