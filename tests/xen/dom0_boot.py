@@ -66,7 +66,7 @@ def boot(xen, vcpus, mode):
         return {
             "answer": re.search(rb"(42 of .*) end", answer)[1].decode(),
             "inspected": inspection.ok,
-            "states": sorted({vcpu.state.value for vcpu in inspection.vcpus}),
+            "states": sorted({vcpu.measured.state.value for vcpu in inspection.vcpus}),
             "reason": reason.name,
             "registers": registers,
             "total": report.total,

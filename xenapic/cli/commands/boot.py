@@ -103,7 +103,9 @@ def command(
         ):
             tell("", 0, 0)
             if expect is not None:
-                guest.console.expect(expect.encode(), timeout)
+                shown = guest.console.expect(expect.encode(), timeout)
+                if attached:
+                    sys.stdout.buffer.write(shown)
             if attached:
                 _attached(guest)
             else:
