@@ -12,7 +12,7 @@ import click
 import xenapic
 from xenapic.cli import output
 from xenapic.cli.base import Command, OutputFile
-from xenapic.cli.options import FILE, INPUT, JSON, policy_of, policy_options
+from xenapic.cli.options import INPUT, JSON, policy_of, policy_options
 from xenapic.cli.signals import unwind_on_termination
 from xenapic.cli.status import Status
 from xenapic.errors import ConfigRefused
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 
+IMAGE = click.Path(dir_okay=False)
+
+
 @click.command("boot", cls=Command)
-@click.option("--kernel", required=True, type=FILE, help="An ELF kernel that PVH can enter, or a bzImage.")
-@click.option("--ramdisk", type=FILE, help="The kernel's ramdisk: the first module.")
+@click.option("--kernel", required=True, type=IMAGE, help="An ELF kernel that PVH can enter, or a bzImage.")
+@click.option("--ramdisk", type=IMAGE, help="The kernel's ramdisk: the first module.")
 @click.option(
     "--module", "modules", multiple=True, metavar="FILE[=TEXT]", help="A module and its command line."
 )
