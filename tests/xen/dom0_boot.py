@@ -88,13 +88,13 @@ def hostile(xen):
             written = str(error)
         lost = guest.console.lost
     with xen.boot(elf(TRIPLE_FAULT), memory_mib=4) as guest:
-        crash = guest.wait(timeout=60).name
+        ended = guest.wait(timeout=60).name
     try:
         xen.boot(elf(b"x")[:-1], memory_mib=4)
         refused = ""
     except ImageInvalid as error:
         refused = str(error)
-    return {"read": len(read), "written": written, "lost": lost, "crash": crash, "refused": refused}
+    return {"read": len(read), "written": written, "lost": lost, "triple fault": ended, "refused": refused}
 
 
 def killed(xen):

@@ -22,6 +22,7 @@ COMMANDS = {
     "create": "Check a domain's configuration, then create the domain.",
     "boot": "Boot a kernel as a PVH guest under a policy, without a toolstack.",
     "plan": "Turn a policy into a plan, or into a refusal with every reason.",
+    "validate": "Check hosts for scripts: hardware, firmware, options, defects, a policy.",
     "find": "Show what assisted_x2apic=0 and similar settings of xl.cfg do on a host.",
     "access": "Show what happens to each access to the APIC's registers.",
     "explain": "Explain a control, flag, register, code, release or processor.",
