@@ -68,8 +68,8 @@ class Guest(Domain):
     def wait(self, timeout: float | None = None) -> Shutdown | int:
         """Wait until the guest ends; return `Shutdown.poweroff`, ``reboot``, ``crash`` or ``watchdog``.
 
-        Xen reports a triple fault as a reboot. The guest's output is kept for `console`. Raises `GuestFailed` after ``timeout`` seconds, and
-        `DomainNotFound` when somebody destroyed the domain.
+        Xen reports a triple fault as a reboot. The guest's output is kept for `console`. Raises `GuestFailed`
+        after ``timeout`` seconds, and `DomainNotFound` when somebody destroyed the domain.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
