@@ -13,7 +13,8 @@ from tests.xen.boots import run
 pytestmark = pytest.mark.xen
 SCRIPT = Path(__file__).parent / "dom0_boot.py"
 BOTH = ("1:x2apic", "4:xapic")
-TRACE_PAGES = 64
+TRACE_PAGES = 512
+"""More than counting exits leaves allocated, and less than the smallest guest here has."""
 
 
 def booted(xen_lab: Any, machine: str, release: str, *kinds: str) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def test_linux_boots_and_obeys(xen_lab: Any, machine: str, release: str, kinds: 
     assert answer["pages lost"] <= TRACE_PAGES
 
 
+@pytest.mark.thorough
 def test_the_fixture_boots_a_guest(xen_lab: Any) -> None:
-    with xen_lab.boot(memory=96) as guest:
+    with xen_lab.boot() as guest:
         listed = json.loads(guest.run(["xenapic", "list", "--json"]).stdout)
         assert guest.domid in [domain["domid"] for domain in listed["domains"]]
