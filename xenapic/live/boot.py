@@ -38,8 +38,8 @@ EXTENTS = 64
 SLACK_KIB = 1024
 """As libxl gives: room for pages that Xen takes from the domain (``LIBXL_MAXMEM_CONSTANT``)."""
 POOL_KIB_PER_VCPU, POOL_SHARE = 1024, 128
-"""Xen's own memory for a domain's page tables, as libxl estimates it: 1 MiB for each vCPU, and 8 KiB for each
-MiB (``libxl_get_required_paging_memory``)."""
+"""Xen's memory for a domain's page tables, at most: 1 MiB for each vCPU, and 8 KiB for each MiB
+(``libxl__get_required_paging_memory``, ``tools/libs/light/libxl_create.c``, with shadow paging)."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _problems(xen: Xen, order: Order, layout: Layout) -> Iterator[Problem]:
             remedy='Start it with xl and cpuid="host,x2apic=0", or keep Linux in xAPIC mode with nox2apic',
             errno=None,
             late=False,
-            source="xc_cpuid_apply_policy changes other leaves too, from the host's and not the domain's",
+            source="xc_cpuid_apply_policy makes a new policy from the host's (tools/libs/guest/xg_cpuid_x86.c, 4.17)",
         )
 
 
