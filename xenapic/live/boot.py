@@ -134,7 +134,7 @@ def _problems(xen: Xen, order: Order, layout: Layout) -> Iterator[Problem]:
             remedy='Start it with xl and cpuid="host,x2apic=0", or keep Linux in xAPIC mode with nox2apic',
             errno=None,
             late=False,
-            source="xc_cpuid_apply_policy makes a new policy from the host's (tools/libs/guest/xg_cpuid_x86.c, 4.17)",
+            source="xc_cpuid_apply_policy starts from the host's policy (4.17, xg_cpuid_x86.c)",
         )
 
 
