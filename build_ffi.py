@@ -19,13 +19,25 @@ import cffi
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
-from xenapic.abi.declared import FUNCTION, STRUCT, declarations  # noqa: E402  (needs the path set above)
+from xenapic.abi.declared import (  # noqa: E402  (needs the path set above)
+    DECLARATIONS,
+    FUNCTION,
+    PACKED,
+    STRUCT,
+    declarations,
+)
 from xenapic.abi.generations import RELEASES  # noqa: E402  (needs the path set above)
 
 PACKAGE = "xenapic._xenctrl"
 STUB = ROOT / "stubs" / "libxenctrl.pyi"
 
 Number = tuple[int, int]
+
+
+def define(ffi: cffi.FFI, text: str) -> None:
+    """Give cffi the declarations of a release."""
+    ffi.cdef((DECLARATIONS / f"{PACKED}.h").read_text(), packed=True)
+    ffi.cdef(text)
 
 
 def generations() -> dict[str, str]:
@@ -50,7 +62,7 @@ def first_releases() -> tuple[dict[str, dict[str, Number]], dict[str, Number]]:
     for release in RELEASES:
         text = declarations(release)
         ffi = cffi.FFI()
-        ffi.cdef(text)
+        define(ffi, text)
         for struct in STRUCT.findall(text):
             since = fields.setdefault(struct, {})
             for name, _field in ffi.typeof(f"struct {struct}").fields or ():
@@ -70,7 +82,7 @@ def generate(into: Path = ROOT / "xenapic" / "_xenctrl") -> list[Path]:
     written = []
     for name, text in generations().items():
         ffi = cffi.FFI()
-        ffi.cdef(text)
+        define(ffi, text)
         ffi.set_source(f"{PACKAGE}.{name}", None)
         path = into / f"{name}.py"
         ffi.emit_python_code(str(path))

@@ -15,9 +15,11 @@ from xenapic.errors import ConfigRefused as ConfigRefused
 from xenapic.errors import DocumentInvalid as DocumentInvalid
 from xenapic.errors import DomainNotFound as DomainNotFound
 from xenapic.errors import FileUnreadable as FileUnreadable
+from xenapic.errors import GuestFailed as GuestFailed
 from xenapic.errors import HandleClosed as HandleClosed
 from xenapic.errors import HeadersUnusable as HeadersUnusable
 from xenapic.errors import HostUnknown as HostUnknown
+from xenapic.errors import ImageInvalid as ImageInvalid
 from xenapic.errors import LayoutUnproven as LayoutUnproven
 from xenapic.errors import LibraryNotFound as LibraryNotFound
 from xenapic.errors import LogInvalid as LogInvalid
@@ -40,6 +42,9 @@ from xenapic.exits.counter import count_exits as count_exits
 from xenapic.exits.report import ExitReport as ExitReport
 from xenapic.live.console import Console as Console
 from xenapic.live.domain import Domain as Domain
+from xenapic.live.guest import Guest as Guest
+from xenapic.live.guestconsole import GuestConsole as GuestConsole
+from xenapic.live.images import Module as Module
 from xenapic.live.xen import Xen as Xen
 from xenapic.live.xen import open as open
 from xenapic.model.config import DomainConfig as DomainConfig
@@ -141,6 +146,9 @@ __all__ = [
     "Fact",
     "FileCheck",
     "FileUnreadable",
+    "Guest",
+    "GuestConsole",
+    "GuestFailed",
     "GuestType",
     "HandleClosed",
     "HeadersUnusable",
@@ -149,6 +157,7 @@ __all__ = [
     "HostUnknown",
     "HvmRecord",
     "IOMMU",
+    "ImageInvalid",
     "LayoutUnproven",
     "LibraryNotFound",
     "LogInvalid",
@@ -156,6 +165,7 @@ __all__ = [
     "MISC",
     "MeasureFailed",
     "Measurement",
+    "Module",
     "NameUnknown",
     "NoPrivilege",
     "NoXen",

@@ -23,6 +23,8 @@ The tree::
     ├── HostUnknown            the known facts about a host do not answer the question
     ├── HeadersUnusable        no layout can be read from a Xen's headers
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
+    ├── ImageInvalid           a kernel, or a set of images, that cannot be booted
+    ├── GuestFailed            a booted guest did not do what was expected, or has no console
     ├── MeasureFailed          the controls in force could not be read
     ├── ProbeFailed            the probe guest gave no usable answer
     ├── ToolstackRefused       xl or libxl refuses the configuration before Xen is asked
@@ -258,6 +260,31 @@ class FileUnreadable(XenApicError):
         self.file = file
         self.why = why
         super().__init__(f"{file}: {why}")
+
+
+class ImageInvalid(XenApicError, ValueError):
+    """A kernel that cannot be booted, or images that do not fit the domain; ``name`` is the image's."""
+
+    code = "image-invalid"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        self.why = why
+        super().__init__(f"{name}: {why}")
+
+
+class GuestFailed(XenApicError):
+    """A booted guest did not do in time what was expected, or its console cannot be used.
+
+    ``seen`` has the last bytes that the guest printed.
+    """
+
+    code = "guest-failed"
+
+    def __init__(self, message: str, seen: bytes = b"") -> None:
+        self.message = message
+        self.seen = seen
+        super().__init__(f"{message}; the guest's last output: {seen!r}" if seen else message)
 
 
 class HostUnknown(XenApicError):

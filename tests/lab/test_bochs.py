@@ -90,7 +90,14 @@ def test_the_command_line_and_the_display(version: tuple[int, int], debugger: bo
     assert ("-rc" in argv) is debugger
     disk = tmp_path / "disk"
     text = bochs.configuration(
-        found, "broadwell_ult", boot=disk, root=disk, channel=disk, serial="mode=file, dev=x", log=disk
+        found,
+        "broadwell_ult",
+        boot=disk,
+        root=disk,
+        channel=disk,
+        serial="mode=file, dev=x",
+        log=disk,
+        megabytes=512,
     )
     # Debian builds no "nogui"; asking for it makes every Bochs from 3.0 on fail.
     assert 'display_library: rfb, options="timeout=0,hideIPS"' in text

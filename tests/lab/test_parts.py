@@ -82,7 +82,7 @@ def test_the_boot_disk_lays_out_every_byte(tmp_path: Path) -> None:
     text, kernel = b"xen!" * 100, b"\0" * bootdisk.PIECE + b"kernel" * 30000
     modules = [(kernel, "vmlinux c"), (b"rd", "rd")]
     with (tmp_path / "disk").open("wb") as disk:
-        bootdisk.write_boot_disk(disk, fake_xen(text), "xen a=b", modules)
+        bootdisk.write_boot_disk(disk, fake_xen(text), "xen a=b", modules, 512)
     data = (tmp_path / "disk").read_bytes()
     assert data[:SECTOR] == (GUEST / "loader.bin").read_bytes()
     assert len(data) % CYLINDER == 0

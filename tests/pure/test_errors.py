@@ -25,6 +25,7 @@ REFUSAL = plan(Policy({Aspect.X2APIC_MODE: Want.REQUIRE}), host(log=b"(XEN) noth
 assert isinstance(REFUSAL, Refusal)
 
 ARGUMENTS: dict[str, Any] = {
+    "bytes": b"seen",
     "str": "some words",
     "int": 22,
     "int | None": 19,

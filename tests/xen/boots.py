@@ -14,7 +14,7 @@ from xenapic.lab.machines import MACHINES
 from xenapic.lab.pytest_plugin import XenLab
 from xenapic.lab.runner import RunResult, Session
 
-OWN_BOOT = ("xen_args", "dom0_args", "cold")
+OWN_BOOT = ("xen_args", "dom0_args", "cold", "guest_kernel")
 """Options of a run that need a boot of its own."""
 
 

@@ -127,6 +127,11 @@ class Connection:
         """Call a function when the handle is closed, before libxenctrl is, but not in a forked child."""
         self._closers.append(closer)
 
+    def no_longer_before_close(self, closer: Callable[[], object]) -> None:
+        """Forget a function that was to be called when the handle is closed."""
+        if closer in self._closers:
+            self._closers.remove(closer)
+
     def exclusively(self, work: Callable[..., T], *args: Any) -> T:
         """Return ``work(xch, *args)``; no other thread uses the handle meanwhile.
 

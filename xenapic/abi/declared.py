@@ -11,9 +11,11 @@ from pathlib import Path
 
 from xenapic.abi.generations import Release
 
-__all__ = ["DECLARATIONS", "FUNCTION", "STRUCT", "SUBJECTS", "all_lines", "declarations"]
+__all__ = ["DECLARATIONS", "FUNCTION", "PACKED", "STRUCT", "SUBJECTS", "all_lines", "declarations"]
 
 DECLARATIONS = Path(__file__).resolve().parent / "decl"
+PACKED = "packed"
+"""The file of structures without padding, which use no type of the others."""
 SUBJECTS = ("types", "domctl", "sysctl", "hvm", "xenctrl", "trace", "toollog", "evtchn", "foreign", "libc")
 """The files in `DECLARATIONS`, each after those whose types it uses."""
 
@@ -23,7 +25,7 @@ FUNCTION = re.compile(r"[ *](\w+)\([^()]*\);")
 
 
 def declarations(release: Release) -> str:
-    """Return the C declarations that hold for one release."""
+    """Return the C declarations that hold for one release, without the packed structures, which all have."""
     kept = []
     for line in all_lines():
         mark = MARK.search(line)
@@ -36,7 +38,7 @@ def declarations(release: Release) -> str:
 
 def all_lines() -> list[str]:
     """Return the declarations of all releases, with their marks."""
-    files = {path.stem: path for path in DECLARATIONS.glob("*.h")}
+    files = {path.stem: path for path in DECLARATIONS.glob("*.h") if path.stem != PACKED}
     if files.keys() != set(SUBJECTS):
         raise ValueError(f"SUBJECTS and {DECLARATIONS} differ in {sorted(files.keys() ^ set(SUBJECTS))}")
     return [line for subject in SUBJECTS for line in files[subject].read_text().splitlines()]

@@ -22,7 +22,7 @@ __all__ = ["call_failure", "open_failure"]
 ABSENT = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 """What opening answers if there is no control device, or no hypervisor behind it."""
 
-ABOUT_A_DOMAIN = ("xc_domain_", "xc_vcpu_", "xenforeignmemory_map")
+ABOUT_A_DOMAIN = ("xc_domain_", "xc_vcpu_", "xc_hvm_param_", "xc_evtchn_", "xenforeignmemory_map")
 """How the functions start to which ESRCH means that there is no such domain."""
 
 

@@ -18,10 +18,11 @@ import mmap
 import select
 from typing import TYPE_CHECKING, Any
 
+from xenapic.abi.channel import open_channel
 from xenapic.abi.connection import bounded
 from xenapic.abi.forks import left_to_parent
 from xenapic.abi.library import Library
-from xenapic.errors import CallFailed, NoPrivilege, TraceBusy, TraceUse, errno_name
+from xenapic.errors import CallFailed, TraceBusy, TraceUse
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import EventChannel, TraceBufferStruct, TraceInfoStruct, XenForeignMemory
@@ -50,7 +51,7 @@ class TraceVirq:
 
     def __init__(self, library: Library) -> None:
         self._ffi, self._evtchn = library.ffi, library.evtchn
-        self._channel: EventChannel | None = self._open()
+        self._channel: EventChannel | None = open_channel(library)
         left_to_parent(self)
         if self._evtchn.xenevtchn_bind_virq(self._channel, VIRQ_TBUF) < 0:
             number = self._ffi.errno
@@ -62,17 +63,6 @@ class TraceVirq:
                     "set. End that tracer first; look for xentrace, xenbaked and 'xenapic exits'",
                 )
             raise CallFailed("xenevtchn_bind_virq", number, "bind VIRQ_TBUF")
-
-    def _open(self) -> EventChannel:
-        channel = self._evtchn.xenevtchn_open(self._ffi.NULL, 0)
-        if channel != self._ffi.NULL:
-            return channel
-        number = self._ffi.errno
-        if number in (errno.EACCES, errno.EPERM):
-            raise NoPrivilege(
-                f"this user may not open /dev/xen/evtchn ({errno_name(number)}): run as root", errno=number
-            )
-        raise CallFailed("xenevtchn_open", number, "open /dev/xen/evtchn (is the module xen-evtchn loaded?)")
 
     def wait(self, seconds: float) -> None:
         """Sleep until a buffer becomes half full, at most for the given seconds."""

@@ -43,6 +43,7 @@ def status_of(error: Exception) -> Status | None:
         errors.DocumentInvalid,
         errors.FileUnreadable,
         errors.HeadersUnusable,
+        errors.ImageInvalid,
         errors.LogInvalid,
         errors.NameUnknown,
         errors.PolicyInvalid,

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.errors import TraceBusy, TraceUse, XenApicError
@@ -20,15 +20,26 @@ from xenapic.signals import undisturbed
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
-    from xenapic.live.xen import Xen
+    from xenapic.model.host import Host
 
-__all__ = ["map_buffers", "recover_tracing", "surely", "take_free"]
+__all__ = ["OpenXen", "map_buffers", "recover_tracing", "surely", "take_free"]
 
 LOG = logging.getLogger("xenapic")
 HOW_TO_RECOVER = "stop tracing and discard the unread records with 'xenapic exits --recover'"
 
 
-def recover_tracing(xen: Xen) -> bool:
+class OpenXen(Protocol):
+    """What counting needs of `xenapic.Xen`."""
+
+    @property
+    def handle(self) -> Handle:
+        """The calls of libxenctrl."""
+
+    def host(self) -> Host:
+        """Return what is known about the host."""
+
+
+def recover_tracing(xen: OpenXen) -> bool:
     """Restore tracing to its state after boot, when a tracer was killed; return False if there was no need.
 
     Switches tracing off, drops unread records, and sets the event mask that Xen has after boot. Raises

@@ -30,7 +30,7 @@ from xenapic.signals import undisturbed
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
-    from xenapic.live.xen import Xen
+    from xenapic.exits.buffers import OpenXen
 
 __all__ = ["DEFAULT_PAGES", "ExitCounter", "count_exits"]
 
@@ -57,7 +57,7 @@ class ExitCounter:
     While settings are changed or restored, SIGINT, SIGTERM and SIGHUP are held back in the calling thread.
     """
 
-    def __init__(self, xen: Xen, domid: int, *, pages: int = DEFAULT_PAGES) -> None:
+    def __init__(self, xen: OpenXen, domid: int, *, pages: int = DEFAULT_PAGES) -> None:
         if pages < 1:
             raise ConfigInvalid(f"a trace buffer has at least 1 page, not {pages}")
         self.domid = domid
@@ -131,7 +131,7 @@ class ExitCounter:
 
     # -- taking over, and giving back ----------------------------------------------------------------
 
-    def _check(self, xen: Xen) -> Technology:
+    def _check(self, xen: OpenXen) -> Technology:
         info = self._handle.domains.info(self.domid)
         if not info.flags & DOMINF.hvm_guest:
             raise ConfigInvalid(f"domain {self.domid} is PV, so it has no VM exits")
@@ -281,7 +281,7 @@ class ExitCounter:
             yield f"domain {self.domid} no longer exists"
 
 
-def count_exits(xen: Xen, domid: int, seconds: float, *, pages: int = DEFAULT_PAGES) -> ExitReport:
+def count_exits(xen: OpenXen, domid: int, seconds: float, *, pages: int = DEFAULT_PAGES) -> ExitReport:
     """Count a domain's VM exits for some seconds; raise the errors of `ExitCounter`."""
     counter = ExitCounter(xen, domid, pages=pages)
     with counter:

@@ -613,6 +613,8 @@ ERRORS: dict[str, str] = {
     "host-unknown": "A question about a host that the known facts about it cannot answer.",
     "log-invalid": "A text is not a boot log of Xen that says anything about VMX or SVM.",
     "file-unreadable": "A file cannot be read; the message says why.",
+    "image-invalid": "A kernel cannot be booted, or the images do not fit the domain; the message says why.",
+    "guest-failed": "A booted guest did not do in time what was expected, or its console cannot be used.",
     "probe-failed": "The probe guest failed or timed out, or its timing cannot tell a VM exit from none.",
     "trace-busy": "Xen's only set of trace buffers is in use; the message says how.",
     "toolstack-refused": "A toolstack would refuse the configuration before it sends anything to Xen.",

@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 
 from xenapic.lab import bochs_package
-from xenapic.lab.bootdisk import MEGABYTES
 from xenapic.lab.errors import FetchFailed, LabPrerequisite
 
 Version = tuple[int, int]
@@ -125,13 +124,21 @@ def text(version: Version) -> str:
 
 
 def configuration(
-    program: Program, model: str, *, boot: Path, root: Path, channel: Path, serial: str, log: Path
+    program: Program,
+    model: str,
+    *,
+    boot: Path,
+    root: Path,
+    channel: Path,
+    serial: str,
+    log: Path,
+    megabytes: int,
 ) -> str:
     """Return the text of a bochsrc; `serial` is a com1 mode and device such as ``mode=file, dev=…``."""
     cpu = "count=1, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=1"
     return "\n".join(
         [
-            f"megs: {MEGABYTES}",
+            f"megs: {megabytes}",
             f"romimage: file={program.image(BIOS)}",
             f"vgaromimage: file={program.image(VGABIOS)}",
             f"cpu: model={model}, {cpu}",

@@ -17,12 +17,15 @@ PIECE = 256 * SECTOR
 PAGE = 4096
 # Above the address at which Xen is loaded, and below the one to which it relocates itself.
 FIRST_MODULE = 0x1000000
-MEGABYTES = 512
-"""The machine's memory, as the multiboot information describes it."""
 
 
-def write_boot_disk(out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[tuple[bytes, str]]) -> None:
-    """Write Xen and its modules (contents, command line) in the layout that the boot sector reads."""
+def write_boot_disk(
+    out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[tuple[bytes, str]], megabytes: int
+) -> None:
+    """Write Xen and its modules (contents, command line) in the layout that the boot sector reads.
+
+    The multiboot information describes a machine of so many megabytes.
+    """
     entry, pieces = _xen_pieces(xen)
     at = FIRST_MODULE
     placed = []
@@ -30,7 +33,7 @@ def write_boot_disk(out: BinaryIO, xen: bytes, xen_line: str, modules: Sequence[
         pieces += _pieces(at, data)
         placed.append((at, at + len(data), line))
         at = _page_up(at + len(data))
-    pieces += _pieces(at, _multiboot_info(at, xen_line, placed))
+    pieces += _pieces(at, _multiboot_info(at, xen_line, placed, megabytes))
     _write_pieces(out, entry, at, pieces)
 
 
@@ -76,7 +79,7 @@ def _xen_pieces(xen: bytes) -> tuple[int, list[tuple[int, bytes]]]:
     return entry, pieces
 
 
-def _multiboot_info(at: int, line: str, modules: Sequence[tuple[int, int, str]]) -> bytes:
+def _multiboot_info(at: int, line: str, modules: Sequence[tuple[int, int, str]], megabytes: int) -> bytes:
     """Return the multiboot (version 1) information structure for the address `at`."""
     header, strings = 128, b""
     table_at = at + header
@@ -93,12 +96,12 @@ def _multiboot_info(at: int, line: str, modules: Sequence[tuple[int, int, str]])
     loader_at = text("xenapic")
     for start, end, module_line in modules:
         table += struct.pack("<IIII", start, end, text(module_line), 0)
-    ranges = ((0, 0x9FC00), (0x100000, (MEGABYTES << 20) - 0x100000 - 0x20000))
+    ranges = ((0, 0x9FC00), (0x100000, (megabytes << 20) - 0x100000 - 0x20000))
     memory = b"".join(struct.pack("<IQQI", 20, base, size, 1) for base, size in ranges)
     # memory sizes, command line, modules, memory map, loader name
     flags = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9
     info = struct.pack(
-        "<17I", flags, 639, (MEGABYTES - 1) << 10, 0, line_at, len(modules), table_at,
+        "<17I", flags, 639, (megabytes - 1) << 10, 0, line_at, len(modules), table_at,
         0, 0, 0, 0, len(memory), table_at + len(table), 0, 0, 0, loader_at,
     )  # fmt: skip
     return info.ljust(header, b"\0") + table + memory + strings

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+_HEADER_BYTES = 110
 _DIRECTORY, _FILE, _LINK = 0o040000, 0o100000, 0o120000
+
+
+def members(archive: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each entry of an archive that `CpioWriter` wrote."""
+    at = 0
+    while True:
+        size = int(archive[at + 54 : at + 62], 16)
+        name_end = at + _HEADER_BYTES + int(archive[at + 94 : at + 102], 16)
+        name = archive[at + _HEADER_BYTES : name_end - 1].decode()
+        start = name_end + -name_end % 4
+        if name == "TRAILER!!!":
+            return
+        yield name, archive[start : start + size]
+        at = start + size
+        at += -at % 4
 
 
 class CpioWriter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,24 @@ DOM0_ARGS = (
 
 
 @dataclass(frozen=True)
+class Memory:
+    """How many megabytes the machine has, and how many of them dom0."""
+
+    machine: int
+    dom0: int
+
+    @property
+    def xen_arg(self) -> str:
+        """Xen's option."""
+        return f"dom0_mem={self.dom0}M,max:{self.dom0}M"
+
+
+SMALL = Memory(512, 192)
+WITH_GUESTS = Memory(1024, 352)
+"""Room for a guest with a Linux kernel, and for dom0 to load it."""
+
+
+@dataclass(frozen=True)
 class Guest:
     """Everything that is put into the emulated machine for one run."""
 
@@ -45,6 +63,9 @@ class Guest:
     channel: Path
     xen_args: tuple[str, ...] = ()
     dom0_args: tuple[str, ...] = ()
+    memory: Memory = SMALL
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Files that dom0 gets with its first job, by their place there."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +103,12 @@ QEMU_CPU = "EPYC,-smap,-monitor,-rdtscp"
 
 def qemu(guest: Guest, run_dir: Path, serial: str, *more: str) -> Start:
     """Return how to start QEMU with software emulation; `serial` is a character device's description."""
-    xen_args = [*XEN_ARGS, "dom0_mem=192M,max:192M", *guest.xen_args]
+    xen_args = [*XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *guest.dom0_args]
     modules = f"{_escaped(str(guest.xen.kernel))} {_escaped(' '.join(dom0_args))}"
     argv = (
-        QEMU, "-machine", "pc", "-accel", "tcg,thread=single", "-m", "512", "-cpu", QEMU_CPU,
+        QEMU, "-machine", "pc", "-accel", "tcg,thread=single", "-cpu", QEMU_CPU,
+        "-m", str(guest.memory.machine),
         "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
         "-chardev", f"{serial},id=com1", "-serial", "chardev:com1",
         "-kernel", str(guest.xen.hypervisor),
@@ -138,15 +160,13 @@ BOCHS_LIMITS = {"load": 60.0, "Xen": 90.0, "dom0": 180.0}
 # Bochs's idle states and time-stamp counter are not what the kernel expects of real ones.
 # Bochs 2.7 sometimes restores a wrong FPU state from XSAVE's compacted form: of 40 starts of
 # Python in dom0 1 (ryzen) and 2 (corei7_skylake_x) crashed; without that form none of 80.
-BOCHS_XEN_ARGS = (
-    "dom0_max_vcpus=1 mwait-idle=0 cpuidle=0 dom0_mem=192M,max:192M cpuid=no-xsavec,no-xsaves"
-).split()
+BOCHS_XEN_ARGS = ("dom0_max_vcpus=1 mwait-idle=0 cpuidle=0 cpuid=no-xsavec,no-xsaves").split()
 BOCHS_DOM0_ARGS = "nokaslr tsc=reliable".split()
 
 
 def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> Start:
     """Return how to start Bochs as `machine`; `serial` is a mode and device of com1."""
-    xen_args = [*XEN_ARGS, *BOCHS_XEN_ARGS, *guest.xen_args]
+    xen_args = [*XEN_ARGS, *BOCHS_XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *BOCHS_DOM0_ARGS, *machine.dom0_args, *guest.dom0_args]
     boot, root = run_dir / "boot.img", run_dir / "root.img"
     archives = b"".join(path.read_bytes() for path in (*guest.xen.archives, guest.overlay))
@@ -156,7 +176,7 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
     ]
     with boot.open("wb") as out:
         xen = guest.xen.hypervisor.read_bytes()
-        bootdisk.write_boot_disk(out, xen, f"xen {' '.join(xen_args)}", modules)
+        bootdisk.write_boot_disk(out, xen, f"xen {' '.join(xen_args)}", modules, guest.memory.machine)
     # Bochs puts its lock and its journal next to the name it is given: not into the cache.
     root.symlink_to(guest.xen.root)
     program = bochs.program()
@@ -170,6 +190,7 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
             channel=guest.channel,
             serial=serial,
             log=run_dir / "bochs.log",
+            megabytes=guest.memory.machine,
         )
     )
     return Start(bochs.command(program, bochsrc, run_dir / "debugger"), BOCHS_LIMITS, program.env)

@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,48 @@ class XenLab:
         from xenapic.lab.runner import start
 
         return start(**{"machine": self.machine, "xen": self.xen, **options})
+
+    @contextmanager
+    def boot(
+        self,
+        *,
+        vcpus: int = 1,
+        memory: int = 128,
+        arguments: Sequence[str] = (),
+        cmdline: str = "",
+        **options: Any,
+    ) -> Iterator[BootedGuest]:
+        """Start a machine and boot Debian's kernel as a guest in it; it runs until the block is left.
+
+        ``memory`` is in MiB, ``arguments`` are more of ``xenapic boot``, ``cmdline`` more words for the
+        kernel; ``options`` are those of `xenapic.lab.start`. The guest has printed ``xenapic guest ready``.
+        """
+        from xenapic.lab.errors import LabError
+        from xenapic.lab.guestkernel import CMDLINE, KERNEL_AT, RAMDISK_AT, READY
+
+        with self.start(**{"guest_kernel": "debian", **options}) as session:
+            result = session.run(
+                [
+                    "xenapic", "boot", "--kernel", KERNEL_AT, "--ramdisk", RAMDISK_AT, "--expect", READY,
+                    "--native-tsc", "--memory", str(memory), "--vcpus", str(vcpus), *arguments,
+                    "--", CMDLINE, cmdline,
+                ]
+            )  # fmt: skip
+            if result.status:
+                raise LabError(f"the guest did not boot: {result.stderr.decode(errors='replace')}")
+            yield BootedGuest(int(result.stdout), session)
+
+
+@dataclass(frozen=True)
+class BootedGuest:
+    """A guest that runs in the lab, by its number, and the machine that it runs in."""
+
+    domid: int
+    session: Session
+
+    def run(self, command: Sequence[str], **options: Any) -> RunResult:
+        """Run `command` in dom0; `options` are those of `xenapic.lab.Session.run`."""
+        return self.session.run(command, **options)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

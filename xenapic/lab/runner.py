@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xenapic.lab import bochs_package, catalog, emulators, job, snapshot, xens
+from xenapic.lab import bochs_package, catalog, emulators, guestkernel, job, snapshot, xens
 from xenapic.lab.child import Child
 from xenapic.lab.emulators import Guest
 from xenapic.lab.errors import BootError, LabError, SnapshotUnusable, XenPanicked
@@ -59,6 +59,11 @@ class _Order:
     dom0_args: tuple[str, ...]
     cold: bool
     progress: Progress
+    guest_kernel: str | None
+
+    @property
+    def memory(self) -> emulators.Memory:
+        return emulators.SMALL if self.guest_kernel is None else emulators.WITH_GUESTS
 
 
 class Session:
@@ -77,6 +82,7 @@ class Session:
         self._channel = guest.channel
         self._running = running
         self._next_job = running.next_job
+        self._first_files: Mapping[str, Path] = guest.files
 
     def run(
         self,
@@ -89,7 +95,8 @@ class Session:
         on_stderr: Sink | None = None,
     ) -> RunResult:
         """Run `command` in dom0 and return its outcome; parameters and errors are those of `run`."""
-        given = _job(command, env or {}, files or {})
+        given = _job(command, env or {}, {**self._first_files, **(files or {})})
+        self._first_files = {}
         stdout, stderr = bytearray(), bytearray()
         watch, began = self._running.watch, time.monotonic()
         watch.expect(_tee(stdout, on_stdout), _tee(stderr, on_stderr))
@@ -124,6 +131,7 @@ def start(
     xen_args: Sequence[str] = (),
     dom0_args: Sequence[str] = (),
     cold: bool = False,
+    guest_kernel: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Session]:
     """Start Xen `xen` on `machine` and provide it for commands; the machine ends with the context.
@@ -133,6 +141,9 @@ def start(
     In QEMU and without `xen_args` or `dom0_args`, it is restored from a snapshot that the first such
     start makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
     ("retry"). `progress` is told of stages: (stage, text).
+
+    With `guest_kernel` "debian", dom0 has the memory and the files to boot guests: /guest/vmlinuz is the
+    kernel that boots dom0, and /guest/initrd.img has busybox. The files are there from the first command on.
 
     Raises `LabError`: `XenPanicked` if the hypervisor dies, `StageTimeout` naming the stage,
     `LabPrerequisite` if a program is missing. A boot that fails is tried once more, and `progress` is
@@ -146,6 +157,7 @@ def start(
         xen_args=(*catalog.xen_args(release), *xen_args),
         dom0_args=tuple(dom0_args),
         cold=cold,
+        guest_kernel=guest_kernel,
         progress=tell,
     )
     with ExitStack() as stack:
@@ -163,6 +175,7 @@ def run(
     files: Mapping[str, Path | str] | None = None,
     timeout: float = COMMAND_LIMIT,
     cold: bool = False,
+    guest_kernel: str | None = None,
     on_stdout: Sink | None = None,
     on_stderr: Sink | None = None,
     progress: Progress | None = None,
@@ -178,7 +191,13 @@ def run(
     """
     _job(command, env or {}, files or {})  # a wrong request must not cost a boot
     with start(
-        machine=machine, xen=xen, xen_args=xen_args, dom0_args=dom0_args, cold=cold, progress=progress
+        machine=machine,
+        xen=xen,
+        xen_args=xen_args,
+        dom0_args=dom0_args,
+        cold=cold,
+        guest_kernel=guest_kernel,
+        progress=progress,
     ) as session:
         result = session.run(
             command, env=env, files=files, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr
@@ -238,7 +257,8 @@ def _start_once(order: _Order, stack: ExitStack) -> Session:
         with overlay.open("wb") as out:
             write_overlay(out, python=xen.python)
         emulators.make_channel(channel)
-        guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args)
+        files = guestkernel.ensure(order.guest_kernel, xen) if order.guest_kernel else {}
+        guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args, order.memory, files)
         timings = {"image": time.monotonic() - began}
         session = None
         if not order.cold and snapshot.possible(guest, order.machine):

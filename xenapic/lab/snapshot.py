@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def entry(guest: Guest, machine: Machine, release: str) -> Entry:
     program = Path(shutil.which(emulators.QEMU) or "").resolve()
     files = (program, guest.xen.hypervisor, guest.xen.kernel, *guest.xen.archives, guest.xen.root)
     recipe = (
-        FORMAT, machine, release, WARM_UP, ENV, emulators.SAVE,
+        FORMAT, machine, release, guest.memory, WARM_UP, ENV, emulators.SAVE,
         emulators.XEN_ARGS, emulators.DOM0_ARGS, emulators.QEMU_CPU,
         [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
         hashlib.sha256(guest.overlay.read_bytes()).hexdigest(),
@@ -111,7 +112,7 @@ def _make(into: Path, guest: Guest, progress: Progress) -> dict[str, Any]:
         channel, serial = place / "channel", place / SERIAL
         emulators.make_channel(channel)
         job.warm_up(WARM_UP, ENV).post(channel, WARM_UP_JOB)
-        start = emulators.qemu_to_save(Guest(guest.xen, guest.overlay, channel), place, serial)
+        start = emulators.qemu_to_save(replace(guest, channel=channel), place, serial)
         limits = {**start.limits, "dom0": start.limits["dom0"] + WARM_UP_LIMIT}
         child = Child(start.argv, place / "emulator.log", env=start.env, cwd=into, stdin=commands.fileno())
         with child, closing(Watch(serial, channel, child.pid)) as watch:

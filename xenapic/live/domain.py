@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, NoPrivilege
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 __all__ = ["Domain"]
+
+D = TypeVar("D", bound="Domain")
 
 
 class Domain:
@@ -41,7 +43,7 @@ class Domain:
         self._final_handle: UUID | None = None
 
     @classmethod
-    def own(cls, handle: Handle, domid: int, mark: UUID, final_handle: UUID | None = None) -> Domain:
+    def own(cls: type[D], handle: Handle, domid: int, mark: UUID, final_handle: UUID | None = None) -> D:
         """Return an owned domain: one whose handle is ``mark``, and becomes ``final_handle`` on `release`.
 
         Without a final handle it becomes a mark that says the domain was handed over.
@@ -152,7 +154,7 @@ class Domain:
 
         return read_controls(self.handle, self.domid)
 
-    def __enter__(self) -> Domain:
+    def __enter__(self: D) -> D:
         return self
 
     def __exit__(

@@ -12,6 +12,9 @@ __all__ = ["PAGE", "GuestMemory"]
 PAGE = 4096
 """Bytes in a page."""
 
+PIECE_BYTES = 1 << 20
+"""How much is mapped at once."""
+
 
 class GuestMemory:
     """The memory of one domain, by guest physical address.
@@ -29,6 +32,12 @@ class GuestMemory:
         Raises `CallFailed`, for instance when the domain has reached its memory limit.
         """
         self._handle.memory.populate(self.domid, list(_frames(address, size)))
+
+    def fill(self, address: int, data: bytes | memoryview, size: int) -> None:
+        """Write data into the guest's memory, and zeros after it up to ``size`` bytes, in pieces."""
+        for at in range(0, size, PIECE_BYTES):
+            length = min(PIECE_BYTES, size - at)
+            self.write(address + at, bytes(data[at : at + length]).ljust(length, b"\0"))
 
     def read(self, address: int, size: int) -> bytes:
         """Return bytes of the guest's memory; raise `CallFailed` where there is none."""

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from uuid import UUID
 
 from xenapic.abi.handle import Handle
 from xenapic.abi.library import Layout, Library, load
+from xenapic.apic.state import ApicState
 from xenapic.errors import (
     CloseFailed,
     ConfigInvalid,
@@ -37,11 +38,16 @@ from xenapic.model.measured import Measurement
 from xenapic.model.owner import OwnerState
 
 if TYPE_CHECKING:
+    from xenapic.live.boot import Progress
+    from xenapic.live.guest import Guest
+    from xenapic.live.images import Content, Module
     from xenapic.parse.bootlog import BootLog
     from xenapic.policy.plan import Plan, Refusal
     from xenapic.policy.terms import Policy
 
 __all__ = ["Xen", "open"]
+
+D = TypeVar("D", bound=Domain)
 
 KEPT_REQUESTS = 64
 
@@ -209,13 +215,85 @@ class Xen:
         Raises `PolicyRefused` or `ConfigRefused` with every reason, before Xen is called, and `CallFailed`
         when Xen refuses nevertheless.
         """
+        return self._create(Domain, config, policy)
+
+    def _create(
+        self, kind: type[D], config: DomainConfig, policy: Policy | None, problems: Sequence[Problem] = ()
+    ) -> D:
+        """Create a domain, unless a rule or one of ``problems`` is against it."""
         creation = self._prepare(config, policy)
-        if creation.problems:
-            raise ConfigRefused(creation.problems)
-        domain = self.create_unchecked(creation.request, config.handle)
+        if creation.problems or problems:
+            raise ConfigRefused((*creation.problems, *problems))
+        domain = self._send(kind, creation.request, config.handle)
         if policy is not None:
             domain.remember(policy)
         return domain
+
+    def boot(  # noqa: PLR0913  (a boot has that many choices, all keyword-only)
+        self,
+        kernel: Content,
+        *,
+        ramdisk: Content | None = None,
+        modules: Sequence[Module] = (),
+        cmdline: str = "",
+        memory_mib: int = 256,
+        vcpus: int = 1,
+        policy: Policy | None = None,
+        config: DomainConfig | None = None,
+        state: ApicState = ApicState.XAPIC,
+        native_tsc: bool = False,
+        acpi: bool = True,
+        console_log: BinaryIO | None = None,
+        count_exits: bool = False,
+        progress: Progress | None = None,
+        start: bool = True,
+    ) -> Guest:
+        """Create a PVH domain, load a kernel into it, and let it run; no toolstack is needed.
+
+        The kernel is an ELF file with a PHYS32_ENTRY note, or a bzImage of Linux: bytes, or a path; so are
+        the ramdisk and the modules that follow it. ``config`` is the domain to create, by default
+        `DomainConfig.pvh`; its number of vCPUs is ``vcpus``. ``state`` is the state of the first vCPU's local
+        APIC at its start. ``native_tsc`` lets the guest read the processor's own TSC. ``progress`` is called
+        with what is loaded, and how many bytes of how many. Without ``start`` the guest stays paused.
+
+        The guest is owned, as a domain from `create_domain` is. Everything is checked before Xen is called:
+        raises `FileUnreadable`, `ImageInvalid`, `ConfigInvalid`, `PolicyRefused` and `ConfigRefused`; and
+        `CallFailed` when Xen refuses nevertheless. An HVM guest with firmware, and a PV guest, need a
+        toolstack: raises `ConfigInvalid` for them.
+        """
+        from xenapic.live.boot import Order, boot
+        from xenapic.live.images import Module
+
+        order = Order(
+            kernel=kernel,
+            modules=(*([] if ramdisk is None else [Module(ramdisk)]), *modules),
+            cmdline=cmdline,
+            memory_mib=memory_mib,
+            config=(config or DomainConfig.pvh()).replace(max_vcpus=vcpus),
+            policy=policy,
+            state=state,
+            native_tsc=native_tsc,
+            acpi=acpi,
+        )
+        return boot(self, order, log=console_log, count_exits=count_exits, progress=progress, start=start)
+
+    def create_guest(self, config: DomainConfig, policy: Policy | None, problems: Sequence[Problem]) -> Guest:
+        """Create an empty domain for `boot`; ``problems`` are reasons against it that are known already."""
+        from xenapic.live.guest import Guest
+
+        return self._create(Guest, config, policy, problems)
+
+    def guest(self, domid: int) -> Guest:
+        """Return a guest that was booted and released, with its console open; it is not owned.
+
+        Raises `DomainNotFound`, and `GuestFailed` if it has no console or another program serves it.
+        """
+        from xenapic.live.guest import Guest
+
+        self.handle.domains.info(domid)
+        guest = Guest(self.handle, domid)
+        guest.open_console()
+        return guest
 
     def _prepare(self, config: DomainConfig, policy: Policy | None) -> Creation:
         names_others = config.domid != 0 or config.cpupool_id != 0
@@ -247,10 +325,13 @@ class Xen:
         A request that breaks a *late* rule (`xenapic.model.rules`) can take the host down. The domain gets
         ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
         """
+        return self._send(Domain, request, final_handle)
+
+    def _send(self, kind: type[D], request: CreateRequest, final_handle: UUID | None) -> D:
         mark = this_process().to_handle()
         coming(self.handle, mark)
         try:
-            domain = Domain.own(self.handle, send(self.handle, request, mark), mark, final_handle)
+            domain = kind.own(self.handle, send(self.handle, request, mark), mark, final_handle)
         except HandleClosed:  # nothing was sent
             has_come(mark)
             raise

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from xenapic.errors import FileUnreadable
 
-__all__ = ["LIMIT_BYTES", "file_name", "read_file", "read_stream"]
+__all__ = ["LIMIT_BYTES", "file_name", "read_file", "read_stream", "reason"]
 
 LIMIT_BYTES = 32 << 20
 """More than any log, policy, report or recording has (the largest recording seen: 1 MB)."""
@@ -37,10 +37,16 @@ def read_file(path: str | os.PathLike[str], limit: int = LIMIT_BYTES) -> bytes:
         with Path(path).open("rb") as file:
             return read_stream(file, name, limit)
     except OSError as error:
-        why = REASONS.get(error.errno or 0) or (error.strerror or "it cannot be read")
-        raise FileUnreadable(name, why) from None
-    except ValueError:  # a NUL in the name
-        raise FileUnreadable(name, REASONS[errno.ENOENT]) from None
+        raise FileUnreadable(name, reason(error)) from None
+    except ValueError as error:
+        raise FileUnreadable(name, reason(error)) from None
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Return in words why a file cannot be read; a ValueError means a NUL in its name."""
+    if isinstance(error, ValueError):
+        return REASONS[errno.ENOENT]
+    return REASONS.get(error.errno or 0) or error.strerror or "it cannot be read"
 
 
 def read_stream(stream: BinaryIO, name: str, limit: int = LIMIT_BYTES) -> bytes:

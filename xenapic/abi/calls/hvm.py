@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HvmCalls"]
 
+DOMID_0 = 0
+"""The domain that serves consoles: this one, because no other may create domains."""
+
 HVM_SAVE_LAPIC = 5
 """``HVM_SAVE_CODE(LAPIC)`` (``xen/include/public/arch-x86/hvm/save.h``)."""
 
@@ -53,3 +56,18 @@ class HvmCalls(Calls):
     def lapic_record(self, values: Mapping[str, int]) -> bytes:
         """Return the data of a LAPIC record: ``struct hvm_hw_lapic`` with these fields, all others 0."""
         return bytes(self._ffi.buffer(self._ffi.new("struct hvm_hw_lapic *", dict(values))))
+
+    def parameter(self, domid: int, number: int) -> int:
+        """Return a parameter of an HVM-type domain (``HVM_PARAM_*``); 0 if it was never set."""
+        value = self._ffi.new("uint64_t *")
+        self._call("xc_hvm_param_get", "ask for HVM parameter {1} of domain {0}", domid, number, value)
+        return int(value[0])
+
+    def set_parameter(self, domid: int, number: int, value: int) -> None:
+        """Set a parameter of an HVM-type domain (``HVM_PARAM_*``)."""
+        self._call("xc_hvm_param_set", "set HVM parameter {1} of domain {0} to {2:#x}", domid, number, value)
+
+    def offer_channel(self, domid: int) -> int:
+        """Return a new event channel port of a domain, which domain 0 may bind to."""
+        asked = "make an event channel of domain {}"
+        return self._call("xc_evtchn_alloc_unbound", asked, domid, DOMID_0)

@@ -8,8 +8,9 @@ from functools import partial
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xenapic.abi.connection import Calls, Connection
+from xenapic.abi.connection import Calls, Connection, bounded
 from xenapic.abi.failures import call_failure
+from xenapic.abi.window import Window
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import XcInterface, XenForeignMemory
@@ -32,6 +33,36 @@ class MemoryCalls(Calls):
         extents = self._ffi.new("xen_pfn_t[]", frames)
         asked = "give domain {} {} pages of memory"
         self._call("xc_domain_populate_physmap_exact", asked, domid, len(frames), 0, 0, extents)
+
+    def populate_extents(self, domid: int, frames: Sequence[int], order: int) -> int:
+        """Give a domain ``2**order`` pages of memory at each of these frame numbers, while Xen can.
+
+        Return how many it did: contiguous memory may run out before memory does.
+        """
+        extents = self._ffi.new("xen_pfn_t[]", frames)
+        asked = "give domain {} {} extents of memory"
+        done = self._call("xc_domain_populate_physmap", asked, domid, len(frames), order, 0, extents)
+        return bounded(done, len(frames), "xc_domain_populate_physmap")
+
+    def set_map(self, domid: int, entries: Sequence[tuple[int, int, int]]) -> None:
+        """Set the memory map that a domain can ask Xen for: address, size and type (E820) of each region."""
+        rows = self._ffi.new("struct e820entry[]", list(entries))
+        self._call("xc_domain_set_memory_map", "set the memory map of domain {}", domid, rows, len(entries))
+
+    def window(self, domid: int, frame: int) -> Window:
+        """Map a page of a domain for reading and writing, until it is closed."""
+        asked = f"map a page of domain {domid}"
+        mapped: Window = self._connection.exclusively(self._window, domid, frame, asked)
+        return mapped
+
+    def _window(self, _xch: XcInterface, domid: int, frame: int, asked: str) -> Window:
+        fmem, pfns = self._opened(asked), self._ffi.new("xen_pfn_t[]", [frame])
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        window = Window(self._connection, fmem)
+        window.map(self._library.xenforeignmemory_map, domid, protection, 1, pfns, self._ffi.NULL)
+        if window.closed:
+            raise self._failure("xenforeignmemory_map", asked)
+        return window
 
     def read(self, domid: int, frames: Sequence[int], offset: int, size: int) -> bytes:
         """Return ``size`` bytes of a domain's memory, ``offset`` bytes from the start of these frames."""

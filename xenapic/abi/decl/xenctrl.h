@@ -47,4 +47,11 @@ int xc_domain_hvm_setcontext(xc_interface *xch, uint32_t domid, uint8_t *hvm_ctx
 int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
                                      unsigned int extent_order, unsigned int mem_flags, xen_pfn_t *extent_start);
 
+int xc_domain_populate_physmap(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
+                               unsigned int extent_order, unsigned int mem_flags, xen_pfn_t *extent_start);
+int xc_domain_set_memory_map(xc_interface *xch, uint32_t domid, struct e820entry entries[], uint32_t nr_entries);
+int xc_hvm_param_set(xc_interface *handle, uint32_t dom, uint32_t param, uint64_t value);
+int xc_hvm_param_get(xc_interface *handle, uint32_t dom, uint32_t param, uint64_t *value);
+int xc_evtchn_alloc_unbound(xc_interface *xch, uint32_t dom, uint32_t remote_dom);
+
 int xc_vcpu_getinfo(xc_interface *xch, uint32_t domid, uint32_t vcpu, struct xen_domctl_getvcpuinfo *info);

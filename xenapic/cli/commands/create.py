@@ -10,8 +10,8 @@ import click
 import xenapic
 from xenapic.cli import output, values
 from xenapic.cli.base import Command
+from xenapic.cli.created import print_number
 from xenapic.cli.domainfile import check_on, domain_text, guest_type_of, show_check
-from xenapic.cli.failures import OutputLost
 from xenapic.cli.hostoptions import HostChoice, host_options
 from xenapic.cli.hosts import THIS_HOST, host_of
 from xenapic.cli.options import (
@@ -70,7 +70,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Check a domain's configuration, then create the domain; it stays paused.
+    """Check a domain's configuration, then create the domain: an empty one, paused.
+
+    Something else must give it memory and contents; 'xenapic boot' creates a domain with a kernel.
 
     A refusal lists every reason at once, before Xen is called. The new domain's number is
     printed to stdout. With an xl.cfg or a libvirt domain XML, the domain is the one in the file.
@@ -97,7 +99,9 @@ def command(
     except ConfigRefused as error:
         if not as_json:
             raise
-        _print(None, as_json, error.problems)
+        from xenapic.documents.creations import CreateReport
+
+        output.emit(CreateReport.of(None, error.problems))
         raise SystemExit(Status.REFUSED) from None
 
 
@@ -202,22 +206,5 @@ def _create(
         domain.set_max_vcpus(config.max_vcpus)
         if memory is not None:
             domain.set_max_mem(memory * 1024)
-        try:
-            _print(domain.domid, as_json)
-        except OSError as error:
-            raise OutputLost(
-                f"the number of domain {domain.domid} could not be printed ({error.strerror}): "
-                "it was destroyed again"
-            ) from None
+        print_number(domain.domid, as_json)
         domain.release()
-
-
-def _print(domid: int | None, as_json: bool, problems: Sequence[Problem] = ()) -> None:
-    """Print the answer and flush it."""
-    if as_json:
-        from xenapic.documents.creations import CreateReport
-
-        output.emit(CreateReport.of(domid, problems))
-    else:
-        click.echo("no rule forbids this domain" if domid is None else domid)
-    output.flush()

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 
-from xenapic.cli.base import Command, OutputFile
+from xenapic.cli.base import Command, Name, OutputFile
 from xenapic.cli.commands.lab.common import machine_options
 from xenapic.cli.reports import Files
+
+
+def _guest_kernels() -> Iterable[str]:
+    from xenapic.lab.guestkernel import GUEST_KERNELS
+
+    return GUEST_KERNELS
 
 
 @click.command("run", cls=Command, context_settings={"ignore_unknown_options": True})
@@ -26,6 +32,12 @@ from xenapic.cli.reports import Files
     help="Limit for the command, in seconds of the emulator's own processor time.",
 )
 @click.option("--cold", is_flag=True, help="Boot, even if a snapshot is there.")
+@click.option(
+    "--guest-kernel",
+    type=Name("guest kernel", _guest_kernels),
+    metavar="NAME",
+    help="Put a kernel and a ramdisk for guests into dom0, and give it the memory for them: 'debian'.",
+)
 @click.option("--keep-log", type=OutputFile(dash=False), help="Save the serial log here.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress and no times.")
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -38,6 +50,7 @@ def command(
     files: tuple[str, ...],
     timeout: float,
     cold: bool,
+    guest_kernel: str | None,
     keep_log: str | None,
     quiet: bool,
     arguments: tuple[str, ...],
@@ -45,7 +58,8 @@ def command(
     """Run COMMAND in dom0 of a real Xen, and exit with its status.
 
     In dom0, /checkout is the checkout of xenapic that runs here: it can be imported, and xenapic and
-    python3 are in PATH. Put -- before COMMAND.
+    python3 are in PATH. Put -- before COMMAND. With --guest-kernel debian, /guest/vmlinuz is the
+    kernel that boots dom0, and /guest/initrd.img a ramdisk with busybox.
     """
     from xenapic.lab import runner
     from xenapic.lab.progress import Reporter
@@ -61,6 +75,7 @@ def command(
             files=_pairs(files, "--file"),
             timeout=timeout,
             cold=cold,
+            guest_kernel=guest_kernel,
             on_stdout=_writer(sys.stdout.fileno()),
             on_stderr=_writer(sys.stderr.fileno()),
             progress=reporter,

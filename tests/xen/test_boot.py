@@ -1,0 +1,67 @@
+"""Real kernels as guests of real Xens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.xen.boots import run
+
+pytestmark = pytest.mark.xen
+SCRIPT = Path(__file__).parent / "dom0_boot.py"
+BOTH = ("1:x2apic", "4:xapic")
+TRACE_PAGES = 512
+"""More than counting exits leaves allocated, and less than the smallest guest here has."""
+
+
+def booted(xen_lab: Any, machine: str, release: str, *kinds: str) -> dict[str, Any]:
+    done = run(
+        xen_lab,
+        ["python3", "/dom0_boot.py", *kinds],
+        files={"/dom0_boot.py": SCRIPT},
+        machine=machine,
+        xen=release,
+        timeout=2000,
+        guest_kernel="debian",
+    )
+    assert done.status == 0, done.stderr.decode()
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("machine", "release", "kinds"),
+    [
+        pytest.param("epyc", "4.17", BOTH, id="epyc-4.17"),
+        pytest.param("epyc", "4.20", BOTH, id="epyc-4.20", marks=pytest.mark.thorough),
+        pytest.param("broadwell_ult", "4.17", ("1:x2apic",), id="bochs-4.17", marks=pytest.mark.thorough),
+    ],
+)
+def test_linux_boots_and_obeys(xen_lab: Any, machine: str, release: str, kinds: tuple[str, ...]) -> None:
+    answer = booted(xen_lab, machine, release, *kinds)
+    for kind in kinds:
+        vcpus, mode = kind.split(":")
+        seen = answer[kind]
+        assert seen["answer"] == f"42 of {vcpus} {int(mode == 'x2apic')}"
+        assert seen["inspected"] and seen["states"] == [mode]
+        assert seen["reason"] == "poweroff"
+        assert seen["total"] > 100
+        if machine == "epyc":  # nothing is accelerated: every end of an interrupt leaves the guest
+            assert "EOI write" in seen["registers"]
+    assert answer["hostile"]["read"] <= 2048 and answer["hostile"]["lost"] > 0
+    assert "damaged its console's ring" in answer["hostile"]["written"]
+    assert answer["hostile"]["triple fault"] == "reboot"
+    assert "truncated" in answer["hostile"]["refused"]
+    assert answer["killed"] == {"orphans": 1, "after": 0}
+    assert answer["domains"] == [0]
+    assert answer["pages lost"] <= TRACE_PAGES
+
+
+@pytest.mark.thorough
+def test_the_fixture_boots_a_guest(xen_lab: Any) -> None:
+    with xen_lab.boot() as guest:
+        listed = json.loads(guest.run(["xenapic", "list", "--json"]).stdout)
+        assert guest.domid in [domain["domid"] for domain in listed["domains"]]

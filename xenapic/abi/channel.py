@@ -1,0 +1,79 @@
+"""An event channel to another domain: wait for its events, and send some."""
+
+from __future__ import annotations
+
+import errno
+import select
+from typing import TYPE_CHECKING
+
+from xenapic.abi.failures import call_failure
+from xenapic.abi.forks import left_to_parent
+from xenapic.abi.library import Library
+from xenapic.errors import CallFailed, NoPrivilege, errno_name
+
+if TYPE_CHECKING:
+    from xenapic._xenctrl.libxenctrl import EventChannel
+
+__all__ = ["Channel", "open_channel"]
+
+
+def open_channel(library: Library) -> EventChannel:
+    """Open the device for event channels; raise `NoPrivilege` or `CallFailed`."""
+    channel = library.evtchn.xenevtchn_open(library.ffi.NULL, 0)
+    if channel != library.ffi.NULL:
+        return channel
+    number = library.ffi.errno
+    if number in (errno.EACCES, errno.EPERM):
+        raise NoPrivilege(
+            f"this user may not open /dev/xen/evtchn ({errno_name(number)}): run as root", errno=number
+        )
+    raise CallFailed("xenevtchn_open", number, "open /dev/xen/evtchn (is the module xen-evtchn loaded?)")
+
+
+class Channel:
+    """An event channel that another domain offers to this one, bound.
+
+    Raises `CallFailed` when it cannot be bound: with EINVAL if another program has bound it.
+    """
+
+    def __init__(self, library: Library, domid: int, port: int) -> None:
+        self._ffi, self._evtchn = library.ffi, library.evtchn
+        self._channel: EventChannel | None = open_channel(library)
+        left_to_parent(self)
+        self._port = self._evtchn.xenevtchn_bind_interdomain(self._channel, domid, port)
+        if self._port < 0:
+            number = self._ffi.errno
+            self.close()
+            asked = f"bind event channel {port} of domain {domid}"
+            raise call_failure("xenevtchn_bind_interdomain", number, asked, "", library.release)
+
+    def wait(self, seconds: float, *descriptors: int) -> bool:
+        """Sleep until an event comes or a descriptor can be read, at most for the given seconds.
+
+        Return whether an event came.
+        """
+        if self._channel is None:
+            return False
+        own = self._evtchn.xenevtchn_fd(self._channel)
+        ready = select.select([own, *descriptors], [], [], max(seconds, 0))[0]
+        if own not in ready:
+            return False
+        port = self._evtchn.xenevtchn_pending(self._channel)
+        if port >= 0:
+            self._evtchn.xenevtchn_unmask(self._channel, port)
+        return True
+
+    def notify(self) -> None:
+        """Send the other domain an event."""
+        if self._channel is not None:
+            self._evtchn.xenevtchn_notify(self._channel, self._port)
+
+    def close(self) -> None:
+        """Unbind the channel; a second call does nothing."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self._evtchn.xenevtchn_close(channel)
+
+    def leave_to_parent(self) -> None:
+        """Forget the channel in a forked child: closing it would unbind the parent's."""
+        self._channel = None

@@ -1,0 +1,1 @@
+"""From a kernel to the pages, tables and registers that a PVH domain starts with. It never calls Xen."""
