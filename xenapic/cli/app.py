@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "List the domains, and who created them.",
     "create": "Check a domain's configuration, then create the domain.",
     "plan": "Turn a policy into a plan, or into a refusal with every reason.",
+    "validate": "Check hosts for scripts: hardware, firmware, options, defects, a policy.",
     "find": "Show what assisted_x2apic=0 and similar settings of xl.cfg do on a host.",
     "access": "Show what happens to each access to the APIC's registers.",
     "explain": "Explain a control, flag, register, code, release or processor.",

@@ -9,11 +9,14 @@ from xenapic.cli import output
 from xenapic.cli.hosts import THIS_HOST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xenapic.model.checks import Check
     from xenapic.model.guest_types import GuestType
     from xenapic.model.host import Host
     from xenapic.toolstack.check import FileCheck
 
-__all__ = ["check_on", "domain_text", "guest_type_of", "show_check"]
+__all__ = ["as_checks", "check_on", "domain_text", "guest_type_of", "show_check"]
 
 XL_CONF = "/etc/xen/xl.conf"
 MOST_NAMED = 12
@@ -87,3 +90,23 @@ def _not_looked_at(check: FileCheck) -> str:
         return "all of the file was looked at"
     more = f" and {len(keys) - MOST_NAMED} more (--json names all)" if len(keys) > MOST_NAMED else ""
     return f"not looked at: {', '.join(map(output.printable, keys[:MOST_NAMED]))}{more}"
+
+
+def as_checks(check: FileCheck) -> Iterator[Check]:
+    """Yield what becomes of a configuration on a host, as lines of ``xenapic validate``."""
+    from xenapic.model.checks import Area, Check, CheckVerdict
+
+    area = Area.DOMAIN
+    if check.refused is not None:
+        advice = "Change the configuration; 'xenapic plan' shows the same"
+        yield Check(
+            "toolstack", area, CheckVerdict.FAIL, str(check.refused), "what the toolstack checks", advice
+        )
+    for verdict, problems in ((CheckVerdict.FAIL, check.problems), (CheckVerdict.WARN, check.cautions)):
+        for problem in problems:
+            text = f"{problem.field}={problem.value}: {problem.rule}"
+            yield Check(problem.code, area, verdict, text, problem.source, problem.remedy.rstrip("."))
+    for text in check.depends:
+        yield Check("depends", area, CheckVerdict.UNKNOWN, text, "", "Ask with a report of the host")
+    if check.possible:
+        yield Check("domain", area, CheckVerdict.PASS, "nothing that xenapic checks forbids the domain")

@@ -24,8 +24,10 @@ __all__ = [
     "INPUT",
     "JSON",
     "OUTPUT",
+    "PROMETHEUS",
     "file_title",
     "guest_type_option",
+    "one_form",
     "policy_of",
     "policy_options",
     "read_input",
@@ -36,6 +38,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; 'xenapic schema' describes it.")
 """The option of every command that can print a JSON document."""
+
+PROMETHEUS = click.option(
+    "--prometheus",
+    is_flag=True,
+    help="Print metrics for the textfile collector of Prometheus' node exporter.",
+)
+
+
+def one_form(as_json: bool, prometheus: bool) -> None:
+    """Raise a usage error if the output is asked for in two forms."""
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus exclude each other")
+
 
 FILE = click.Path(exists=True, dir_okay=False)
 INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)

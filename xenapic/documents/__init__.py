@@ -40,6 +40,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "explain": ("documents.topics:Explanation",),
     "spec-check": ("documents.verifications:SpecCheck",),
     "inspect": ("documents.inspections:InspectionReport",),
+    "validate": ("documents.validations:Validation",),
     "verify": ("documents.verifications:Verification",),
     "lab-verify": ("documents.verifications:LabVerification",),
     "list": ("documents.domains:DomainList",),

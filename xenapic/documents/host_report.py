@@ -136,6 +136,12 @@ class HostReport:
     altp2m: FactEntry = NOT_REPORTED
     """Whether alternate p2m tables are available."""
     grant_limits: GrantLimits
+    x2apic_mode: FactEntry = NOT_REPORTED
+    """Whether Xen itself runs the processors' APICs in x2APIC mode."""
+    interrupt_remapping: FactEntry = NOT_REPORTED
+    """Whether Xen uses the IOMMU's interrupt remapping."""
+    posted_by_iommu: FactEntry = NOT_REPORTED
+    """Whether the IOMMU posts devices' interrupts to guests."""
     unknown: PHYSCAP = NOTHING
     """Capabilities of which physinfo says nothing, because the host is only named."""
     measurement: MeasurementEntry | None = None
@@ -159,6 +165,9 @@ class HostReport:
             nested_virt=FactEntry.of(host.nested_virt),
             altp2m=FactEntry.of(host.altp2m),
             grant_limits=host.grant_limits,
+            x2apic_mode=FactEntry.of(host.x2apic_mode),
+            interrupt_remapping=FactEntry.of(host.interrupt_remapping),
+            posted_by_iommu=FactEntry.of(host.posted_by_iommu),
             unknown=host.unknown,
             measurement=None if host.measured is None else MeasurementEntry.of(host.measured),
             version=VersionEntry.of(host.version),
@@ -184,6 +193,9 @@ class HostReport:
             nested_virt=self.nested_virt.value(),
             altp2m=self.altp2m.value(),
             grant_limits=self.grant_limits,
+            x2apic_mode=self.x2apic_mode.value(),
+            interrupt_remapping=self.interrupt_remapping.value(),
+            posted_by_iommu=self.posted_by_iommu.value(),
             unknown=self.unknown,
             measured=None if self.measurement is None else self.measurement.value(),
         )

@@ -44,6 +44,9 @@ class Defect:
     condition: str
     """The hardware, flags and guest state that trigger it."""
     avoid: str
+    needs: tuple[str, ...] = ()
+    """What of `condition` a host's facts decide; empty if nothing. One of the texts must hold, and a text holds if
+    every word does: a feature's key, or a word of `xenapic.model.exposure`; ``!`` negates."""
     commits: tuple[str, ...] = ()
     """The Xen commits that introduced and fixed it."""
     sources: tuple[str, ...] = ()
@@ -111,6 +114,7 @@ DEFECTS = (
         "the guest uses xAPIC mode. The page remains mapped at 0xFEE00000 "
         "(domain_creation_finished) while the control that intercepts it is 0.",
         avoid="Set ASSISTED_XAPIC for every HVM-type domain wherever the host offers it.",
+        needs=("virtualize_apic_accesses",),
         commits=("2ce11ce249", "e5ac68a011"),
         sources=("xen/arch/x86/hvm/vmx/vmcs.c construct_vmcs", "vmx.c domain_creation_finished"),
         evidence="observed",
@@ -125,6 +129,7 @@ DEFECTS = (
         spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         condition="dom0=pvh on a host that can virtualize APIC accesses.",
         avoid="Use a PV dom0.",
+        needs=("virtualize_apic_accesses pvh_dom0",),
         commits=("2ce11ce249", "e5ac68a011"),
         sources=("xen/arch/x86/setup.c create_dom0",),
         evidence="source",
@@ -140,6 +145,7 @@ DEFECTS = (
         spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         condition="A host without register virtualization and virtual-interrupt delivery, or with apicv=0.",
         avoid="Go by the controls, not by the bit.",
+        needs=("virtualize_apic_accesses !apic_register_virtualization !virtual_interrupt_delivery",),
         commits=("6b2b9b3405", "e5ac68a011"),
         sources=(
             "xen-devel 4 November 2022, 'hvm/apic: repurpose the reporting of the APIC assist options', "
@@ -157,6 +163,7 @@ DEFECTS = (
         spans=(("4.17.0-unstable", "4.17.0-rc4"),),
         condition="A Viridian domain whose flags differ from what the host offers.",
         avoid="Leave the flags at the host's default for Viridian domains.",
+        needs=("vmx",),
         commits=("2ce11ce249", "e5ac68a011"),
         sources=("xen/arch/x86/hvm/viridian/viridian.c cpuid_viridian_leaves",),
         evidence="source",
@@ -206,6 +213,7 @@ DEFECTS = (
         condition="The host can virtualize APIC accesses; the guest's APIC is hardware-disabled, or in "
         "x2APIC mode with assistance.",
         avoid="Update.",
+        needs=("virtualize_apic_accesses",),
         commits=("58850b9074", "3b5beaf490", "62e7fb702d"),
         sources=("XSA-412, CVE-2022-42327",),
         evidence="source",
@@ -225,6 +233,7 @@ DEFECTS = (
         condition="An Intel host that can virtualize APIC accesses, and an HVM-type create that fails after "
         "arch_domain_create because of grant options, CPU pool, security label or memory.",
         avoid="Check each request before Xen sees it; never use a create that fails as a dry run.",
+        needs=("virtualize_apic_accesses",),
         commits=("c793d13944", "ea3daabff5", "b3344bb1ca", "58850b9074", "3b5beaf490", "62e7fb702d"),
         sources=("xen/common/domain.c domain_create, _domain_destroy", "vmx.c vmx_alloc_vlapic_mapping"),
         evidence="executed",
@@ -244,6 +253,7 @@ DEFECTS = (
         condition="A Xen with shadow paging, and an HVM-type create without hap that fails after arch_domain_create "
         "because of grant options, CPU pool, security label or memory. AMD hosts too.",
         avoid="Use hap. Check each request before Xen sees it; never use a create that fails as a dry run.",
+        needs=("shadow",),
         commits=("e7aa55c0aa", "a92dc2bb30", "462de8ad45"),
         sources=(
             "xen/arch/x86/mm/shadow/common.c shadow_blow_tables, shadow_teardown",
@@ -279,6 +289,7 @@ DEFECTS = (
         "APIC is hardware-disabled, or in x2APIC mode with assistance, or the toolstack gave it "
         "another base.",
         avoid="Do not access 0xFEE00000 outside xAPIC mode.",
+        needs=("virtualize_apic_accesses",),
         commits=("4ae289712c", "68b92ee7fe", "3b5beaf490"),
         sources=("message of 3b5beaf490", "vmx.c domain_creation_finished, vmx_vlapic_msr_changed"),
         evidence="source",
@@ -294,6 +305,7 @@ DEFECTS = (
         condition="A host with TPR shadow and 'virtualize APIC accesses' but without x2APIC assistance (for "
         "example with apicv=0), and a guest in x2APIC mode.",
         avoid="Do not access 0xFEE00080 in x2APIC mode.",
+        needs=("tpr_shadow virtualize_apic_accesses !virtualize_x2apic_mode",),
         commits=("21c4d089ba",),
         sources=("vmx.c vmx_vlapic_msr_changed", "SDM, virtualizing reads from the APIC-access page"),
         evidence="source",
@@ -323,6 +335,7 @@ DEFECTS = (
         spans=(("4.3.0", ""),),
         condition="Register virtualization and x2APIC mode; in 4.17-rc also the x2APIC flag.",
         avoid="Boot Xen with apicv=0.",
+        needs=("apic_register_virtualization virtualize_x2apic_mode",),
         commits=("825ea023c1",),
         sources=(
             "SDM, virtualizing MSR-based APIC accesses: RDMSR of any ECX in 800H-8FFH reads 8 bytes of the "
@@ -341,6 +354,7 @@ DEFECTS = (
         spans=(("4.3.0", ""),),
         condition="Register virtualization and x2APIC mode; in 4.17-rc also the x2APIC flag.",
         avoid="Do not read the destination back, or boot Xen with apicv=0.",
+        needs=("apic_register_virtualization virtualize_x2apic_mode",),
         commits=("825ea023c1",),
         sources=("SDM, virtualizing MSR-based APIC accesses", "vlapic.c guest_wrmsr_x2apic (APIC_ICR2)"),
         evidence="source",
@@ -397,6 +411,7 @@ DEFECTS = (
         spans=(("4.3.0", "4.3.4"), ("4.4.0", "4.4.2")),
         condition="x2APIC assistance, and a guest that disables its APIC after using x2APIC mode.",
         avoid=OLD,
+        needs=("virtualize_x2apic_mode",),
         commits=("825ea023c1", "72af6f455a", "c9e1e5b6b1", "c7d1bb848e"),
         sources=("vmx.c vmx_vlapic_msr_changed",),
         evidence="source",
@@ -429,6 +444,7 @@ DEFECTS = (
         condition="x2APIC mode, register virtualization and virtual-interrupt delivery; in 4.17-rc also the "
         "x2APIC flag.",
         avoid="Do not rely on the bit for IPIs without exits; measure them.",
+        needs=("virtualize_x2apic_mode apic_register_virtualization virtual_interrupt_delivery",),
         commits=("3196856c65",),
         sources=("cpuid_hypervisor_leaves (traps.c, since 4.21 cpuid.c), its comment",),
         evidence="observed",
@@ -443,6 +459,10 @@ DEFECTS = (
         spans=(("4.3.0", ""),),
         condition="A Viridian domain on a host with only one of the two features.",
         avoid="Nothing is needed on hosts with both or neither, where it makes no difference.",
+        needs=(
+            "apic_register_virtualization !virtual_interrupt_delivery",
+            "virtual_interrupt_delivery !apic_register_virtualization",
+        ),
         commits=("7f2e992b82",),
         sources=(
             "xen-devel 10 to 14 November 2022, <69841767-ccc4-5eeb-6e9c-d59dfb197ea5@citrix.com> and "
@@ -499,6 +519,7 @@ DEFECTS = (
         condition="xAPIC mode, register virtualization, and the LVT timer in TSC-deadline mode. In x2APIC "
         "mode Xen intercepts reads of 838.",
         avoid="Do not read the initial count in TSC-deadline mode.",
+        needs=("apic_register_virtualization",),
         commits=("f62b02e177",),
         sources=("vlapic.c vlapic_reg_write, vlapic_read_aligned", "SDM, APIC-write emulation"),
         evidence="source",
@@ -583,6 +604,7 @@ DEFECTS = (
         condition="Posted interrupts, iommu=intpost (off by default, 'due to some corner cases in the "
         "implementation'), and a domain with an assigned device.",
         avoid="Leave iommu=intpost off.",
+        needs=("posted_by_iommu posted_interrupts",),
         commits=("a3019170b2", "4b759ce163"),
         sources=(
             "vmx.c vmx_deliver_posted_intr, vmx_sync_pir_to_irr, vmx_pi_switch_to",
@@ -600,6 +622,7 @@ DEFECTS = (
         spans=(("4.3.0", ""),),
         condition="A debug build on a host with virtual-interrupt delivery but no register virtualization.",
         avoid="Use a release build, or boot Xen with apicv=0.",
+        needs=("virtual_interrupt_delivery !apic_register_virtualization",),
         commits=("f62b02e177",),
         sources=("vmx.c vmx_handle_apic_write", "SDM, virtualizing writes to the APIC-access page"),
         evidence="source",
@@ -615,6 +638,7 @@ DEFECTS = (
         spans=(("4.13.0", "4.14.0"),),
         condition="Nested virtualization on Intel, L1 in x2APIC mode with assistance.",
         avoid=OLD,
+        needs=("nested_virt virtualize_x2apic_mode",),
         commits=("da9290639e",),
         sources=("vvmx.c nvmx_update_secondary_exec_control",),
         evidence="source",
@@ -629,6 +653,7 @@ DEFECTS = (
         points="No release has it.",
         condition="Nested virtualization on Intel, L1 in x2APIC mode with assistance.",
         avoid=OLD,
+        needs=("nested_virt virtualize_x2apic_mode",),
         commits=("c47984aabe", "7b2b93d30c"),
         sources=("vvmx.c, message of 7b2b93d30c",),
         evidence="source",
@@ -643,6 +668,7 @@ DEFECTS = (
         spans=(("4.13.0", "4.14.0"),),
         condition="Nested virtualization on a host with virtual-interrupt delivery.",
         avoid=OLD,
+        needs=("nested_virt virtual_interrupt_delivery",),
         commits=("f96e1469ad", "8b3721c542", "55d035f8e9", "25df013e7a", "6a761c6fcd"),
         sources=("vvmx.c nvmx_update_apicv",),
         evidence="source",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.frozen import dataclass
-from xenapic.model import hostfacts
+from xenapic.model import hostfacts, platform
 from xenapic.model.evidence import Evidence, feature
 from xenapic.model.facts import Fact
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
@@ -46,6 +46,12 @@ class Host:
     altp2m: Fact
     """Whether alternate p2m tables are available; since 4.21, create checks this."""
     grant_limits: GrantLimits
+    x2apic_mode: Fact = platform.NOT_ASKED
+    """Whether Xen itself runs the processors' APICs in x2APIC mode."""
+    interrupt_remapping: Fact = platform.NOT_ASKED
+    """Whether Xen uses the IOMMU's interrupt remapping."""
+    posted_by_iommu: Fact = platform.NOT_ASKED
+    """Whether the IOMMU posts devices' interrupts to guests (``iommu=intpost``)."""
     unknown: PHYSCAP = NOTHING
     """Capabilities of which ``physinfo`` says nothing, because the host is only named: they may be there."""
     measured: Measurement | None = None
@@ -89,5 +95,8 @@ def describe_from(evidence: Evidence, probe: int | None = None) -> Host:
         nested_virt=hostfacts.nested_virt(evidence),
         altp2m=hostfacts.altp2m(evidence),
         grant_limits=grant_limits(evidence.options),
+        x2apic_mode=platform.x2apic_mode(log),
+        interrupt_remapping=platform.interrupt_remapping(log),
+        posted_by_iommu=platform.posted_by_iommu(log, evidence.technology),
         measured=evidence.measured,
     )

@@ -71,6 +71,9 @@ def host_under(
         nested_virt=_nested_virt(host, evidence, changed),
         altp2m=_altp2m(evidence),
         grant_limits=_grant_limits(host, commandline),
+        x2apic_mode=_of_platform(host.x2apic_mode, "x2apic", host, commandline),
+        interrupt_remapping=_of_platform(host.interrupt_remapping, "iommu", host, commandline),
+        posted_by_iommu=_of_platform(host.posted_by_iommu, "iommu", host, commandline),
         unknown=host.unknown,
         measured=None,
     )
@@ -191,3 +194,16 @@ def _nested_virt(host: Host, evidence: Evidence, changed: bool) -> Fact:
     if host.version.number >= hostfacts.NESTED_SINCE:
         return host.nested_virt
     return unknown(f"Xen {evidence.version.release} requires more of the processor than this one did", ASK)
+
+
+def _of_platform(fact: Fact, option: str, host: Host, commandline: str) -> Fact:
+    """Return a fact that firmware and one of Xen's options decide, the same way in every modelled release."""
+    here, there = CommandLine(host.version.commandline), CommandLine(commandline)
+    if _given(here, option) == _given(there, option):
+        return fact
+    return unknown(f"option {option} differs from what this host runs with", ASK)
+
+
+def _given(options: CommandLine, name: str) -> list[str]:
+    """Return what the options say about a name, as given."""
+    return [text for text in options.options if text.partition("=")[0].removeprefix("no-") == name]

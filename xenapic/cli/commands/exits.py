@@ -13,7 +13,7 @@ import click
 import xenapic
 from xenapic.cli import output
 from xenapic.cli.base import Command
-from xenapic.cli.options import DOMID, JSON
+from xenapic.cli.options import DOMID, JSON, PROMETHEUS, one_form
 from xenapic.exits.buffers import recover_tracing
 from xenapic.exits.counter import DEFAULT_PAGES, ExitCounter
 from xenapic.exits.judgement import Cause, ExitKind
@@ -39,6 +39,7 @@ HEADERS = ("reason", "", "APIC register", "access", "exits", "per second", "shar
 )
 @click.option("--recover", is_flag=True, help="Restore tracing after a tracer was killed; count nothing.")
 @JSON
+@PROMETHEUS
 @click.pass_obj
 def command(
     library: str | None,
@@ -49,6 +50,7 @@ def command(
     buffer_pages: int,
     recover: bool,
     as_json: bool,
+    prometheus: bool,
 ) -> None:
     """Count a domain's VM exits by reason, and those for its APIC by register.
 
@@ -57,16 +59,17 @@ def command(
     allocated until reboot. Ctrl-C ends the counting and prints what was counted so far.
     """
     if recover:
-        if domid is not None or as_json:
-            raise click.UsageError("--recover excludes a domain and --json")
+        if domid is not None or as_json or prometheus:
+            raise click.UsageError("--recover excludes a domain, --json and --prometheus")
         with xenapic.open(library) as xen:
             needed = recover_tracing(xen)
         click.echo("tracing is off, with Xen's default event mask" + ("" if needed else ", as before"))
         return
     if domid is None:
         raise click.UsageError("name the domain, or use --recover")
-    if live and as_json:
-        raise click.UsageError("--live and --json exclude each other")
+    one_form(as_json, prometheus)
+    if live and (as_json or prometheus):
+        raise click.UsageError("--live excludes --json and --prometheus")
     with xenapic.open(library) as xen, _ended_by_signals():
         counter = ExitCounter(xen, domid, pages=buffer_pages)
         try:
@@ -77,6 +80,10 @@ def command(
         report = counter.stop()
     if as_json:
         output.emit(report)
+    elif prometheus:
+        from xenapic.documents.prometheus import exits_text
+
+        click.echo(exits_text(report), nl=False)
     else:
         _show(report, per_vcpu)
 

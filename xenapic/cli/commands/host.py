@@ -11,7 +11,7 @@ from xenapic.cli import output
 from xenapic.cli.base import Command
 from xenapic.cli.hostoptions import HostChoice, host_options
 from xenapic.cli.hosts import host_of
-from xenapic.cli.options import JSON
+from xenapic.cli.options import JSON, PROMETHEUS, one_form
 
 if TYPE_CHECKING:
     from xenapic.model.facts import Fact
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     "--probe", is_flag=True, help="Find out about the per-domain interface with a create that cannot succeed."
 )
 @JSON
+@PROMETHEUS
 @click.pass_obj
-def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bool) -> None:
+def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bool, prometheus: bool) -> None:
     """Show what Xen uses of the processor's APIC acceleration, and the source of each fact.
 
     An answer is yes, no or unknown; for an unknown one the command says how to find out. The host is
@@ -38,9 +39,14 @@ def command(library: str | None, /, choice: HostChoice, probe: bool, as_json: bo
     """
     if probe and not choice.running:
         raise click.UsageError("--probe asks the running Xen, so it excludes the options that name a host")
+    one_form(as_json, prometheus)
     _name, host = host_of(choice, library, probe)
     if as_json:
         output.emit(host)
+    elif prometheus:
+        from xenapic.documents.prometheus import host_text
+
+        click.echo(host_text(host), nl=False)
     else:
         _show(host)
 
