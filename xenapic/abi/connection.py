@@ -54,9 +54,9 @@ def run_postponed() -> None:
 NON_REENTRANT = 1 << 1
 """``XC_OPENFLAG_NON_REENTRANT``: libxencall takes no lock for a handle's buffers, which `Connection` guards.
 
-Its lock is one for the whole process (``tools/libs/call/buffer.c``, 4.15 to 4.22). Held by another thread at a
-fork, it would stay locked in the child, where even a handle of the child's own would hang. Otherwise the flag
-only concerns ``xc_strerror``, which is not used.
+Its lock is one for the whole process (``tools/libs/call/buffer.c``, 4.15 to 4.22). Held by another thread at
+a fork, it would stay locked in the child, where even a handle of its own would hang. Otherwise the flag only
+concerns ``xc_strerror``, which is not used.
 """
 
 PARENTS = "the handle belongs to the parent process; open one after fork()"
