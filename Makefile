@@ -48,7 +48,7 @@ bench: $(VENV)/.installed ## measure what starting and planning cost; recorded, 
 bench-xen: $(VENV)/.installed ## compare calls on a real Xen with C and Xen's own Python module (build/bench-xen.json)
 	$(BIN)/python benchmarks/bench_xen.py
 
-torture: $(VENV)/.installed ## kill commands for 20 minutes on a real Xen, and wear the library out (build/torture.json); TORTURE="--seed 2"
+torture: $(VENV)/.installed ## kill commands for 20 minutes on a real Xen, and wear the library out (docs/data/torture.json); TORTURE="--seed 2 --output FILE"
 	$(BIN)/python -m tests.torture $(TORTURE)
 
 dist: $(VENV)/.installed ## build the source distribution and the wheel (dist/)

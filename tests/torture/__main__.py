@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("--creates", type=int, default=5000)
     parser.add_argument("--herd", type=int, default=40, help="creates of each of 32 threads")
     parser.add_argument("--forks", type=int, default=300)
-    parser.add_argument("--output", type=Path, default=Path("build/torture.json"))
+    parser.add_argument("--output", type=Path, default=Path("docs/data/torture.json"))
     arguments = parser.parse_args()
     result = measure(arguments)
     lines = wrong(result)

@@ -19,6 +19,7 @@ from xenapic_docs import (
     speed,
     terms,
     toolstacks,
+    torture,
 )
 from xenapic_docs.comparison import comparison
 from xenapic_docs.decision import diagram
@@ -80,6 +81,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "machines": reference.machines,
     "metrics": reference.metrics,
     "bench_xen": speed.calls,
+    "torture": torture.figures,
+    "torture_killed": torture.killed,
     "toolstack_fields": toolstacks.keys_with_fields,
     "toolstack_checked": toolstacks.keys_that_are_checked,
     "toolstack_others": toolstacks.other_keys,
