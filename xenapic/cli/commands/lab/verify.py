@@ -55,6 +55,8 @@ def command(
     busy = on_stdout(as_json, junit_file, html_file)
     options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
     cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
+    if record_dir:
+        OUTPUT.convert(str(Path(record_dir, "recording.json")), None, click.get_current_context())
     results = _run(cells, jobs or matrix.default_jobs())
     files = _keep(results, record_dir, junit_file, html_file)
     if as_json:
