@@ -95,7 +95,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     xen = SimpleNamespace(
         hypervisor=tmp_path / "xen",
         kernel=tmp_path / "vmlinux",
-        first=tmp_path / "first",
+        archives=(tmp_path / "first",),
         root=tmp_path / "root",
         python="cpython-39",
     )

@@ -46,6 +46,8 @@ ELSEWHERE = {
     "lab run": "prints what its command prints: test_a_lab_run_into_a_stdout_that_takes_nothing",
     "lab shell": "hands its terminal over",
     "lab fetch": "prints on stderr alone",
+    "lab add": "prints only after it has added a Xen, which these tests do not build",
+    "lab remove": "prints nothing",
     "lab verify": "test_a_report_on_a_full_disk_does_not_cost_the_result",
 }
 """Commands that are not run with each kind of stdout, and why."""

@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "plan": [[]],
     "find": [[]],
     "access": [[]],
+    "validate": [[]],
     "inspect": [[str(GUEST)]],
     "verify": [["--quiet", "--no-probe"]],
     "destroy": [[str(GUEST)], ["--orphans"]],
