@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import xenapic
 from xenapic.abi import proof as proofs
-from xenapic.abi.declared import DECLARATIONS, declarations
+from xenapic.abi.declared import DECLARATIONS, PACKED, declarations
 from xenapic.abi.generations import RELEASES, Release
 from xenapic.abi.layout import HEADERS, compare_headers, equal
 from xenapic.abi.library import load
@@ -26,7 +26,8 @@ EVENTS = "xenevtchn.h"
 
 def headers_of(row: Release, into: Path, change: tuple[str, str] = ("", "")) -> Path:
     """Write headers with a release's declarations, one text changed."""
-    text = declarations(row).replace((DECLARATIONS / "libc.h").read_text().strip(), "")
+    packed = (DECLARATIONS / f"{PACKED}.h").read_text().replace("};", "} __attribute__((packed));")
+    text = packed + declarations(row).replace((DECLARATIONS / "libc.h").read_text().strip(), "")
     text = re.sub(r"^struct xen_cpupoolinfo \{", "typedef struct xc_cpupoolinfo {", text, flags=re.M)
     text = re.sub(
         r"(typedef struct xc_cpupoolinfo \{.*?^\});", r"\1 xc_cpupoolinfo_t;", text, flags=re.M | re.S

@@ -32,13 +32,13 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "plan": [[]],
     "find": [[]],
     "access": [[]],
+    "validate": [[]],
     "inspect": [[str(GUEST)]],
     "verify": [["--quiet", "--no-probe"]],
     "destroy": [[str(GUEST)], ["--orphans"]],
     "console": [[], ["--clear"]],
     "exits": [[str(GUEST), "--seconds", "0.001"], ["--recover"]],
     "guest": [[]],
-    "validate": [[]],
 }
 """What the commands are run with that ask a host."""
 OTHERS = {

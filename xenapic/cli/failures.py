@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +35,7 @@ def report(error: Exception, as_json: bool) -> Status:
     status = status_of(error)
     if status is None:
         raise error
-    lost = isinstance(error, OutputLost) or (isinstance(error, OSError) and error.filename is None)
+    lost = isinstance(error, OutputLost) or _is_of_output(error)
     if lost:
         output.give_up()
     with contextlib.suppress(OSError):  # stderr may be gone too
@@ -77,13 +78,22 @@ def show_reasons(reasons: Sequence[Reason], indent: str = "", err: bool = False)
             output.text(f"- {remedy.text}", f"{indent}  ", err=err)
 
 
+SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""What no file fails with while it is written."""
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Return True for an error of writing to stdout: it names no file."""
+    return isinstance(error, OSError) and error.filename is None and error.errno not in SCARCE
+
+
 def _code(error: Exception) -> str:
     if isinstance(error, click.Abort):
         return "interrupted"
     if isinstance(error, click.ClickException):
         return "usage"
     if isinstance(error, OSError):
-        return "output" if error.filename is None else "system"
+        return "output" if _is_of_output(error) else "system"
     return str(getattr(error, "code", "error"))
 
 
@@ -94,7 +104,7 @@ def _message(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
-        return (
-            f"cannot write the output: {reason}" if error.filename is None else f"{error.filename}: {reason}"
-        )
+        if _is_of_output(error):
+            return f"cannot write the output: {reason}"
+        return reason if error.filename is None else f"{error.filename}: {reason}"
     return str(error)

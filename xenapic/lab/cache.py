@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from xenapic.lab.errors import FetchFailed
+
 MANIFEST = "manifest.json"
 
 
@@ -98,6 +100,8 @@ class Entry:
                 # Runs that use the old entry keep its files open; new ones see the new entry.
                 self.path.rename(work / "old")
             made.rename(self.path)
+        except OSError as error:
+            raise FetchFailed(f"{self.home} cannot be written: {error.strerror or error}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -66,9 +66,13 @@ def _keep(path: Path, form: bytes) -> None:
     for old in _unused(path.parent):
         old.unlink(missing_ok=True)
     fd, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(fd, "wb") as out:
-        out.write(hashlib.sha256(form).digest() + form)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(hashlib.sha256(form).digest() + form)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _unused(home: Path) -> Iterator[Path]:

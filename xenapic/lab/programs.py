@@ -40,9 +40,13 @@ def _advice(missing: list[str]) -> str:
     )
 
 
+ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
+
+
 def dying_with_us(argv: Sequence[str]) -> list[str]:
     """Return a command line whose program the kernel kills if this process is killed."""
-    return ["setpriv", "--pdeathsig", "KILL", *argv]
+    # This process may have been killed before the kernel was told, so the shell looks who its parent is.
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", ORPHANED, str(os.getpid()), *argv]
 
 
 def run(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from xenapic.lab.errors import LabError
+
 PREFIX = "xenapic-lab-"
 YOUNG = 10.0
 
@@ -19,7 +21,10 @@ YOUNG = 10.0
 def run_directory() -> Iterator[Path]:
     """Provide a new directory, locked while in use and removed at the end."""
     sweep()
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError as error:
+        raise LabError(f"no directory for the run can be made (TMPDIR): {error.strerror}") from error
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -27,6 +32,15 @@ def run_directory() -> Iterator[Path]:
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(fd)
+
+
+@contextlib.contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Turn an error of writing a run's files into one that names their directory."""
+    try:
+        yield
+    except OSError as error:
+        raise LabError(f"{directory} (TMPDIR) cannot be written: {error.strerror}") from error
 
 
 def sweep() -> None:

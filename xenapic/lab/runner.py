@@ -18,7 +18,7 @@ from xenapic.lab.follow import Progress, Running, follow
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
 from xenapic.lab.overlay import CHECKOUT, ENV, test_files, write_overlay
-from xenapic.lab.rundir import run_directory
+from xenapic.lab.rundir import run_directory, writing
 from xenapic.lab.watch import Sink, Watch
 
 COMMAND_LIMIT = 600.0
@@ -100,7 +100,8 @@ class Session:
         stdout, stderr = bytearray(), bytearray()
         watch, began = self._running.watch, time.monotonic()
         watch.expect(_tee(stdout, on_stdout), _tee(stderr, on_stderr))
-        given.post(self._channel, self._next_job)
+        with writing(self._channel.parent):
+            given.post(self._channel, self._next_job)
         self._next_job += 1
         limits = {**self._running.limits, "command": timeout}
         try:
@@ -254,9 +255,10 @@ def _start_once(order: _Order, stack: ExitStack) -> Session:
     with ExitStack() as attempt:
         place = attempt.enter_context(run_directory())
         overlay, channel = place / "overlay.cpio", place / "channel"
-        with overlay.open("wb") as out:
-            write_overlay(out, python=xen.python)
-        emulators.make_channel(channel)
+        with writing(place):
+            with overlay.open("wb") as out:
+                write_overlay(out, python=xen.python)
+            emulators.make_channel(channel)
         files = guestkernel.ensure(order.guest_kernel, xen) if order.guest_kernel else {}
         guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args, order.memory, files)
         timings = {"image": time.monotonic() - began}
@@ -295,7 +297,8 @@ def _restored(
         order.progress("retry", f"{error}; booting cold")
     if kept is not None:
         kept.discard()
-    emulators.make_channel(guest.channel)
+    with writing(place):
+        emulators.make_channel(guest.channel)
     return None
 
 
@@ -303,7 +306,8 @@ def _booted(
     order: _Order, guest: Guest, place: Path, timings: Mapping[str, float], stack: ExitStack
 ) -> Session:
     serial = place / "boot.log"
-    how = emulators.start(order.machine, guest, place, serial)
+    with writing(place):
+        how = emulators.start(order.machine, guest, place, serial)
     child = stack.enter_context(Child(how.argv, place / "emulator.log", env=how.env, cwd=place))
     watch = stack.enter_context(contextlib.closing(Watch(serial, guest.channel, child.pid)))
     follow(watch, child, how.limits, order.progress, lambda: watch.answers > 0)

@@ -30,7 +30,7 @@ from xenapic.lab.machines import Machine
 from xenapic.lab.overlay import ENV
 from xenapic.lab.pace import Stopwatch
 from xenapic.lab.programs import need_room
-from xenapic.lab.rundir import run_directory
+from xenapic.lab.rundir import run_directory, writing
 from xenapic.lab.watch import SENT_BEFORE_SNAPSHOT, Watch
 
 # Increase it when this module makes something else of the same inputs.
@@ -143,7 +143,8 @@ def restored(kept: Entry, guest: Guest, place: Path, progress: Progress) -> Iter
     except (OSError, ValueError) as error:
         raise SnapshotUnusable(f"the snapshot cannot be read: {error}") from error
     with state, _pipe() as (into_qemu, feed):
-        start = emulators.qemu_to_restore(guest, place, serial, into_qemu.fileno())
+        with writing(place):
+            start = emulators.qemu_to_restore(guest, place, serial, into_qemu.fileno())
         child = Child(
             start.argv, place / "emulator.log", env=start.env, cwd=place, pass_fds=[into_qemu.fileno()]
         )

@@ -59,6 +59,8 @@ def command(
     options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
     cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
     selection_of(select)  # a wrong word must not cost a boot
+    if record_dir:
+        OUTPUT.convert(str(Path(record_dir, "recording.json")), None, click.get_current_context())
     results = _run(cells, jobs or matrix.default_jobs(), select)
     files = _keep(results, record_dir, junit_file, html_file)
     if as_json:
