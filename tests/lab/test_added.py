@@ -177,7 +177,7 @@ def test_an_rpm(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.write_bytes(b"\xed\xab\xee\xdb" + bytes(100))
     tools = given / "bin"
     tools.mkdir()
-    for name in ("setpriv",):
+    for name in ("setpriv", "sh"):
         (tools / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(tools))
     assert "libarchive-tools" in refused("distro", "--packages", package)

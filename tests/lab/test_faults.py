@@ -153,7 +153,7 @@ def test_a_job_that_does_not_fit(fetched: Path) -> None:
     watch = SimpleNamespace(expect=lambda *_sinks: None, split=dict)
     running = SimpleNamespace(watch=watch, next_job=1, limits={})
     order = SimpleNamespace(machine=None, release=None)
-    guest = SimpleNamespace(channel=channel)
+    guest = SimpleNamespace(channel=channel, files={})
     session = runner.Session(order, guest, running, "cold boot", {})  # type: ignore[arg-type]
     with files_of_at_most(1000), pytest.raises(LabError, match=r"\(TMPDIR\) cannot be written"):
         session.run(["true"])

@@ -42,6 +42,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
 }
 """What the commands are run with that ask a host."""
 OTHERS = {
+    "boot": "boots a kernel: tests/xen/test_boot.py",
     "explain": "asks a host that an option names, never the running one",
     "abi check": "asks libxenctrl only which release it is",
 }
