@@ -292,3 +292,9 @@ def test_the_check_leaves_out_what_shows_no_hardware(
         "CPUID 80000001: 0-0-0-0\n".replace("0-0-0-0", "00A70F41-00000000-00000004-00000000") + svm,
     )
     assert shown.technology is Technology.SVM and shown.offers == {"x2avic"} and shown.lacks == {"avic"}
+
+
+@pytest.mark.parametrize("name", ["i5-10600", "a0653"])
+def test_explain_says_why_a_real_processor_has_no_row(name: str) -> None:
+    done = CliRunner().invoke(app, ["explain", name])
+    assert done.exit_code == 2 and "Comet Lake-S) has no row: no dump" in done.output

@@ -17,7 +17,7 @@ from xenapic.apic.signature import Signature, covers, parse_signature
 from xenapic.errors import NameUnknown
 from xenapic.frozen import dataclass
 
-__all__ = ["Match", "by_brand", "by_signature", "combined", "look_up", "unknown_name"]
+__all__ = ["Match", "by_brand", "by_signature", "combined", "look_up", "unknown_name", "why_no_row"]
 
 LIMIT = 100
 """Characters in a name; CPUID has room for 48."""
@@ -111,12 +111,18 @@ def _missing(text: str, signature: Signature | None) -> Missing | None:
     return next((row for row in NO_ROW if row.pattern and re.fullmatch(row.pattern, plain)), None)
 
 
+def why_no_row(text: str) -> str:
+    """Return why a real processor that a text means has no row; empty if it means none of those."""
+    missing = _missing(text, parse_signature(text[:LIMIT]))
+    return f"{missing.title} has no row: {missing.why}" if missing else ""
+
+
 def unknown_name(name: str) -> NameUnknown:
     """Return the error for a text that means no processor, with the reason or with what is near."""
     signature = parse_signature(name[:LIMIT])
-    missing = _missing(name, signature)
-    if missing:
-        return NameUnknown("processor", name, (), f"{missing.title} has no row: {missing.why}")
+    reason = why_no_row(name)
+    if reason:
+        return NameUnknown("processor", name, (), reason)
     if signature is None:
         return NameUnknown.among("processor", name, PROCESSORS, "xenapic.PROCESSORS has them all")
     rows = [row.name for row in by_signature(Signature(signature.family, signature.model))]

@@ -202,6 +202,7 @@ def _answer(
 
 
 def _unknown(text: str, where: str, pasted: Pasted | None) -> str:
+    from xenapic.apic.lookup import why_no_row
     from xenapic.glossary import near
 
     if where or (pasted and pasted.lines > 1):
@@ -218,6 +219,8 @@ def _unknown(text: str, where: str, pasted: Pasted | None) -> str:
     names = near(line) if len(line) <= WIDEST else []
     if names:
         return f"unknown topic {shown}; did you mean {' or '.join(names)}?"
+    if len(line) <= WIDEST and (reason := why_no_row(line)):
+        return f"{shown}: {reason}"
     return f"unknown topic {shown}, and nothing similar is known; 'xenapic explain' lists all topics"
 
 
