@@ -33,7 +33,8 @@ def test_killed_at_random_moments_nothing_is_lost(xen_lab: Any, release: str) ->
     assert result["forks"]["hung"] == 0
 
 
-@pytest.mark.parametrize("where", [on("broadwell_ult", "4.17")])
+@pytest.mark.ends_its_machine  # it leaves domains of others there
+@pytest.mark.parametrize("where", [on("broadwell_ult", "4.17", thorough=True)])
 def test_measuring_killed_at_random_moments(xen_lab: Any, where: tuple[str, str]) -> None:
     result = tortured(xen_lab, *where, "--seed=12", "--kills=12", "--only=host --measure")
     assert result["kills"] == 12 and result["in_time"] > 4
