@@ -30,7 +30,9 @@ def chromium() -> Iterator[Chrome]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{', '.join(missing)} not installed")
     options = ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for argument in ("--headless", "--disable-gpu", "--disable-dev-shm-usage"):
+    # Chromium drops changes of the address that come as quickly as a test makes them, without the last one.
+    patient = "--disable-ipc-flooding-protection"
+    for argument in ("--headless", "--disable-gpu", "--disable-dev-shm-usage", patient):
         options.add_argument(argument)
     if os.geteuid() == 0:  # Chromium's sandbox does not work for root
         options.add_argument("--no-sandbox")
