@@ -1,4 +1,4 @@
-"""An event channel to another domain: wait for its events, and send some."""
+"""Event channels: wait for events of Xen or of another domain, and send some."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from xenapic.errors import CallFailed, NoPrivilege, errno_name
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import EventChannel
 
-__all__ = ["Channel", "open_channel"]
+__all__ = ["Channel", "Events"]
 
 
-def open_channel(library: Library) -> EventChannel:
+def _open_channel(library: Library) -> EventChannel:
     """Open the device for event channels; raise `NoPrivilege` or `CallFailed`."""
     channel = library.evtchn.xenevtchn_open(library.ffi.NULL, 0)
     if channel != library.ffi.NULL:
@@ -30,43 +30,40 @@ def open_channel(library: Library) -> EventChannel:
     raise CallFailed("xenevtchn_open", number, "open /dev/xen/evtchn (is the module xen-evtchn loaded?)")
 
 
-class Channel:
-    """An event channel that another domain offers to this one, bound.
+class Events:
+    """The device for event channels, open; a subclass binds one channel."""
 
-    Raises `CallFailed` when it cannot be bound: with EINVAL if another program has bound it.
-    """
+    WAITS_FOR = "wait for an event"
+    """What to say of a wait that fails."""
 
-    def __init__(self, library: Library, domid: int, port: int) -> None:
+    def __init__(self, library: Library) -> None:
         self._ffi, self._evtchn = library.ffi, library.evtchn
-        self._channel: EventChannel | None = open_channel(library)
+        self._channel: EventChannel | None = _open_channel(library)
         left_to_parent(self)
-        self._port = self._evtchn.xenevtchn_bind_interdomain(self._channel, domid, port)
-        if self._port < 0:
-            number = self._ffi.errno
-            self.close()
-            asked = f"bind event channel {port} of domain {domid}"
-            raise call_failure("xenevtchn_bind_interdomain", number, asked, "", library.release)
 
     def wait(self, seconds: float, *descriptors: int) -> bool:
         """Sleep until an event comes or a descriptor can be read, at most for the given seconds.
 
-        Return whether an event came.
+        Return whether an event came. Raises `CallFailed` when the device does not work.
         """
         if self._channel is None:
             return False
         own = self._evtchn.xenevtchn_fd(self._channel)
-        ready = select.select([own, *descriptors], [], [], max(seconds, 0))[0]
-        if own not in ready:
+        if own < 0:
+            raise CallFailed("xenevtchn_fd", self._ffi.errno, self.WAITS_FOR)
+        poll = select.poll()  # select() takes no descriptor above 1023
+        for descriptor in (own, *descriptors):
+            poll.register(descriptor, select.POLLIN)
+        events = dict(poll.poll(max(seconds, 0) * 1000))
+        if own not in events:
             return False
+        if events[own] != select.POLLIN:
+            raise CallFailed("xenevtchn_fd", errno.EBADF, self.WAITS_FOR)
         port = self._evtchn.xenevtchn_pending(self._channel)
-        if port >= 0:
-            self._evtchn.xenevtchn_unmask(self._channel, port)
+        if port < 0:
+            raise CallFailed("xenevtchn_pending", self._ffi.errno, self.WAITS_FOR)
+        self._evtchn.xenevtchn_unmask(self._channel, port)
         return True
-
-    def notify(self) -> None:
-        """Send the other domain an event."""
-        if self._channel is not None:
-            self._evtchn.xenevtchn_notify(self._channel, self._port)
 
     def close(self) -> None:
         """Unbind the channel; a second call does nothing."""
@@ -77,3 +74,25 @@ class Channel:
     def leave_to_parent(self) -> None:
         """Forget the channel in a forked child: closing it would unbind the parent's."""
         self._channel = None
+
+
+class Channel(Events):
+    """An event channel that another domain offers to this one, bound.
+
+    Raises `CallFailed` when it cannot be bound: with EINVAL if another program has bound it.
+    """
+
+    def __init__(self, library: Library, domid: int, port: int) -> None:
+        super().__init__(library)
+        assert self._channel is not None
+        self._port = self._evtchn.xenevtchn_bind_interdomain(self._channel, domid, port)
+        if self._port < 0:
+            number = self._ffi.errno
+            self.close()
+            asked = f"bind event channel {port} of domain {domid}"
+            raise call_failure("xenevtchn_bind_interdomain", number, asked, "", library.release)
+
+    def notify(self) -> None:
+        """Send the other domain an event."""
+        if self._channel is not None:
+            self._evtchn.xenevtchn_notify(self._channel, self._port)

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import errno
 import mmap
-import select
 from typing import TYPE_CHECKING, Any
 
-from xenapic.abi.channel import open_channel
+from xenapic.abi.channel import Events
 from xenapic.abi.connection import bounded
 from xenapic.abi.forks import left_to_parent
 from xenapic.abi.library import Library
 from xenapic.errors import CallFailed, TraceBusy, TraceUse
 
 if TYPE_CHECKING:
-    from xenapic._xenctrl.libxenctrl import EventChannel, TraceBufferStruct, TraceInfoStruct, XenForeignMemory
+    from xenapic._xenctrl.libxenctrl import TraceBufferStruct, TraceInfoStruct, XenForeignMemory
 
 __all__ = ["PAGE_BYTES", "TraceBuffers", "TraceVirq", "pieces"]
 
@@ -43,16 +42,17 @@ HEADER_BYTES = 8
 """``sizeof(struct t_buf)``."""
 
 
-class TraceVirq:
+class TraceVirq(Events):
     """The virtual interrupt VIRQ_TBUF, bound: no other tracer reads the trace buffers meanwhile.
 
-    Raises `TraceBusy` when another tracer has bound it.
+    An event comes when a buffer becomes half full. Raises `TraceBusy` when another tracer has bound it.
     """
 
+    WAITS_FOR = "wait for VIRQ_TBUF"
+
     def __init__(self, library: Library) -> None:
-        self._ffi, self._evtchn = library.ffi, library.evtchn
-        self._channel: EventChannel | None = open_channel(library)
-        left_to_parent(self)
+        super().__init__(library)
+        assert self._channel is not None
         if self._evtchn.xenevtchn_bind_virq(self._channel, VIRQ_TBUF) < 0:
             number = self._ffi.errno
             self.close()
@@ -63,34 +63,6 @@ class TraceVirq:
                     "set. End that tracer first; look for xentrace, xenbaked and 'xenapic exits'",
                 )
             raise CallFailed("xenevtchn_bind_virq", number, "bind VIRQ_TBUF")
-
-    def wait(self, seconds: float) -> None:
-        """Sleep until a buffer becomes half full, at most for the given seconds."""
-        if self._channel is None:
-            return
-        descriptor = self._evtchn.xenevtchn_fd(self._channel)
-        if descriptor < 0:
-            raise CallFailed("xenevtchn_fd", self._ffi.errno, "wait for VIRQ_TBUF")
-        poll = select.poll()  # select() takes no descriptor above 1023
-        poll.register(descriptor, select.POLLIN)
-        events = poll.poll(max(seconds, 0) * 1000)
-        if any(event != select.POLLIN for _descriptor, event in events):
-            raise CallFailed("xenevtchn_fd", errno.EBADF, "wait for VIRQ_TBUF")
-        if events:
-            port = self._evtchn.xenevtchn_pending(self._channel)
-            if port < 0:
-                raise CallFailed("xenevtchn_pending", self._ffi.errno, "wait for VIRQ_TBUF")
-            self._evtchn.xenevtchn_unmask(self._channel, port)
-
-    def close(self) -> None:
-        """Let other tracers read; a second call does nothing."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            self._evtchn.xenevtchn_close(channel)
-
-    def leave_to_parent(self) -> None:
-        """Forget the channel in a forked child: closing it would unbind the parent's interrupt."""
-        self._channel = None
 
 
 class TraceBuffers:
