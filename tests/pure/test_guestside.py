@@ -162,5 +162,7 @@ def test_the_command(tmp_path: Path) -> None:
     done = run("--host", report, "--to", log, "--json")
     view = from_json(done.stdout)
     assert view.moves_to == str(log) and len(view.moved) == 2
+    done = CliRunner().invoke(app, ["guest", "--host", str(report), "--to", "-"], input=log.read_bytes())
+    assert done.exit_code in (0, 1) and "told at boot" in done.output
     for wrong in (("--vcpus", 0), ("--viridian", "apic"), ("--to", "no-such-processor")):
         assert run("--host", report, *wrong).exit_code == 2

@@ -76,8 +76,8 @@ def host_or_name(text: str, xen: str | None) -> tuple[str, Host]:
     choice = HostChoice(xen=xen)
     if text != STDIN and not os.path.exists(text):  # noqa: PTH110  (pathlib is slow to import)
         return _named(text, choice)
-    _name, content = read_input(text)
-    return (_reported if content.lstrip()[:1] == b"{" else _logged)(text, choice)
+    name, content = read_input(text)
+    return (_from_report if content.lstrip()[:1] == b"{" else _from_log)(name, content, choice)
 
 
 def with_pool(choice: HostChoice, pool: str | None) -> HostChoice:
@@ -168,11 +168,14 @@ ELSEWHERE = (
 
 
 def _reported(path: str, choice: HostChoice) -> tuple[str, Host]:
+    return _from_report(*read_input(path), choice)
+
+
+def _from_report(name: str, content: bytes, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.documents import from_json
     from xenapic.errors import DocumentInvalid
     from xenapic.model.host import Host
 
-    name, content = read_input(path)
     try:
         host = from_json(content, Host)
     except DocumentInvalid as error:
@@ -181,9 +184,12 @@ def _reported(path: str, choice: HostChoice) -> tuple[str, Host]:
 
 
 def _logged(path: str, choice: HostChoice) -> tuple[str, Host]:
+    return _from_log(*read_input(path), choice)
+
+
+def _from_log(name: str, content: bytes, choice: HostChoice) -> tuple[str, Host]:
     from xenapic.model.logged import host_from_log
 
-    name, content = read_input(path)
     row = _row_of(choice)
     info = _info(choice)
     logged = host_from_log(content, name=name, processor=row, info=info)
