@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
 
 from xenapic.abi.history import Item, abi_changes
 from xenapic.frozen import dataclass
 from xenapic.model.conditions import Rule
+from xenapic.model.create import rules_of
 from xenapic.model.defects import DEFECTS
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.model.rules import RULES
-from xenapic.toolstack.refusals import REFUSALS, Refusal
+from xenapic.toolstack.refusals import REFUSALS, refusals_of
 
 __all__ = ["AbiDiff", "AbiEntry", "BehaviourEntry"]
 
 Change = Literal["added", "removed", "changed"]
 Subject = Literal["create-rule", "libxl-refusal", "defect"]
-
-
-R = TypeVar("R", Rule, Refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +70,8 @@ def _change(before: object, after: object) -> Change:
     return "added" if after else "removed"
 
 
-def _rows_of(rows: Iterable[R], release: XenRelease) -> list[R]:
-    return [
-        row
-        for row in rows
-        if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
-    ]
-
-
 def _rules(first: XenRelease, second: XenRelease) -> Iterator[BehaviourEntry]:
-    before, after = _rows_of(RULES, first), _rows_of(RULES, second)
+    before, after = rules_of(first), rules_of(second)
     for code in dict.fromkeys(row.code for row in RULES):
         old, new = ([row for row in rows if row.code == code] for rows in (before, after))
         if old == new:
@@ -89,12 +79,12 @@ def _rules(first: XenRelease, second: XenRelease) -> Iterator[BehaviourEntry]:
         yield BehaviourEntry("create-rule", code, _change(old, new), _told(new or old))
 
 
-def _told(rows: list[Rule]) -> str:
+def _told(rows: Sequence[Rule]) -> str:
     return "; ".join(dict.fromkeys(f"{row.rule} ({row.source})" for row in rows))
 
 
 def _refusals(first: XenRelease, second: XenRelease) -> Iterator[BehaviourEntry]:
-    before, after = _rows_of(REFUSALS, first), _rows_of(REFUSALS, second)
+    before, after = refusals_of(first), refusals_of(second)
     for row in REFUSALS:
         if (row in before) is not (row in after):
             change: Change = "added" if row in after else "removed"

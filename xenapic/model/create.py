@@ -24,6 +24,7 @@ __all__ = [
     "check_request",
     "momentary_rules",
     "prepare_request",
+    "rules_of",
 ]
 
 
@@ -78,7 +79,7 @@ def check_request(request: CreateRequest, situation: Situation) -> Creation:
     release = situation.host.release
     if not release.create_rules:
         raise HostUnknown(f"the rules by which Xen {release.name} refuses a create are not modelled")
-    rows = _rules_of(release)
+    rows = rules_of(release)
     possible = situation.possibilities()
     if not possible:
         return Creation(
@@ -120,11 +121,12 @@ class Fitting(NamedTuple):
 
 def momentary_rules(situation: Situation) -> tuple[Rule, ...]:
     """Return the rules of this Xen whose answer can change from one moment to the next."""
-    return tuple(row for row in _rules_of(situation.host.release) if row.momentary)
+    return tuple(row for row in rules_of(situation.host.release) if row.momentary)
 
 
 @cache
-def _rules_of(release: XenRelease) -> tuple[Rule, ...]:
+def rules_of(release: XenRelease) -> tuple[Rule, ...]:
+    """Return the rules of a release, in Xen's order."""
     return tuple(
         row
         for row in RULES

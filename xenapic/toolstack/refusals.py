@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from xenapic.errors import ToolstackRefused
 from xenapic.frozen import dataclass
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.guest_types import GuestType
+from xenapic.model.releases import XenRelease
 from xenapic.toolstack.resolved import MIB, Resolved
 from xenapic.toolstack.wanted import DEFAULT_KIB
 
-__all__ = ["REFUSALS", "Refusal", "refuse"]
+__all__ = ["REFUSALS", "Refusal", "refusals_of", "refuse"]
 
 FIRST, NEVER = (4, 15), (9, 9)
 CONFIG = "libxl__domain_config_setdefault, tools/libs/light/libxl_create.c"
@@ -219,13 +221,19 @@ REFUSALS: tuple[Refusal, ...] = (
 """In libxl's order."""
 
 
+@cache
+def refusals_of(release: XenRelease) -> tuple[Refusal, ...]:
+    """Return the rules of a release's libxl, in its order."""
+    return tuple(
+        row
+        for row in REFUSALS
+        if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
+    )
+
+
 def refuse(r: Resolved) -> None:
     """Raise `ToolstackRefused` for the first rule that holds."""
-    release = r.release
-    for row in REFUSALS:
-        asked = row.since <= release.number < row.until and (
-            release.per_domain_apic or not row.needs_interface
-        )
-        if asked and row.holds(r):
+    for row in refusals_of(r.release):
+        if row.holds(r):
             message = row.message.format(row.detail(r))
             raise ToolstackRefused(message, "libxl", row.status, row.keys, row.because, row.source)
