@@ -9,7 +9,17 @@ import click
 
 from xenapic.cli.base import Name, suggestion
 
-__all__ = ["MACHINE", "RELEASE", "XEN", "machine_options"]
+__all__ = [
+    "JOBS",
+    "MACHINE",
+    "RECORD_DIR",
+    "RELEASE",
+    "XEN",
+    "apicv_option",
+    "machine_options",
+    "names_in",
+    "options_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,3 +91,32 @@ def machine_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+# -- many boots --------------------------------------------------------------------------------------
+
+JOBS = click.option("--jobs", type=int, help="Boots at a time.  [default: one per processor]")
+RECORD_DIR = click.option("--record-dir", type=click.Path(file_okay=False), help="Save the recordings here.")
+
+
+def apicv_option(default: str) -> Callable[[F], F]:
+    """Return the option that says how Xen is booted."""
+    return click.option(
+        "--apicv",
+        type=click.Choice(["on", "off", "both"]),
+        default=default,
+        show_default=True,
+        help="Boot Xen as it is, with apicv=0, or both.",
+    )
+
+
+def options_of(apicv: str) -> list[str]:
+    """Return Xen's options for each boot that `apicv_option` asks for."""
+    from xenapic.verify.matrix import APICV_OFF
+
+    return {"on": [""], "off": [APICV_OFF], "both": ["", APICV_OFF]}[apicv]
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names in a list with commas."""
+    return [name.strip() for name in text.split(",")]

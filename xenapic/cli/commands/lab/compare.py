@@ -8,6 +8,7 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
+from xenapic.cli.commands.lab.common import JOBS, RECORD_DIR, apicv_option, names_in, options_of
 from xenapic.cli.options import JSON, OUTPUT, SELECT
 from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
@@ -26,19 +27,13 @@ MOST_LINES = 20
 @click.option(
     "--machines", default=MACHINES, show_default=True, metavar="NAME,…", help="Machines to boot the Xens on."
 )
-@click.option(
-    "--apicv",
-    type=click.Choice(["on", "off", "both"]),
-    default="on",
-    show_default=True,
-    help="Boot Xen as it is, with apicv=0, or both.",
-)
+@apicv_option("on")
 @SELECT
 @click.option(
     "--repeat", type=click.IntRange(1, 20), default=1, help="Boots of each, for the spread of costs."
 )
-@click.option("--jobs", type=int, help="Boots at a time.  [default: one per processor]")
-@click.option("--record-dir", type=click.Path(file_okay=False), help="Save the recordings here.")
+@JOBS
+@RECORD_DIR
 @click.option("--html", "html_file", type=OUTPUT, help="Write a page with register maps side by side.")
 @click.option("--verbose", "-v", is_flag=True, help="List every cost that differs.")
 @JSON
@@ -69,10 +64,11 @@ def command(
     from xenapic.verify.sides import compare_html, compare_sides
 
     busy = on_stdout(as_json, html_file)
-    options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
-    wanted = [name.strip() for name in machines.split(",")]
+    wanted = names_in(machines)
     try:
-        sides = _sides(first, second, wanted, options, repeat, jobs or matrix.default_jobs(), select)
+        sides = _sides(
+            first, second, wanted, options_of(apicv), repeat, jobs or matrix.default_jobs(), select
+        )
         outcome = compare_sides(*sides, select)
     except XenApicError as error:
         click.echo(f"xenapic: not tested: {error} [{error.code}]", err=True)

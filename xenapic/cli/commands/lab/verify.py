@@ -11,6 +11,7 @@ import click
 
 from xenapic.cli import output
 from xenapic.cli.base import Command
+from xenapic.cli.commands.lab.common import JOBS, RECORD_DIR, apicv_option, names_in, options_of
 from xenapic.cli.options import JSON, OUTPUT, SELECT
 from xenapic.cli.reports import Files, on_stdout
 from xenapic.cli.status import Status
@@ -22,16 +23,10 @@ if TYPE_CHECKING:
 @click.command("verify", cls=Command)
 @click.option("--machines", default="", metavar="NAME,…", help="Machines to verify.  [default: all]")
 @click.option("--xen", "xens", default="", metavar="NAME,…", help="Xens to verify.  [default: Debian's]")
-@click.option(
-    "--apicv",
-    type=click.Choice(["on", "off", "both"]),
-    default="both",
-    show_default=True,
-    help="Boot Xen as it is, with apicv=0, or both.",
-)
+@apicv_option("both")
 @SELECT
-@click.option("--jobs", type=int, help="Boots at a time.  [default: one per processor]")
-@click.option("--record-dir", type=click.Path(file_okay=False), help="Save the recordings here.")
+@JOBS
+@RECORD_DIR
 @click.option("--junit", "junit_file", type=OUTPUT, help="Write JUnit XML.")
 @click.option("--html", "html_file", type=OUTPUT, help="Write a page with register maps.")
 @JSON
@@ -56,8 +51,7 @@ def command(
     from xenapic.verify.select import selection_of
 
     busy = on_stdout(as_json, junit_file, html_file)
-    options = {"on": [""], "off": [matrix.APICV_OFF], "both": ["", matrix.APICV_OFF]}[apicv]
-    cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options)
+    cells = matrix.cells(_names(machines, MACHINES), _names(xens, RELEASES), options_of(apicv))
     selection_of(select)  # a wrong word must not cost a boot
     if record_dir:
         OUTPUT.convert(str(Path(record_dir, "recording.json")), None, click.get_current_context())
@@ -75,7 +69,7 @@ def command(
 
 
 def _names(text: str, known: Iterable[str]) -> list[str]:
-    return [name.strip() for name in text.split(",")] if text else list(known)
+    return names_in(text) if text else list(known)
 
 
 def _run(cells: list[Cell], jobs: int, select: str) -> dict[str, Result]:
