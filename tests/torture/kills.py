@@ -89,6 +89,8 @@ class Kills:
             self.usual[command.name] = Usual(seconds, cold + seconds, made)
             self._judge(command, None, status)
             say(f"{command.name}: {seconds:.2f} s, {made} calls, status {status}")
+        if not any(usual.calls for usual in self.usual.values()):
+            raise RuntimeError("no call of libxenctrl was seen: none could be hit before or after it")
 
     # -- one kill --
 

@@ -16,9 +16,11 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection as Channel
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from pkgutil import walk_packages
+from types import TracebackType
 from typing import Any
 
 import xenapic
@@ -114,9 +116,10 @@ class Nursery:
         return self._pipe.recv()
 
 
-def _serve(pipe: Connection) -> Order | None:
+def _serve(pipe: Channel) -> Order | None:
     """Fork and wait as asked; return in a forked process with its order, and None at the end."""
     _import_everything()
+    sys.excepthook = _silent_when_interrupted
     while (question := pipe.recv()) is not None:
         what, about = question
         if what == "start":
@@ -128,6 +131,14 @@ def _serve(pipe: Connection) -> Order | None:
         else:
             pipe.send(_wait(*about))
     return None
+
+
+def _silent_when_interrupted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print no traceback for a signal that comes before the process is the command, which sets a hook of its own."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _import_everything() -> None:
@@ -210,23 +221,41 @@ def _watch_calls(order: Order) -> None:
     """Count the calls of libxenctrl; send this process its signal at the chosen one."""
     if not order.calls and order.signal_at is None:
         return
-    from xenapic.abi.connection import Connection as Calls
+    from xenapic.abi.connection import Connection
 
-    invoke = Calls._invoke
     number, chosen, after = order.signal_at or (0, 0, False)
     made = 0
 
-    def watched(self: Calls, *args: Any) -> Any:
-        nonlocal made
-        made += 1
-        if made == chosen and not after:
-            os.kill(os.getpid(), number)
-        try:
-            return invoke(self, *args)
-        finally:
-            if made == chosen and after:
-                os.kill(os.getpid(), number)
+    class Watched:
+        """libxenctrl, whose calls are counted."""
 
-    Calls._invoke = watched  # type: ignore[method-assign,assignment]
+        def __init__(self, library: Any) -> None:
+            self._library = library
+
+        def __getattr__(self, name: str) -> Any:
+            function = getattr(self._library, name)
+            if not callable(function):
+                return function
+
+            def watched(*args: Any) -> Any:
+                nonlocal made
+                made += 1
+                if made == chosen and not after:
+                    os.kill(os.getpid(), number)
+                try:
+                    return function(*args)
+                finally:
+                    if made == chosen and after:
+                        os.kill(os.getpid(), number)
+
+            return watched
+
+    begin = Connection.__init__
+
+    def opened(self: Connection, *args: Any) -> None:
+        begin(self, *args)
+        self._xenctrl = Watched(self._xenctrl)
+
+    Connection.__init__ = opened  # type: ignore[method-assign,assignment]
     if order.calls:
         atexit.register(lambda: Path(order.calls).write_text(str(made)))
