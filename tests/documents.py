@@ -167,6 +167,9 @@ def findings(draw: st.DrawFn) -> Findings:
         extra=tuple(map(tried, drawn.extra)),
         page=tuple(tried(draw(values(Access))) for _ in range(4)),
         msrs=tuple(map(tried, drawn.msrs)),
+        cr8=tuple(map(tried, drawn.cr8)),
+        cr8_in_tpr=None if drawn.cr8_in_tpr is None else tried(drawn.cr8_in_tpr),
+        unusual=tuple(map(tried, drawn.unusual)),
         deliveries=tuple(
             replace(delivery, vector=draw(st.integers(0, 255)), fault=draw(st.none() | st.integers(0, 31)))
             for delivery in drawn.deliveries

@@ -287,7 +287,7 @@ def test_a_guest_that_is_done_may_be_down(xen: Xen, machine: FakeMachine) -> Non
 def test_costs_that_tell_nothing(xen: Xen, machine: FakeMachine) -> None:
     def tie(machine: FakeMachine) -> None:
         obey(machine)
-        for at in range(HEAD_BYTES + TICKS_AT, HEAD_BYTES + COMMAND_BYTES * 200, COMMAND_BYTES):
+        for at in range(HEAD_BYTES + TICKS_AT, HEAD_BYTES + COMMAND_BYTES * 400, COMMAND_BYTES):
             struct.pack_into("<8I", machine.mailbox, at, *[50] * 8)
 
     machine.guest = tie

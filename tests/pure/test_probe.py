@@ -98,7 +98,7 @@ def test_the_recordings_accesses_are_made_in_their_order() -> None:
 def test_every_register_is_read_and_written(state: ApicState) -> None:
     sections = Script(state).sections()
     made = {(plan._op(one), plan._offset(one)) for one in (*sections["accesses"], *sections["extra"])}
-    assert made >= {(op, offset) for op in Op for offset in range(0, 0x400, 0x10)}
+    assert made >= {(op, offset) for op in (Op.READ, Op.WRITE) for offset in range(0, 0x400, 0x10)}
 
 
 @pytest.mark.parametrize("state", ApicState)
@@ -116,8 +116,9 @@ def test_interrupts_are_asked_for_where_there_is_an_apic() -> None:
         return [one.kind.value for one in Script(state).findings(answers(Script(state))).deliveries]
 
     assert kinds(ApicState.DISABLED) == []
-    assert kinds(ApicState.XAPIC) == kinds(ApicState.RELOCATED) == ["icr-self", "icr-all", "timer"]
-    assert kinds(ApicState.X2APIC) == ["self-ipi-msr", "icr-self", "icr-all", "timer"]
+    by_page = ["icr-self", "icr-all", "timer", "timer-periodic", "tsc-deadline"]
+    assert kinds(ApicState.XAPIC) == kinds(ApicState.RELOCATED) == by_page
+    assert kinds(ApicState.X2APIC) == ["self-ipi-msr", *by_page]
     ends = {state: Script(state).commands[0] for state in ApicState}
     assert {command.kind for command in ends.values()} == {CommandKind.EOI_BY}
     assert {state.value: (command.value, command.address) for state, command in ends.items()} == {
@@ -182,11 +183,31 @@ def test_findings() -> None:
         (ProbeOutcome.FAULTS, 13, True)
     }
     assert all(one.value == 0 for one in found.msrs), "what a faulting read leaves behind is no value"
-    timer = found.deliveries[-1]
+    timer = next(one for one in found.deliveries if one.kind is DeliveryKind.TIMER)
     assert (timer.kind, timer.arrivals, timer.ticks, timer.vector) == (DeliveryKind.TIMER, 1, 5000, 0xE4)
     assert found.deliveries[0].arrivals == 0
     written = json.loads(json.dumps(to_json(found)))
     assert written["page_is_memory"] is True and from_json(written, Findings) == found
+
+
+@pytest.mark.parametrize("state", ApicState)
+def test_code_is_fetched_where_an_emulator_survives_it(state: ApicState) -> None:
+    def fetches(fetch: bool) -> int:
+        return sum(one.kind is CommandKind.FETCH for one in Script(state, fetch=fetch).commands)
+
+    assert (fetches(False), fetches(True)) == (int(state is ApicState.DISABLED), 1)
+
+
+def test_unusual_accesses_say_their_width_and_place() -> None:
+    found = Script(ApicState.XAPIC, fetch=True).findings(answers(Script(ApicState.XAPIC, fetch=True)))
+    assert {one.width for one in found.unusual} == {8, 16, 32, 64, 128}
+    assert {one.op for one in found.unusual} == set(Op)
+    assert {(one.offset % 16 + one.width // 8 <= 4) for one in found.unusual} == {True, False}
+    assert [(one.op, one.value) for one in found.cr8 if one.op is Op.WRITE] == [(Op.WRITE, 2), (Op.WRITE, 16)]
+    assert {one.offset for one in found.cr8} == {0x80}
+    assert found.cr8_in_tpr is not None
+    only = Script(ApicState.XAPIC, registers=frozenset({0x30})).sections()
+    assert {plan._offset(one) & ~0xF for one in only["unusual"]} == {0x30} and only["cr8"] == ()
 
 
 def test_a_recording_has_the_recordings_keys() -> None:

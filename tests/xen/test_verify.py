@@ -53,6 +53,7 @@ def test_the_model_is_what_this_xen_does(xen_lab: Any, cell: Cell) -> None:
     vendor = "AMD" if cell.machine == "epyc" else "Intel"
     assert len(recording.vmcs) == (0 if vendor == "AMD" else len(ApicState))
     assert [guest.failed for guest in recording.guest] == [None] * len(ApicState)
+    assert [pair.failed for pair in recording.pairs] == [None] and len(recording.pairs[0].ipis) > 50
     assert {one.topic for one in report.checks if one.verdict is Verdict.AGREES} >= {
         "access",
         "exits",

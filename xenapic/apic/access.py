@@ -228,11 +228,15 @@ def _self_ipi_write(value: int | None) -> Outcome:
 # -- CR8, and which way a mode uses --------------------------------------------------------------------
 
 
-def access_cr8(controls: Controls | SvmControls, operation: Operation) -> Outcome:
-    """Return what happens to MOV from CR8 (read) or to CR8 (write).
+def access_cr8(
+    controls: Controls | SvmControls, operation: Operation, *, value: int | None = None
+) -> Outcome:
+    """Return what happens to MOV from CR8 (read) or to CR8 (write of ``value``, None if not given).
 
     On AMD the access reaches V_TPR in the VMCB, because no Xen intercepts it (``construct_vmcb``).
     """
+    if operation is Operation.WRITE and (value or 0) >> 4:
+        return FAULT
     if isinstance(controls, SvmControls):
         return Outcome(Kind.STAYS, note="V_TPR in the VMCB")
     exiting = "cr8_store_exiting" if operation is Operation.READ else "cr8_load_exiting"

@@ -31,6 +31,8 @@ class MeasuredAccess:
     fault: int | None
     """Vector of the exception; null for none."""
     error_code: int
+    width: int
+    """In bits, of an access to the page."""
 
     @classmethod
     def of(cls, access: Access, findings: Findings) -> MeasuredAccess:
@@ -46,11 +48,12 @@ class MeasuredAccess:
             ticks_min=access.ticks_min,
             fault=access.fault,
             error_code=access.error_code,
+            width=access.width,
         )
 
     def access(self) -> Access:
         """Return the access."""
-        return Access(self.offset, self.op, self.value, self.ticks, self.fault, self.error_code)
+        return Access(self.offset, self.op, self.value, self.ticks, self.fault, self.error_code, self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,12 @@ class ProbeReport:
     """Accesses to the page at 0xFEE00000, whatever the state."""
     msrs: tuple[MeasuredAccess, ...]
     """Accesses by MSR, whatever the state."""
+    cr8: tuple[MeasuredAccess, ...]
+    """MOV from CR8, to CR8 (2), from CR8, and to CR8 with a reserved bit."""
+    cr8_in_tpr: MeasuredAccess | None
+    """A read of the TPR while CR8 is 2; null when the APIC is disabled."""
+    unusual: tuple[MeasuredAccess, ...]
+    """Accesses to the page at 0xFEE00000 in other widths, at other places, across registers, and a fetch."""
     deliveries: tuple[DeliveryRecord, ...]
     move: MoveEntry
 
@@ -104,7 +113,7 @@ class ProbeReport:
         def entries(accesses: tuple[Access, ...]) -> tuple[MeasuredAccess, ...]:
             return tuple(MeasuredAccess.of(access, findings) for access in accesses)
 
-        move = findings.move
+        move, tpr = findings.move, findings.cr8_in_tpr
         return cls(
             state=findings.state,
             cpuid_1_ecx=findings.cpuid_1_ecx,
@@ -118,6 +127,9 @@ class ProbeReport:
             extra=entries(findings.extra),
             page=entries(findings.page),
             msrs=entries(findings.msrs),
+            cr8=entries(findings.cr8),
+            cr8_in_tpr=None if tpr is None else MeasuredAccess.of(tpr, findings),
+            unusual=entries(findings.unusual),
             deliveries=tuple(map(DeliveryRecord.of, findings.deliveries)),
             move=MoveEntry(move.asked, move.fault, move.apic_base, MeasuredAccess.of(move.version, findings)),
         )
@@ -140,6 +152,9 @@ class ProbeReport:
             extra=accesses(self.extra),
             page=accesses(self.page),
             msrs=accesses(self.msrs),
+            cr8=accesses(self.cr8),
+            cr8_in_tpr=None if self.cr8_in_tpr is None else self.cr8_in_tpr.access(),
+            unusual=accesses(self.unusual),
             deliveries=tuple(
                 Delivery(entry.kind, entry.vector, entry.arrivals, entry.ticks, entry.fault)
                 for entry in self.deliveries

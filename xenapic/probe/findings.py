@@ -8,9 +8,20 @@ from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
 
-__all__ = ["Access", "Calibration", "Delivery", "DeliveryKind", "Findings", "Move", "Op", "ProbeOutcome"]
+__all__ = [
+    "PERIODS",
+    "Access",
+    "Calibration",
+    "Delivery",
+    "DeliveryKind",
+    "Findings",
+    "Move",
+    "Op",
+    "ProbeOutcome",
+]
 
-GP_FAULT = 13
+PERIODS = 3
+"""How many interrupts of a periodic timer the guest waits for."""
 
 
 class Op(Enum):
@@ -18,6 +29,7 @@ class Op(Enum):
 
     READ = "read"
     WRITE = "write"
+    FETCH = "fetch"
 
 
 class ProbeOutcome(Enum):
@@ -45,6 +57,8 @@ class Access:
     """Vector of the exception that the last access raised."""
     error_code: int = 0
     """The exception's error code."""
+    width: int = 32
+    """In bits, of an access to the page."""
 
     @property
     def ticks_min(self) -> int:
@@ -90,6 +104,15 @@ class DeliveryKind(Enum):
     """The ICR, fixed, shorthand all including self."""
     TIMER = "timer"
     """The APIC timer, one-shot, about a millisecond."""
+    TIMER_PERIODIC = "timer-periodic"
+    """The same, again and again."""
+    TSC_DEADLINE = "tsc-deadline"
+    """The APIC timer, when the TSC reaches a value."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it goes on arriving: `PERIODS` times or more."""
+        return self is DeliveryKind.TIMER_PERIODIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +122,7 @@ class Delivery:
     kind: DeliveryKind
     vector: int
     arrivals: int
-    """How often it arrived; 1 is correct."""
+    """How often it arrived; 1 is correct, `PERIODS` or more for one that repeats."""
     ticks: int
     """TSC ticks from when interrupts were on until it arrived, or until the guest gave up."""
     fault: int | None = None
@@ -141,6 +164,12 @@ class Findings:
     """At 0xFEE00000, whatever the state: read the version, overwrite it, read it, write 0 over it."""
     msrs: tuple[Access, ...]
     """A few accesses to x2APIC MSRs, whatever the state."""
+    cr8: tuple[Access, ...]
+    """MOV from CR8, to CR8 (2), from CR8, and to CR8 with a reserved bit; ``offset`` is TASKPRI's."""
+    cr8_in_tpr: Access | None
+    """A read of TASKPRI, as the state requires, while CR8 is 2; None when the APIC is disabled."""
+    unusual: tuple[Access, ...]
+    """Accesses to the page at 0xFEE00000 in other widths, at other places, across registers, and a fetch."""
     deliveries: tuple[Delivery, ...]
     """Interrupts; the guest requests none when the APIC is disabled."""
     move: Move

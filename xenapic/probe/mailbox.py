@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 from xenapic.frozen import dataclass
 
@@ -16,6 +17,7 @@ __all__ = [
     "CommandKind",
     "EoiKind",
     "Head",
+    "Loop",
     "Reply",
     "State",
     "read_replies",
@@ -53,6 +55,8 @@ class CommandKind(IntEnum):
     """Write the TSC into the MSR at ``address``, plus ``value``."""
     EOI_BY = 18
     """From now on, end interrupts as ``value`` says (`EoiKind`), at ``address``."""
+    CLOCK = 19
+    """Read the TSC."""
 
 
 class EoiKind(IntEnum):
@@ -81,7 +85,8 @@ class Command:
     """The vCPU that carries it out."""
 
     def __str__(self) -> str:
-        return f"{self.kind.name} {self.address:#x} {self.value:#x}"
+        vcpu = f" on vCPU {self.cpu}" if self.cpu else ""
+        return f"{self.kind.name} {self.address:#x} {self.value:#x}{vcpu}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +141,36 @@ class Head:
     def from_bytes(cls, data: bytes) -> Head:
         """Unpack the first `HEAD_BYTES` of the list."""
         state, count, progress, patience, vector, cpu, *rest = HEAD.unpack_from(data)
-        return cls(state, count, progress, patience, vector, cpu, tuple(rest[:3]), tuple(rest[3:]))
+        return cls(state, count, progress, patience, vector, cpu, tuple(rest[:3]), tuple(rest[3:7]))
 
 
-HEAD = struct.Struct("<6I3Q4I")
+HEAD = struct.Struct("<6I3Q4I4I")
 HEAD_BYTES = HEAD.size
-HEAD_NUMBERS = 13
+SETTLE = 1000
+"""How often every other vCPU looks around after an interrupt, so that whatever was sent to it has arrived."""
 MOST_VCPUS = 4
 REQUEST = struct.Struct("<BBBBIQI4x")
 ANSWER = struct.Struct(f"<4Q3I4x{MOST_VCPUS}I{REPEATS}I")
 FAULTED = 0x100
 
 
-def write_commands(commands: Sequence[Command], patience: int) -> bytes:
+class Loop(NamedTuple):
+    """Commands that run several times."""
+
+    first: int
+    """The place of the first one."""
+    end: int
+    """The place after the last one."""
+    times: int
+
+
+def write_commands(
+    commands: Sequence[Command], patience: int, *, settle: int = SETTLE, loop: Loop | None = None
+) -> bytes:
     """Return the list as bytes; ``patience`` is the number of loop turns to wait for an interrupt."""
-    head = HEAD.pack(State.FRESH, len(commands), 0, patience, *bytes(HEAD_NUMBERS - 4))
+    first, end, times = loop or (0, 0, 0)
+    numbers = State.FRESH, len(commands), 0, patience, *bytes(9), settle, times, first, end
+    head = HEAD.pack(*numbers)
     return head + b"".join(
         REQUEST.pack(
             command.kind,

@@ -19,10 +19,11 @@ from xenapic.model.config import DomainConfig
 from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
-from xenapic.probe.mailbox import HEAD_BYTES, Head, State, read_replies, write_commands
+from xenapic.probe.mailbox import HEAD_BYTES, Head, Reply, State, read_replies, write_commands
+from xenapic.probe.pair import PairFindings, PairScript
 from xenapic.probe.script import Script
 
-__all__ = ["TIMEOUT", "probe_domain", "run_probe"]
+__all__ = ["TIMEOUT", "probe_domain", "probe_pair", "run_probe"]
 
 GUEST = "guest/probe.elf"
 MEMORY_MIB = 4
@@ -58,18 +59,17 @@ def probe_domain(
     timeout: float = TIMEOUT,
     pause: Callable[[float], None] | None = None,
     registers: frozenset[int] = frozenset(),
+    fetch: bool = False,
 ) -> Findings:
     """Run the probe guest in a new domain with vCPUs but no memory; the domain is shut down afterwards.
 
     ``timeout`` is in seconds. ``pause`` is called with the seconds between two looks at the guest, for a
     caller that has to work meanwhile. Only ``registers``, offsets in the page, are accessed; all if
-    it is empty. Raises `CallFailed` and `ProbeFailed`.
+    it is empty. With ``fetch``, code is fetched from the page in every state (`Script.fetch`). Raises
+    `CallFailed` and `ProbeFailed`.
     """
-    script = Script(state, registers=registers)
-    listed = _load(domain, script)
-    domain.unpause()
-    _wait(domain, script, listed, timeout, pause or time.sleep)
-    answers = list(read_replies(domain.memory.read(listed.address, listed.size), script.commands))
+    script = Script(state, registers=registers, fetch=fetch)
+    answers, _starts = _run(domain, script, timeout, pause)
     findings = script.findings(answers)
     if not findings.calibration.clear:
         raise ProbeFailed(
@@ -80,19 +80,42 @@ def probe_domain(
     return findings
 
 
-def _load(domain: Domain, script: Script) -> Span:
+def probe_pair(
+    domain: Domain, timeout: float = TIMEOUT, pause: Callable[[float], None] | None = None
+) -> PairFindings:
+    """Run the program for two vCPUs in a new domain that has two and no memory; see `probe_domain`."""
+    script = PairScript()
+    answers, starts = _run(domain, script, timeout, pause)
+    return script.findings(answers, starts)
+
+
+Program = Script | PairScript
+
+
+def _run(
+    domain: Domain, program: Program, timeout: float, pause: Callable[[float], None] | None
+) -> tuple[list[Reply], tuple[int, ...]]:
+    """Run a program; return the replies to its commands, and how often each vCPU started."""
+    listed = _load(domain, program)
+    domain.unpause()
+    _wait(domain, program, listed, timeout, pause or time.sleep)
+    data = domain.memory.read(listed.address, listed.size)
+    return list(read_replies(data, program.commands)), Head.from_bytes(data).starts
+
+
+def _load(domain: Domain, program: Program) -> Span:
     """Give the domain memory and load the guest into it; return where its list of commands is."""
-    commands = Source(write_commands(script.commands, script.patience), "the list of commands")
+    commands = Source(write_commands(program.commands, program.patience), "the list of commands")
     kernel = read_executable(get_data(__package__, GUEST) or b"", GUEST)  # also from a zip file
     modules = [ModuleSize(commands.name, commands.size)]
     layout = lay_out(kernel, modules, name=GUEST, memory_mib=MEMORY_MIB, acpi=False)
     # If RDTSC exits, its cost hides what is measured.
-    load(domain, layout, [commands], state=script.state, native_tsc=True)
+    load(domain, layout, [commands], state=program.state, native_tsc=True)
     return layout.modules[0]
 
 
 def _wait(
-    domain: Domain, script: Script, listed: Span, timeout: float, pause: Callable[[float], None]
+    domain: Domain, program: Program, listed: Span, timeout: float, pause: Callable[[float], None]
 ) -> None:
     """Wait until the guest is done; raise `ProbeFailed` when it fails, ends or takes too long."""
     deadline = time.monotonic() + timeout
@@ -105,21 +128,21 @@ def _wait(
         if head.state == State.BROKEN:
             stack = " ".join(map(hex, head.stack))
             what = f"exception {head.broken_vector} on vCPU {head.broken_cpu}, stack {stack}"
-            raise ProbeFailed(f"the probe guest failed ({what}) {_where(head, script)}")
+            raise ProbeFailed(f"the probe guest failed ({what}) {_where(head, program)}")
         if info.flags & (DOMINF.shutdown | DOMINF.dying):
             reason = f" ({info.shutdown_reason!r})" if info.shutdown_reason is not None else ""
-            raise ProbeFailed(f"the probe guest's domain shut down{reason} {_where(head, script)}")
+            raise ProbeFailed(f"the probe guest's domain shut down{reason} {_where(head, program)}")
         if time.monotonic() > deadline:
             raise ProbeFailed(
-                f"the probe guest gave no answer within {timeout:g} s; it stopped {_where(head, script)}"
+                f"the probe guest gave no answer within {timeout:g} s; it stopped {_where(head, program)}"
             )
         pause(POLL_SECONDS)
 
 
-def _where(head: Head, script: Script) -> str:
-    commands, state = script.commands, script.state.value
+def _where(head: Head, program: Program) -> str:
+    commands, label = program.commands, program.label
     if head.state == State.FRESH:
-        return f"before its first command (APIC {state})"
+        return f"before its first command ({label})"
     if head.progress >= len(commands):
-        return f"after its last command (APIC {state})"
-    return f"at command {head.progress} of {len(commands)}: {commands[head.progress]} (APIC {state})"
+        return f"after its last command ({label})"
+    return f"at command {head.progress} of {len(commands)}: {commands[head.progress]} ({label})"

@@ -25,15 +25,16 @@ from xenapic.apic.registers import (
 )
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.frozen import dataclass
-from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
+from xenapic.probe.findings import PERIODS, Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
 from xenapic.probe.mailbox import Command, CommandKind, EoiKind, Reply
+from xenapic.probe.unusual import CR8, STORES, WIDTHS, unusual_commands
 
 __all__ = ["Script"]
 
 SCRATCH = 0x180000
 """Plain memory for the calibration, which the guest uses for nothing else."""
 
-IA32_APIC_BASE = 0x1B
+IA32_APIC_BASE, IA32_TSC_DEADLINE = 0x1B, 0x6E
 MASKED, ENABLED, DIVIDE_BY_1 = 1 << 16, 1 << 8 | 0xFF, 0xB
 OFFSET_IN_PAGE = PAGE_SIZE - 1
 
@@ -70,6 +71,8 @@ SOME_MSRS = (Reg.ID, Reg.LVR, Reg.TASKPRI, Reg.EOI)
 MOVED_BASE = 0xFED00000
 TIMER_COUNT = 100_000
 """One millisecond of Xen's APIC timer, which has 10 ns per tick."""
+TIMER_TICKS = 1_000_000
+"""A millisecond or less of the TSC."""
 PATIENCE = 1 << 23
 """Turns of a loop of four instructions: seconds in an emulator, where a timer was once 300 ms late."""
 
@@ -95,11 +98,18 @@ class Script:
     """Number of loop turns that the guest waits for an interrupt."""
     registers: frozenset[int] = frozenset()
     """Offsets in the page of the registers to access; empty for all."""
+    fetch: bool = False
+    """Fetch code from the page in every state: Bochs ends where VMX virtualizes the page."""
 
     @property
     def commands(self) -> tuple[Command, ...]:
         """All commands, in order."""
         return tuple(command for section in self.sections().values() for command in section)
+
+    @property
+    def label(self) -> str:
+        """What an error calls this run."""
+        return f"APIC {self.state.value}"
 
     def sections(self) -> Mapping[str, tuple[Command, ...]]:
         """Return the commands by purpose, in order."""
@@ -121,6 +131,10 @@ class Script:
             "msrs": self._chosen(
                 (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(Reg.TASKPRI, 0)),
             ),
+            "cr8": self._chosen(CR8),
+            "cr8 in tpr": () if self.state is ApicState.DISABLED else self._chosen([self._read(Reg.TASKPRI)]),
+            "cr8 again": (Command(CommandKind.WRITE_CR8, value=0, repeat=1),),
+            "unusual": self._chosen(unusual_commands(fetch=self.fetch or self.state is ApicState.DISABLED)),
             "delivery": tuple(self._delivery()),
             "move": (
                 Command(CommandKind.WRMSR, IA32_APIC_BASE, self.moved, repeat=1),
@@ -157,6 +171,9 @@ class Script:
             extra=accesses["extra"],
             page=accesses["page"],
             msrs=accesses["msrs"],
+            cr8=accesses["cr8"],
+            cr8_in_tpr=next(iter(accesses["cr8 in tpr"]), None),
+            unusual=accesses["unusual"],
             deliveries=tuple(_deliveries(replies["delivery"])),
             move=Move(
                 asked=self.moved,
@@ -179,7 +196,7 @@ class Script:
         return self.state is ApicState.X2APIC
 
     def _chosen(self, commands: Iterable[Command]) -> tuple[Command, ...]:
-        return tuple(one for one in commands if not self.registers or _offset(one) in self.registers)
+        return tuple(one for one in commands if not self.registers or _offset(one) & ~0xF in self.registers)
 
     def _read(self, offset: int) -> Command:
         return _rdmsr(offset) if self._is_x2apic else _load(self._base, offset)
@@ -213,10 +230,15 @@ class Script:
         for kind, (offset, bits, vector) in DELIVERIES.items():
             if kind is DeliveryKind.SELF_IPI_MSR and not self._is_x2apic:
                 continue
-            if kind is DeliveryKind.TIMER:
-                yield from (self._write(Reg.LVTT, vector), self._write(Reg.TDCR, DIVIDE_BY_1))
-            sent = bits if kind is DeliveryKind.TIMER else bits | vector
-            yield replace(self._write(offset, sent), repeat=1, wait_for=vector)
+            mode = TIMER_MODES.get(kind)
+            if mode is not None:
+                yield from (self._write(Reg.LVTT, mode | vector), self._write(Reg.TDCR, DIVIDE_BY_1))
+            sent = self._write(offset, bits if mode is not None else bits | vector)
+            if kind is DeliveryKind.TSC_DEADLINE:
+                sent = Command(CommandKind.DEADLINE, IA32_TSC_DEADLINE, TIMER_TICKS)
+            yield replace(sent, repeat=1, wait_for=vector, expected=PERIODS if kind.repeats else 1)
+            if kind.repeats:
+                yield self._write(Reg.TMICT, 0)
         yield self._write(Reg.LVTT, MASKED)
 
 
@@ -225,8 +247,16 @@ DELIVERIES: dict[DeliveryKind, tuple[int, int, int]] = {
     DeliveryKind.ICR_SELF: (Reg.ICR, DEST_SELF, 0xE2),
     DeliveryKind.ICR_ALL: (Reg.ICR, DEST_ALLINC | INT_ASSERT, 0xE3),
     DeliveryKind.TIMER: (Reg.TMICT, TIMER_COUNT, 0xE4),
+    DeliveryKind.TIMER_PERIODIC: (Reg.TMICT, TIMER_COUNT, 0xE5),
+    DeliveryKind.TSC_DEADLINE: (Reg.TMICT, 0, 0xE6),
 }
 """The register to write, the bits to write there, and the vector that must arrive."""
+TIMER_MODES = {
+    DeliveryKind.TIMER: 0,
+    DeliveryKind.TIMER_PERIODIC: 1 << 17,
+    DeliveryKind.TSC_DEADLINE: 2 << 17,
+}
+"""Bits of the LVT's timer entry."""
 
 
 def _load(base: int, offset: int) -> Command:
@@ -245,21 +275,29 @@ def _wrmsr(offset: int, value: int) -> Command:
     return Command(CommandKind.WRMSR, msr_of(offset), value)
 
 
+OPS = {
+    Op.FETCH: {CommandKind.FETCH},
+    Op.WRITE: {CommandKind.WRMSR, CommandKind.WRITE_CR8, *STORES.values()},
+}
+
+
 def _op(command: Command) -> Op:
-    return Op.WRITE if command.kind in (CommandKind.STORE, CommandKind.WRMSR) else Op.READ
+    return next((op for op, kinds in OPS.items() if command.kind in kinds), Op.READ)
 
 
 def _offset(command: Command) -> int:
     if command.kind in (CommandKind.RDMSR, CommandKind.WRMSR):
         return (command.address - MSR_X2APIC_FIRST) * SLOT_SIZE
+    if command.kind in (CommandKind.READ_CR8, CommandKind.WRITE_CR8):
+        return Reg.TASKPRI
     return command.address & OFFSET_IN_PAGE
 
 
 def _access(command: Command, answer: Reply) -> Access:
-    value = command.value
+    value, width = command.value, WIDTHS.get(command.kind, 32)
     if _op(command) is Op.READ:
         value = answer.value if answer.fault is None else 0
-    return Access(_offset(command), _op(command), value, answer.ticks, answer.fault, answer.error_code)
+    return Access(_offset(command), _op(command), value, answer.ticks, answer.fault, answer.error_code, width)
 
 
 def _calibration(*rounds: Sequence[Access]) -> Calibration:

@@ -24,6 +24,7 @@ from xenapic.parse.files import file_name, read_file
 from xenapic.parse.jsontext import load
 from xenapic.verify.check import FAILED, Check, Report, Verdict, compare, not_covered
 from xenapic.verify.guest import guest_checks, of_domain
+from xenapic.verify.pair import pair_checks
 from xenapic.verify.recording import CreateRecord, Recording, VmcsRecord, read_recording
 from xenapic.verify.subject import Subject
 
@@ -80,6 +81,8 @@ def _checks(recording: Recording, subject: Subject) -> Iterator[Check]:
         yield from _vmcs(words, subject)
     for guest in recording.guest:
         yield from guest_checks(guest, subject)
+    for pair in recording.pairs:
+        yield from pair_checks(pair)
 
 
 def _features(recording: Recording, subject: Subject) -> Iterator[Check]:

@@ -15,17 +15,21 @@ from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.config import CreateRequest
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86, names
+from xenapic.model.ipi import LOWEST_PRIORITY
 from xenapic.probe.findings import Op
 from xenapic.verify.guest import of_domain
 from xenapic.verify.page import LEGEND, shown
+from xenapic.verify.pair import ipi_words, of_pair
 from xenapic.verify.recording import (
     AccessRecord,
     CreateRecord,
     ExitsRecord,
     GuestRecord,
+    PairRecord,
     Recording,
     VmcsRecord,
 )
+from xenapic.verify.unusual import page_words
 
 __all__ = ["ABSENT", "Comparison", "Cost", "Difference", "compare", "merged"]
 
@@ -128,6 +132,18 @@ def _each(recording: Recording) -> Iterator[tuple[str, str, str]]:
         yield from _vmcs(vmcs)
     for guest in recording.guest:
         yield from _guest(guest)
+    for pair in recording.pairs:
+        yield from _pair(pair)
+
+
+def _pair(pair: PairRecord) -> Iterator[tuple[str, str, str]]:
+    at = of_pair(pair)
+    yield "guest", at, "answers" if pair.failed is None else f"no answer: {pair.failed}"
+    for sent in pair.ipis:
+        times = " and ".join(map(str, sent.arrivals))
+        if sent.kind.bits & LOWEST_PRIORITY:
+            times = f"{sum(sent.arrivals)} in all"  # which vCPU gets it goes in turns
+        yield "interrupt", f"{at}, {ipi_words(sent)}", f"arrives {times} times"
 
 
 def _named(flags: PHYSCAP | PHYSCAP_X86 | HvmLeaf) -> str:
@@ -208,6 +224,10 @@ def _accesses(guest: GuestRecord) -> Iterator[tuple[str, str, AccessRecord]]:
         yield "page", f"{at}, {_words(made)} at FEE00000", made
     for made in guest.msrs:
         yield "MSR", f"{at}, {'RDMSR' if made.op is Op.READ else 'WRMSR'} {msr_of(made.offset):x}", made
+    for made in guest.cr8:
+        yield "access", f"{at}, CR8 {made.op.value}", made
+    for made in guest.unusual:
+        yield "page", f"{at}, {page_words(made)}", made
 
 
 def _words(made: AccessRecord) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from xenapic.apic.access import access, access_msr, access_page
+from xenapic.apic.access import access, access_msr
 from xenapic.apic.controls import Controls, violations
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
@@ -15,7 +15,7 @@ from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf, VcpuApic, cpuid_leaf, domain_choice
 from xenapic.model.emulation import apic_base_faults, guest_faults
 from xenapic.model.flags import MISC, names
-from xenapic.probe.findings import Op
+from xenapic.probe.findings import PERIODS, Op
 from xenapic.probe.mailbox import REPEATS
 from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
 from xenapic.verify.recording import (
@@ -27,6 +27,7 @@ from xenapic.verify.recording import (
     VmcsRecord,
 )
 from xenapic.verify.subject import Subject
+from xenapic.verify.unusual import by_cr8, by_page, expected_values, operation_of, page_words
 
 __all__ = ["guest_checks", "of_domain"]
 
@@ -77,6 +78,7 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
         yield from _page(made, guest, record.page[:number])
     for made in record.msrs:
         yield from _msr(made, guest)
+    yield from _unusual(guest)
     yield from _deliveries(guest)
     if record.move is not None and record.apic_base is not None:
         yield from _move(record.move, record.apic_base, guest)
@@ -106,13 +108,9 @@ def _named(leaf: HvmLeaf) -> str:
 # -- accesses ----------------------------------------------------------------------------------------
 
 
-def _operation(made: AccessRecord) -> tuple[Operation, int | None]:
-    return Operation(made.op.value), made.value if made.op is Op.WRITE else None
-
-
 def _access(made: AccessRecord, guest: _Guest) -> Iterator[Check]:
     """Check an access made the way a guest in its state makes it."""
-    operation, value = _operation(made)
+    operation, value = operation_of(made)
     outcome = _as_usual(made, guest)
     where = f"{guest.where}, {made.op.value} {made.offset:03x} ({register(made.offset).name})"
     faults = guest_faults(outcome, guest.state, made.offset, operation, value)
@@ -122,7 +120,7 @@ def _access(made: AccessRecord, guest: _Guest) -> Iterator[Check]:
 
 
 def _as_usual(made: AccessRecord, guest: _Guest) -> Outcome:
-    operation, value = _operation(made)
+    operation, value = operation_of(made)
     vcpu = guest.vcpu
     return access(
         vcpu.controls, vcpu.state, vcpu.bitmap, made.offset, operation, value=value, backing=vcpu.backing
@@ -144,17 +142,12 @@ def _page(made: AccessRecord, guest: _Guest, before: Sequence[AccessRecord]) -> 
 
 
 def _by_page(made: AccessRecord, guest: _Guest) -> Outcome:
-    operation, value = _operation(made)
-    controls, backing, offset = guest.vcpu.controls, guest.subject.page, made.offset
-    if isinstance(controls, SvmControls):
-        vcpu = guest.vcpu
-        return access(controls, ApicState.XAPIC, vcpu.bitmap, offset, operation, value=value, backing=backing)
-    return access_page(controls, offset, operation, value=value, backing=backing)
+    return by_page(made, guest.vcpu, guest.subject.page)
 
 
 def _msr(made: AccessRecord, guest: _Guest) -> Iterator[Check]:
     """Check an access by MSR, whatever the state."""
-    operation, value = _operation(made)
+    operation, value = operation_of(made)
     outcome = _by_msr(made, guest)
     if guest.state is ApicState.X2APIC:
         faults = guest_faults(outcome, guest.state, made.offset, operation, value)
@@ -165,11 +158,26 @@ def _msr(made: AccessRecord, guest: _Guest) -> Iterator[Check]:
 
 
 def _by_msr(made: AccessRecord, guest: _Guest) -> Outcome:
-    operation, value = _operation(made)
+    operation, value = operation_of(made)
     vcpu, offset = guest.vcpu, made.offset
     if isinstance(vcpu.controls, SvmControls):
         return access(vcpu.controls, ApicState.X2APIC, vcpu.bitmap, offset, operation, value=value)
     return access_msr(vcpu.controls, vcpu.bitmap, msr_of(offset), operation, value=value)
+
+
+def _unusual(guest: _Guest) -> Iterator[Check]:
+    """Check accesses by CR8, and those to the page in other widths, at other places, and to fetch code."""
+    record = guest.record
+    for made in record.cr8:
+        outcome = by_cr8(made, guest.vcpu)
+        faults = outcome.kind is Kind.FAULTS
+        yield from _effects(made, outcome, faults, f"{guest.where}, CR8 {made.op.value}", guest)
+    for made in record.unusual:
+        outcome = _by_page(made, guest)
+        faults = made.op is Op.FETCH and outcome.kind.leaves  # Xen emulates no code there
+        yield from _effects(made, outcome, faults, f"{guest.where}, {page_words(made)}", guest)
+    for words, predicted, made in expected_values(record, guest.vcpu, guest.subject.page):
+        yield compare("access", f"{guest.where}, {words}, value", f"{predicted:#x}", f"{made.value:#x}")
 
 
 def _outcomes(guest: _Guest) -> Iterator[tuple[AccessRecord, Outcome]]:
@@ -181,6 +189,12 @@ def _outcomes(guest: _Guest) -> Iterator[tuple[AccessRecord, Outcome]]:
         yield made, _by_page(made, guest)
     for made in record.msrs:
         yield made, _by_msr(made, guest)
+    for made in record.cr8:
+        yield made, by_cr8(made, guest.vcpu)
+    for made in record.unusual:
+        yield made, _by_page(made, guest)
+    if record.cr8_in_tpr is not None:
+        yield record.cr8_in_tpr, _as_usual(record.cr8_in_tpr, guest)
 
 
 def _effects(
@@ -270,7 +284,10 @@ def _deliveries(guest: _Guest) -> Iterator[Check]:
     predicted = 0 if sent.kind is Kind.MEMORY else 1
     for delivery in guest.record.deliveries:
         where = f"{guest.where}, {delivery.kind.value}"
-        yield compare("interrupt", where, f"arrives {predicted} times", f"arrives {delivery.arrivals} times")
+        words = {True: f"arrives {predicted * PERIODS} times or more", False: f"arrives {predicted} times"}
+        said = words[delivery.kind.repeats and predicted > 0]
+        right = delivery.kind.repeats and predicted and delivery.arrivals >= PERIODS
+        yield compare("interrupt", where, said, said if right else f"arrives {delivery.arrivals} times")
 
 
 def _move(move: MoveRecord, before: int, guest: _Guest) -> Iterator[Check]:

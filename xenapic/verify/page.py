@@ -224,7 +224,7 @@ def register_map(body: Element, guest: GuestRecord, wrong: set[str]) -> None:
     add(line, "th", "")
     for column in range(16):
         add(line, "th", f"{column:x}0")
-    for op in Op:
+    for op in (Op.READ, Op.WRITE):
         for first in range(0, FIRST_RESERVED, ROW):
             line = SubElement(table, "tr")
             add(line, "th", f"{op.value} {first:03x}")

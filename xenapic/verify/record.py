@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from xenapic.apic.features import FEATURES
+from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.frozen import dataclass
@@ -29,12 +29,14 @@ from xenapic.model.guest_types import HVM_EMULATION
 from xenapic.model.host import Host
 from xenapic.parse.bootlog import VERSION, BootLog
 from xenapic.policy.terms import Policy
+from xenapic.probe.pair import PAIR_VCPUS
 from xenapic.verify.recording import (
     BuildRecord,
     CapabilityWords,
     CreateRecord,
     ExitsRecord,
     GuestRecord,
+    PairRecord,
     Recording,
     VmcsRecord,
 )
@@ -73,12 +75,16 @@ class Settings:
     """Also send creates that Xen refuses early; each may cost the host a domain number until reboot."""
     probe: bool = True
     """Run the probe guest."""
+    pairs: bool = True
+    """Run it with two vCPUs, too."""
     trace: bool = False
     """Also count the probe's VM exits in Xen's trace; its buffers stay allocated until reboot."""
     creates: bool = True
     vmcs: bool = True
     registers: frozenset[int] = frozenset()
     """Offsets of the registers that the probe accesses; empty for all."""
+    fetch: bool = False
+    """Fetch code from the APIC page in every state, also on Intel: Bochs ends there."""
 
     def part(self, select: str) -> Settings:
         """Return the settings for the selected part (`xenapic.verify.select`); raise `NameUnknown`."""
@@ -91,6 +97,7 @@ class Settings:
             creates=chosen.wants("create"),
             vmcs=chosen.wants("vmcs"),
             probe=self.probe and chosen.guests,
+            pairs=self.pairs and chosen.wants("interrupt"),
             trace=self.trace and chosen.wants("exits"),
             registers=chosen.registers,
         )
@@ -113,6 +120,7 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
         create=tuple(job.creates()),
         vmcs=tuple(job.vmcs()),
         guest=tuple(job.guests()),
+        pairs=tuple(job.pairs()),
         used=tuple(sorted(row.key for row in FEATURES if xen.host().features[row.key])),  # measured by now
         not_testable=tuple(job.not_testable),
     )
@@ -146,7 +154,7 @@ class _Job:
         self._progress = progress
         self._at = 0
         choices = len(self.choices)
-        probes = choices * len(settings.states) if settings.probe else 0
+        probes = choices * (len(settings.states) + settings.pairs) if settings.probe else 0
         self._steps = settings.creates + choices * settings.vmcs + probes
 
     @property
@@ -245,16 +253,36 @@ class _Job:
             return GuestRecord(misc_flags=misc_flags, apic_mode=state, failed=str(error))
         return GuestRecord.of(findings, misc_flags, exits)
 
+    def pairs(self) -> Iterator[PairRecord]:
+        """Yield what two vCPUs of one guest find for each choice of flags."""
+        if not self.settings.probe or not self.settings.pairs or self.host.physinfo.no_guest:
+            return
+        for misc_flags in self.choices:
+            self.step(f"two vCPUs, misc_flags {misc_flags}")
+            yield self._pair(misc_flags)
+
+    def _pair(self, misc_flags: int) -> PairRecord:
+        from xenapic.probe.run import probe_pair
+
+        config = throw_away_config(self.host).replace(max_vcpus=PAIR_VCPUS)
+        try:
+            with self.xen.create_domain(config, self._policy(misc_flags)) as domain:
+                domain.set_max_vcpus(PAIR_VCPUS)
+                return PairRecord.of(probe_pair(domain, PROBE_SECONDS), misc_flags)
+        except (ProbeFailed, CallFailed, ConfigRefused) as error:
+            return PairRecord(misc_flags=misc_flags, failed=str(error))
+
     def _probe(self, domain: Domain, state: ApicState) -> tuple[Findings, ExitsRecord | None]:
         """Run the probe guest; return its findings, and the VM exits that the trace counted meanwhile."""
         from xenapic.exits.counter import ExitCounter
         from xenapic.probe.run import probe_domain
 
         registers = self.settings.registers
+        fetch = self.settings.fetch or self.host.technology is Technology.SVM
         if not self.settings.trace:
-            return probe_domain(domain, state, PROBE_SECONDS, registers=registers), None
+            return probe_domain(domain, state, PROBE_SECONDS, registers=registers, fetch=fetch), None
         with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES) as counter:
-            findings = probe_domain(domain, state, PROBE_SECONDS, counter.wait, registers)
+            findings = probe_domain(domain, state, PROBE_SECONDS, counter.wait, registers, fetch)
             report = counter.stop()
         reasons: Counter[int] = Counter()
         for kind, count in report.kinds.items():

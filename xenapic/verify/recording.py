@@ -16,10 +16,12 @@ from xenapic.frozen import dataclass
 from xenapic.parse.codec import decode
 from xenapic.parse.jsonforms import Hex, Unsigned, wrong
 from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Op
+from xenapic.probe.pair import IpiKind
 
 if TYPE_CHECKING:
     from xenapic.apic.controls import ControlWords
     from xenapic.probe.findings import Findings
+    from xenapic.probe.pair import PairFindings
 
 __all__ = [
     "AccessRecord",
@@ -30,7 +32,9 @@ __all__ = [
     "DeliveryRecord",
     "ExitsRecord",
     "GuestRecord",
+    "IpiRecord",
     "MoveRecord",
+    "PairRecord",
     "Recording",
     "Unrecorded",
     "VmcsRecord",
@@ -40,6 +44,7 @@ __all__ = [
 U12 = Annotated[int, Unsigned(12)]
 U32 = Annotated[int, Unsigned(32)]
 U64 = Annotated[int, Unsigned(64)]
+U128 = Annotated[int, Unsigned(128)]
 Word = Annotated[int, Hex(8)]
 LongWord = Annotated[int, Hex(16)]
 
@@ -147,7 +152,7 @@ class AccessRecord:
     op: Op
     ticks_per_access: int
     """Mean of all tries, in TSC ticks."""
-    value: U64
+    value: U128
     """What the last read returned, or what was written."""
     ticks_min: int | None = None
     """The cheapest try, with the overhead."""
@@ -155,6 +160,8 @@ class AccessRecord:
     """Number of tries."""
     fault: U32 | Unrecorded | None = UNRECORDED
     """Vector of the exception; null for none."""
+    width: U32 = 32
+    """In bits, of an access to the page."""
 
     @classmethod
     def of(cls, access: Access, findings: Findings) -> AccessRecord:
@@ -167,6 +174,7 @@ class AccessRecord:
             ticks_min=access.ticks_min,
             times=len(access.ticks),
             fault=access.fault,
+            width=access.width,
         )
 
     @property
@@ -240,6 +248,12 @@ class GuestRecord:
     """Accesses to the page at 0xFEE00000, whatever the state."""
     msrs: tuple[AccessRecord, ...] = ()
     """Accesses by MSR, whatever the state."""
+    cr8: tuple[AccessRecord, ...] = ()
+    """MOV from and to CR8."""
+    cr8_in_tpr: AccessRecord | None = None
+    """A read of the TPR while CR8 is 2."""
+    unusual: tuple[AccessRecord, ...] = ()
+    """Accesses to the page at 0xFEE00000 in other widths, at other places, across registers, and a fetch."""
     deliveries: tuple[DeliveryRecord, ...] = ()
     move: MoveRecord | None = None
     exits: ExitsRecord | None = None
@@ -251,7 +265,7 @@ class GuestRecord:
         def records(accesses: tuple[Access, ...]) -> tuple[AccessRecord, ...]:
             return tuple(AccessRecord.of(access, findings) for access in accesses)
 
-        move = findings.move
+        move, tpr = findings.move, findings.cr8_in_tpr
         return cls(
             misc_flags=misc_flags,
             apic_mode=findings.state,
@@ -263,9 +277,63 @@ class GuestRecord:
             extra=records(findings.extra),
             page=records(findings.page),
             msrs=records(findings.msrs),
+            cr8=records(findings.cr8),
+            cr8_in_tpr=None if tpr is None else AccessRecord.of(tpr, findings),
+            unusual=records(findings.unusual),
             deliveries=tuple(map(DeliveryRecord.of, findings.deliveries)),
             move=MoveRecord(move.asked, move.fault, move.apic_base),
             exits=exits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IpiRecord:
+    """An inter-processor interrupt between two vCPUs."""
+
+    states: tuple[ApicState, ...]
+    """The states of both APICs."""
+    sender: U32
+    """The vCPU that sent it."""
+    kind: IpiKind
+    arrivals: tuple[int, ...]
+    """How often it arrived at each vCPU."""
+    fault: U32 | None
+    """Vector of the exception that the request raised; null for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRecord:
+    """What two vCPUs of one guest found; or why they could not."""
+
+    OMIT_DEFAULTS: ClassVar[bool] = True
+
+    misc_flags: U32 = 0
+    """The domain's flags."""
+    failed: str | None = None
+    """Why the guest gave no answer; everything else is then absent."""
+    starts: tuple[int, ...] = ()
+    """How often each vCPU started."""
+    second_apic_base: U64 = 0
+    """IA32_APIC_BASE of the second vCPU when it had started."""
+    second_id: U32 = 0
+    """Its APIC's ID register then."""
+    spiv_after_init: U32 = 0
+    """Its SPIV register after another INIT."""
+    ipis: tuple[IpiRecord, ...] = ()
+
+    @classmethod
+    def of(cls, findings: PairFindings, misc_flags: int) -> PairRecord:
+        """Return the record of what two vCPUs found in a domain with these flags."""
+        return cls(
+            misc_flags=misc_flags,
+            starts=findings.starts,
+            second_apic_base=findings.second_apic_base,
+            second_id=findings.second_id,
+            spiv_after_init=findings.spiv_after_init,
+            ipis=tuple(
+                IpiRecord(sent.states, sent.sender, sent.kind, sent.arrivals, sent.fault)
+                for sent in findings.ipis
+            ),
         )
 
 
@@ -305,6 +373,7 @@ class Recording:
     create: tuple[CreateRecord, ...] = ()
     vmcs: tuple[VmcsRecord, ...] = ()
     guest: tuple[GuestRecord, ...] = ()
+    pairs: tuple[PairRecord, ...] = ()
     used: tuple[str, ...] | None = None
     """Keys of the controls that Xen uses for guests, as found by measuring or in the log."""
     not_testable: tuple[str, ...] = ()

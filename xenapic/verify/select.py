@@ -85,8 +85,10 @@ def _offset(where: str) -> int | None:
         words = part.split()
         if "page" in words[:1]:
             words = words[1:]
-        if len(words) > 1 and words[0] in ("read", "write"):
-            return int(words[1], 16)
+        if words[:1] == ["CR8"]:
+            return int(Reg.TASKPRI)
+        if len(words) > 1 and words[0] in ("read", "write", "fetch"):
+            return int(words[1], 16) // SLOT_SIZE * SLOT_SIZE
         if len(words) > 1 and words[0] in ("RDMSR", "WRMSR") and words[1] != "APIC_BASE":
             return (int(words[1], 16) - MSR_X2APIC_FIRST) * SLOT_SIZE
     return None

@@ -49,6 +49,11 @@ HERE = "this Xen"
     help="Also count VM exits in Xen's trace; its buffers stay allocated until reboot.",
 )
 @click.option(
+    "--fetch",
+    is_flag=True,
+    help="Also fetch code from the APIC page in every state; not in Bochs, which ends there.",
+)
+@click.option(
     "--record", "record_file", type=OUTPUT, help="Save what was observed, for 'xenapic spec check'."
 )
 @click.option("--junit", "junit_file", type=OUTPUT, help="Write JUnit XML.")
@@ -66,6 +71,7 @@ def command(
     no_probe: bool,
     refusals: bool,
     trace: bool,
+    fetch: bool,
     record_file: str | None,
     junit_file: str | None,
     html_file: str | None,
@@ -91,6 +97,7 @@ def command(
         refusals=refusals,
         probe=not no_probe,
         trace=trace,
+        fetch=fetch,
     ).part(select)
     with xenapic.open(library) as xen:
         recording = record(xen, settings, _silent if quiet else _progress)

@@ -23,7 +23,11 @@
         .equ    BROKEN_CPU, 20
         .equ    BROKEN_STACK, 24                /* 3 of 8 bytes */
         .equ    STARTS, 48                      /* 4 of 4 bytes: how often each vCPU started */
-        .equ    HEAD_BYTES, 64
+        .equ    SETTLE, 64                      /* how many rounds the others make after an interrupt */
+        .equ    LOOPS, 68                       /* how often the commands from LOOP_FROM to LOOP_TO run */
+        .equ    LOOP_FROM, 72
+        .equ    LOOP_TO, 76
+        .equ    HEAD_BYTES, 80
 
         /* one command */
         .equ    KIND, 0
@@ -53,7 +57,6 @@
         .equ    EOI_ADDRESS, 1036
         .equ    PAGE, 4096                      /* the stack is at the end */
 
-        .equ    SETTLED, 1000                   /* rounds */
         .equ    RUNNING, 1
         .equ    DONE, 2
         .equ    BROKEN, 3
@@ -244,6 +247,12 @@ again:  movzbl  KIND(%r13), %eax
         orq     %rdx, %rax
         xorl    %edx, %edx
         jmp     ended
+        timed   clock
+        rdtsc
+        shlq    $32, %rdx
+        orq     %rdx, %rax
+        xorl    %edx, %edx
+        jmp     ended
         timed   load128
         movups  (%rcx), %xmm0
         movq    %xmm0, %rax
@@ -307,7 +316,7 @@ settle: cmpl    $0, STARTS(%r14,%rdx,4)
 1:      pause
         movl    ROUNDS(%rbx), %r8d
         subl    %eax, %r8d
-        cmpl    $SETTLED, %r8d
+        cmpl    SETTLE(%r14), %r8d
         jae     2f
         decl    %ecx
         jg      1b
@@ -326,7 +335,14 @@ settle: cmpl    $0, STARTS(%r14,%rdx,4)
         cmpl    $MOST_CPUS, %edx
         jb      1b
 
-counted: incl   PROGRESS(%r14)
+counted: movl   PROGRESS(%r14), %eax
+        incl    %eax
+        cmpl    LOOP_TO(%r14), %eax
+        jne     1f
+        decl    LOOPS(%r14)
+        jle     1f
+        movl    LOOP_FROM(%r14), %eax
+1:      movl    %eax, PROGRESS(%r14)
         jmp     next
 
 /* Return in %eax how often vector %esi arrived at all vCPUs. */
@@ -404,7 +420,7 @@ stubs:
 
 kinds:  .quad   nothing, load32, store32, readmsr, writemsr, identify
         .quad   load8, load16, load64, load128, store8, store16, store64, store128
-        .quad   readcr8, writecr8, fetch, deadline, eoi_by
+        .quad   readcr8, writecr8, fetch, deadline, eoi_by, clock
 
 gdt:    .quad   0
         .quad   0x00af9b000000ffff              /* 64-bit code */
