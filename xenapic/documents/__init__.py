@@ -50,6 +50,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "layout": ("documents.layouts:LayoutCheck",),
     "console": ("documents.console_lines:ConsoleLines",),
     "exits": ("documents.exit_counts:ExitCounts",),
+    "workload": ("documents.workloads:WorkloadReport",),
     "recording": ("verify.recording:Recording",),
     "probe": ("documents.probe_findings:ProbeReport",),
     "machines": ("documents.lab_machines:MachineList",),

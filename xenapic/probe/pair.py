@@ -6,22 +6,21 @@ Sources: Intel SDM volume 3A, "Issuing interprocessor interrupts", "ICR operatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
-from xenapic.apic.registers import DEST_ALLINC, DEST_SELF, INT_ASSERT, Reg, msr_of
-from xenapic.apic.state import APIC_BASE_BSP, APIC_DEFAULT_PHYS_BASE, ApicState
+from xenapic.apic.registers import DEST_ALLINC, DEST_SELF, INT_ASSERT, Reg
+from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
 from xenapic.loader.acpi import apic_id
 from xenapic.model.ipi import ALL_BUT_SELF, LOGICAL, LOWEST_PRIORITY, Receiver, broadcast, receivers
-from xenapic.probe.mailbox import Command, CommandKind, EoiKind, Reply
-from xenapic.probe.script import ENABLED, IA32_APIC_BASE, MASKED, PATIENCE
+from xenapic.probe.mailbox import SETTLE, Command, CommandKind, Loop, Reply
+from xenapic.probe.script import IA32_APIC_BASE, PATIENCE
+from xenapic.probe.vcpu import Vcpu, logical_id
 
 __all__ = ["PAIR_VCPUS", "IpiKind", "PairFindings", "PairScript", "SentIpi", "expected_receivers"]
 
 PAIR_VCPUS = 2
-INIT, STARTUP, AP_PAGE = 5 << 8, 6 << 8, 8
-"""Delivery modes, and the page below 1 MiB that the guest has for vCPUs that start."""
 FIRST_VECTOR = 0x51
 BUSY = 0x30
 """A task priority below that of the vectors."""
@@ -87,11 +86,6 @@ BITS = {
 }
 
 
-def logical_id(vcpu: int) -> int:
-    """Return the logical ID of a vCPU: in xAPIC mode the one that x2APIC mode would give it."""
-    return 1 << apic_id(vcpu)
-
-
 BOTH = logical_id(0) | logical_id(1)
 
 States = tuple[ApicState, ApicState]
@@ -144,52 +138,13 @@ def expected_arrivals(kind: IpiKind, sender: int, states: Sequence[ApicState]) -
     return min(count, 1) if kind.bits & LOWEST_PRIORITY else count
 
 
-@dataclass(frozen=True)
-class _Vcpu:
-    """What a vCPU can do in a state of its APIC."""
-
-    number: int
-    state: ApicState
-
-    def read(self, offset: int) -> Command:
-        if self.state is X2:
-            return Command(CommandKind.RDMSR, msr_of(offset), repeat=1, cpu=self.number)
-        return Command(CommandKind.LOAD, APIC_DEFAULT_PHYS_BASE + offset, repeat=1, cpu=self.number)
-
-    def write(self, offset: int, value: int, *, wait_for: int = 0, expected: int = 1) -> Command:
-        kind = CommandKind.WRMSR if self.state is X2 else CommandKind.STORE
-        address = msr_of(offset) if self.state is X2 else APIC_DEFAULT_PHYS_BASE + offset
-        return Command(kind, address, value, 1, wait_for, expected, self.number)
-
-    def send(self, icr: int, destination: int, *, wait_for: int = 0, expected: int = 1) -> Iterator[Command]:
-        """Yield the writes of the ICR; the last one sends."""
-        if self.state is X2:
-            icr |= destination << 32
-        else:
-            yield self.write(Reg.ICR2, destination << 24)
-        yield self.write(Reg.ICR, icr, wait_for=wait_for, expected=expected)
-
-    def setup(self) -> Iterator[Command]:
-        """Yield what makes the vCPU accept interrupts and end them."""
-        end = self.write(Reg.EOI, 0)
-        kind = EoiKind.WRMSR if self.state is X2 else EoiKind.STORE
-        yield Command(CommandKind.EOI_BY, end.address, kind, repeat=1, cpu=self.number)
-        yield from (self.write(Reg.SPIV, ENABLED), self.write(Reg.TASKPRI, 0))
-        yield self.write(Reg.LVTT, MASKED)
-        if self.state is not X2:
-            yield from (self.write(Reg.LDR, logical_id(self.number) << 24), self.write(Reg.DFR, 0xFFFFFFFF))
-
-    def base(self, state: ApicState) -> Command:
-        """Return the command that changes the state."""
-        value = state.apic_base & ~(APIC_BASE_BSP if self.number else 0)
-        return Command(CommandKind.WRMSR, IA32_APIC_BASE, value, repeat=1, cpu=self.number)
-
-
 class PairScript:
     """The commands for both vCPUs, and how to read their answers."""
 
     state = X
     """Of the first vCPU's APIC, when it starts."""
+    settle = SETTLE
+    loop: Loop | None = None
 
     def __init__(self, patience: int = PATIENCE) -> None:
         self.patience = patience
@@ -223,37 +178,33 @@ class PairScript:
         )
 
     def _write(self) -> None:
-        first, second = _Vcpu(0, X), _Vcpu(1, X)
+        first, second = Vcpu(0, X), Vcpu(1, X)
         self._commands += first.setup()
-        self._start(first)
+        self._commands += first.start(1)
         self._place("apic_base", Command(CommandKind.RDMSR, IA32_APIC_BASE, repeat=1, cpu=1))
         self._place("id", second.read(Reg.ID))
         self._commands += second.setup()
         for states in MIXES:
             first, second = self._change(first, states[0]), self._change(second, states[1])
             self._interrupts((first, second), states)
-        self._commands += first.send(STARTUP | INT_ASSERT | AP_PAGE, apic_id(1))  # to one that runs: ignored
-        self._start(first)
+        self._commands += first.start(1, init=False)  # it runs: this is ignored
+        self._commands += first.start(1)
         self._place("spiv", second.read(Reg.SPIV))
-
-    def _start(self, by: _Vcpu) -> None:
-        for icr in (INIT, STARTUP | AP_PAGE):
-            self._commands += by.send(icr | INT_ASSERT, apic_id(1))
 
     def _place(self, name: str, command: Command) -> None:
         self._places[name] = len(self._commands)
         self._commands.append(command)
 
-    def _change(self, vcpu: _Vcpu, state: ApicState) -> _Vcpu:
+    def _change(self, vcpu: Vcpu, state: ApicState) -> Vcpu:
         if vcpu.state is state:
             return vcpu
-        changed = _Vcpu(vcpu.number, state)
+        changed = Vcpu(vcpu.number, state)
         if vcpu.state is X2:
             self._commands.append(vcpu.base(ApicState.DISABLED))  # there is no direct way back
         self._commands += (vcpu.base(state), *changed.setup())
         return changed
 
-    def _interrupts(self, vcpus: tuple[_Vcpu, _Vcpu], states: States) -> None:
+    def _interrupts(self, vcpus: tuple[Vcpu, Vcpu], states: States) -> None:
         for sender in vcpus:
             for kind in IpiKind if sender.number == 0 else FROM_SECOND:
                 if kind is IpiKind.LOWEST_BUSY:

@@ -22,8 +22,9 @@ from xenapic.probe.findings import Findings
 from xenapic.probe.mailbox import HEAD_BYTES, Head, Reply, State, read_replies, write_commands
 from xenapic.probe.pair import PairFindings, PairScript
 from xenapic.probe.script import Script
+from xenapic.probe.workload import WorkloadScript
 
-__all__ = ["TIMEOUT", "probe_domain", "probe_pair", "run_probe"]
+__all__ = ["TIMEOUT", "probe_domain", "probe_pair", "run_loop", "run_probe"]
 
 GUEST = "guest/probe.elf"
 MEMORY_MIB = 4
@@ -89,7 +90,18 @@ def probe_pair(
     return script.findings(answers, starts)
 
 
-Program = Script | PairScript
+def run_loop(
+    domain: Domain,
+    script: WorkloadScript,
+    timeout: float = TIMEOUT,
+    pause: Callable[[float], None] | None = None,
+) -> int:
+    """Run a workload in a new domain without memory; return the TSC ticks of its loop. See `probe_domain`."""
+    answers, _starts = _run(domain, script, timeout, pause)
+    return script.ticks(answers)
+
+
+Program = Script | PairScript | WorkloadScript
 
 
 def _run(
@@ -105,7 +117,8 @@ def _run(
 
 def _load(domain: Domain, program: Program) -> Span:
     """Give the domain memory and load the guest into it; return where its list of commands is."""
-    commands = Source(write_commands(program.commands, program.patience), "the list of commands")
+    listed = write_commands(program.commands, program.patience, settle=program.settle, loop=program.loop)
+    commands = Source(listed, "the list of commands")
     kernel = read_executable(get_data(__package__, GUEST) or b"", GUEST)  # also from a zip file
     modules = [ModuleSize(commands.name, commands.size)]
     layout = lay_out(kernel, modules, name=GUEST, memory_mib=MEMORY_MIB, acpi=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from xenapic.apic.registers import (
     DEST_ALLINC,
@@ -26,7 +27,7 @@ from xenapic.apic.registers import (
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.frozen import dataclass
 from xenapic.probe.findings import PERIODS, Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
-from xenapic.probe.mailbox import Command, CommandKind, EoiKind, Reply
+from xenapic.probe.mailbox import SETTLE, Command, CommandKind, EoiKind, Loop, Reply
 from xenapic.probe.unusual import CR8, STORES, WIDTHS, unusual_commands
 
 __all__ = ["Script"]
@@ -92,6 +93,9 @@ CALIBRATION = (
 @dataclass(frozen=True)
 class Script:
     """The commands for the guest in one state of its local APIC."""
+
+    settle: ClassVar[int] = SETTLE
+    loop: ClassVar[Loop | None] = None
 
     state: ApicState
     patience: int = PATIENCE
