@@ -17,7 +17,9 @@ from xenapic.live.domain import Domain
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.policy.terms import Policy
+from xenapic.probe.cost import measure_workload
 from xenapic.probe.run import run_probe
+from xenapic.probe.workload import workload
 from xenapic.verify.inspection import inspect
 from xenapic.verify.record import Settings, record
 
@@ -209,6 +211,12 @@ def console_clear(xen: Xen) -> object:
 @operation()
 def probe(xen: Xen) -> object:
     return len(run_probe(xen, PVH, ApicState.XAPIC, timeout=0.1).accesses)
+
+
+@operation()
+def a_workload(xen: Xen) -> object:
+    cost = measure_workload(xen, workload("ipi"), ApicState.X2APIC, operations=16, runs=1, timeout=0.1)
+    return len(cost.runs)
 
 
 @operation()

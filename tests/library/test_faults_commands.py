@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, list[list[str]]] = {
     "console": [[], ["--clear"]],
     "exits": [[str(GUEST), "--seconds", "0.001"], ["--recover"]],
     "guest": [[]],
+    "workload": [["tpr", "--operations", "16", "--runs", "1", "--state", "xapic"]],
 }
 """What the commands are run with that ask a host."""
 OTHERS = {

@@ -29,6 +29,7 @@ from xenapic.probe.run import run_probe
 pytestmark = pytest.mark.library
 COMMAND_BYTES = 120
 ANSWER_AT, TICKS_AT = 24, 88
+LOOPS_AT = 68
 MAILBOX = 0x200000
 """Where the loader puts the first module."""
 PVH = DomainConfig.pvh()
@@ -50,6 +51,7 @@ class FakeMachine(FakeXen):
         self.opened = 0
         self.guest: Callable[[FakeMachine], None] = obey
         self.domain_flags = 0
+        self.clock = 0
 
     def _answer(self, name: str, result: int) -> int:
         self.calls.append(name)
@@ -134,13 +136,16 @@ class FakeMachine(FakeXen):
 
 
 def obey(machine: FakeMachine) -> None:
-    """Execute the list: CPUID costs 1000 ticks, everything else 10."""
+    """Execute the list: CPUID costs 1000 ticks, everything else 10, and each turn of its loop 1000."""
     box = machine.mailbox
-    (count,) = struct.unpack_from("<I", box, 4)
+    (count,), (turns,) = struct.unpack_from("<I", box, 4), struct.unpack_from("<I", box, LOOPS_AT)
     for number in range(count):
         at = HEAD_BYTES + number * COMMAND_BYTES
         cost = 1000 if box[at] == CommandKind.CPUID else 10
         struct.pack_into("<8I", box, at + TICKS_AT, *[cost] * 8)
+        if box[at] == CommandKind.CLOCK:
+            struct.pack_into("<Q", box, at + ANSWER_AT, machine.clock)
+            machine.clock += 1000 * turns
     struct.pack_into("<3I", box, 0, State.DONE, count, count)
 
 

@@ -66,6 +66,7 @@ COMMANDS = (
     Killed("verify", ("verify", "--quiet", "--state", "xapic"), weight=1),
     Killed("verify --trace", ("verify", "--quiet", "--state", "xapic", "--trace")),
     Killed("verify --refusals", ("verify", "--quiet", "--no-probe", "--refusals", "--trace"), weight=1),
+    Killed("workload", ("workload", "tpr", "--operations", "100", "--runs", "1"), weight=1),
     Killed("python -m xenapic.verify", (f"{PROGRAM}recorder",), weight=1),
     Killed("library: with create_domain", (f"{PROGRAM}with_block",), unwinds=False),
     Killed("library: probe guest", (f"{PROGRAM}probe",), unwinds=False, weight=2),

@@ -12,7 +12,7 @@ from xenapic.frozen import dataclass
 from xenapic.probe.cost import WorkloadCost
 from xenapic.probe.workload import Workload
 
-__all__ = ["CostEntry", "WorkloadExits", "WorkloadReport"]
+__all__ = ["WorkloadEntry", "WorkloadExits", "WorkloadReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class WorkloadExits:
 
 
 @dataclass(frozen=True, slots=True)
-class CostEntry:
+class WorkloadEntry:
     """What the workload costs in one state of the APIC under one policy."""
 
     policy: str
@@ -45,7 +45,7 @@ class CostEntry:
     """Whether every exit was counted; otherwise the numbers are lower bounds."""
 
     @classmethod
-    def of(cls, policy: str, cost: WorkloadCost) -> CostEntry:
+    def of(cls, policy: str, cost: WorkloadCost) -> WorkloadEntry:
         """Return the entry of a cost."""
         return cls(
             policy,
@@ -75,9 +75,9 @@ class WorkloadReport:
     workload: str
     operation: str
     """What one operation is."""
-    costs: tuple[CostEntry, ...]
+    costs: tuple[WorkloadEntry, ...]
 
     @classmethod
     def of(cls, workload: Workload, costs: Iterable[tuple[str, WorkloadCost]]) -> WorkloadReport:
         """Return the document of what was measured, each with the name of its policy."""
-        return cls(workload.name, workload.text, tuple(CostEntry.of(name, cost) for name, cost in costs))
+        return cls(workload.name, workload.text, tuple(WorkloadEntry.of(name, cost) for name, cost in costs))
