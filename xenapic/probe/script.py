@@ -124,6 +124,10 @@ class Script:
                 Command(CommandKind.RDMSR, IA32_APIC_BASE),
                 *(Command(CommandKind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
             ),
+            # Before anything is pending: QEMU 7.2 asserts where CR8 is written while Xen waits to inject.
+            "cr8": self._chosen(CR8),
+            "cr8 in tpr": () if self.state is ApicState.DISABLED else self._chosen([self._read(Reg.TASKPRI)]),
+            "cr8 again": (Command(CommandKind.WRITE_CR8, value=0, repeat=1),),
             "accesses": self._chosen(self._recorded()),
             "extra": self._chosen(self._extra()),
             "page": (
@@ -135,9 +139,6 @@ class Script:
             "msrs": self._chosen(
                 (*map(_rdmsr, SOME_MSRS), _rdmsr(BEYOND[-1]), _wrmsr(Reg.TASKPRI, 0)),
             ),
-            "cr8": self._chosen(CR8),
-            "cr8 in tpr": () if self.state is ApicState.DISABLED else self._chosen([self._read(Reg.TASKPRI)]),
-            "cr8 again": (Command(CommandKind.WRITE_CR8, value=0, repeat=1),),
             "unusual": self._chosen(unusual_commands(fetch=self.fetch or self.state is ApicState.DISABLED)),
             "delivery": tuple(self._delivery()),
             "move": (
