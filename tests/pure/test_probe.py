@@ -203,7 +203,7 @@ def test_unusual_accesses_say_their_width_and_place() -> None:
     assert {one.width for one in found.unusual} == {8, 16, 32, 64, 128}
     assert {one.op for one in found.unusual} == set(Op)
     assert {(one.offset % 16 + one.width // 8 <= 4) for one in found.unusual} == {True, False}
-    assert [(one.op, one.value) for one in found.cr8 if one.op is Op.WRITE] == [(Op.WRITE, 2), (Op.WRITE, 16)]
+    assert [(one.op, one.value) for one in found.cr8 if one.op is Op.WRITE] == [(Op.WRITE, 16), (Op.WRITE, 2)]
     assert {one.offset for one in found.cr8} == {0x80}
     assert found.cr8_in_tpr is not None
     only = Script(ApicState.XAPIC, registers=frozenset({0x30})).sections()

@@ -98,7 +98,7 @@ class ProbeReport:
     msrs: tuple[MeasuredAccess, ...]
     """Accesses by MSR, whatever the state."""
     cr8: tuple[MeasuredAccess, ...]
-    """MOV from CR8, to CR8 (2), from CR8, and to CR8 with a reserved bit."""
+    """MOV from CR8, to CR8 with a reserved bit, to CR8 (2), and from CR8."""
     cr8_in_tpr: MeasuredAccess | None
     """A read of the TPR while CR8 is 2; null when the APIC is disabled."""
     unusual: tuple[MeasuredAccess, ...]

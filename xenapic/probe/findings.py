@@ -165,7 +165,7 @@ class Findings:
     msrs: tuple[Access, ...]
     """A few accesses to x2APIC MSRs, whatever the state."""
     cr8: tuple[Access, ...]
-    """MOV from CR8, to CR8 (2), from CR8, and to CR8 with a reserved bit; ``offset`` is TASKPRI's."""
+    """MOV from CR8, to CR8 with a reserved bit, to CR8 (2), and from CR8; ``offset`` is TASKPRI's."""
     cr8_in_tpr: Access | None
     """A read of TASKPRI, as the state requires, while CR8 is 2; None when the APIC is disabled."""
     unusual: tuple[Access, ...]

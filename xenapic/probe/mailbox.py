@@ -20,6 +20,7 @@ __all__ = [
     "Loop",
     "Reply",
     "State",
+    "Yield",
     "read_replies",
     "write_commands",
 ]
@@ -144,7 +145,7 @@ class Head:
         return cls(state, count, progress, patience, vector, cpu, tuple(rest[:3]), tuple(rest[3:7]))
 
 
-HEAD = struct.Struct("<6I3Q4I4I")
+HEAD = struct.Struct("<6I3Q4I5I4x")
 HEAD_BYTES = HEAD.size
 SETTLE = 1000
 """How often every other vCPU looks around after an interrupt, so that whatever was sent to it has arrived."""
@@ -152,6 +153,14 @@ MOST_VCPUS = 4
 REQUEST = struct.Struct("<BBBBIQI4x")
 ANSWER = struct.Struct(f"<4Q3I4x{MOST_VCPUS}I{REPEATS}I")
 FAULTED = 0x100
+
+
+class Yield(IntEnum):
+    """How a vCPU that waits lets others run: by a hypercall."""
+
+    NEVER = 0
+    VMCALL = 1
+    VMMCALL = 2
 
 
 class Loop(NamedTuple):
@@ -165,11 +174,16 @@ class Loop(NamedTuple):
 
 
 def write_commands(
-    commands: Sequence[Command], patience: int, *, settle: int = SETTLE, loop: Loop | None = None
+    commands: Sequence[Command],
+    patience: int,
+    *,
+    settle: int = SETTLE,
+    loop: Loop | None = None,
+    yields: Yield = Yield.NEVER,
 ) -> bytes:
     """Return the list as bytes; ``patience`` is the number of loop turns to wait for an interrupt."""
     first, end, times = loop or (0, 0, 0)
-    numbers = State.FRESH, len(commands), 0, patience, *bytes(9), settle, times, first, end
+    numbers = State.FRESH, len(commands), 0, patience, *bytes(9), settle, times, first, end, yields
     head = HEAD.pack(*numbers)
     return head + b"".join(
         REQUEST.pack(

@@ -14,7 +14,7 @@ from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
 from xenapic.loader.acpi import apic_id
 from xenapic.model.ipi import ALL_BUT_SELF, LOGICAL, LOWEST_PRIORITY, Receiver, broadcast, receivers
-from xenapic.probe.mailbox import SETTLE, Command, CommandKind, Loop, Reply
+from xenapic.probe.mailbox import SETTLE, Command, CommandKind, Loop, Reply, Yield
 from xenapic.probe.script import IA32_APIC_BASE, PATIENCE
 from xenapic.probe.vcpu import Vcpu, logical_id
 
@@ -146,8 +146,9 @@ class PairScript:
     settle = SETTLE
     loop: Loop | None = None
 
-    def __init__(self, patience: int = PATIENCE) -> None:
+    def __init__(self, yields: Yield = Yield.NEVER, patience: int = PATIENCE) -> None:
         self.patience = patience
+        self.yields = yields
         self._commands: list[Command] = []
         self._sent: list[tuple[int, States, int, IpiKind]] = []
         self._places: dict[str, int] = {}

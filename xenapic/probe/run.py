@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pkgutil import get_data
 
+from xenapic.apic.features import Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import ConfigInvalid, ProbeFailed
 from xenapic.live.domain import Domain
@@ -19,7 +20,7 @@ from xenapic.model.config import DomainConfig
 from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
-from xenapic.probe.mailbox import HEAD_BYTES, Head, Reply, State, read_replies, write_commands
+from xenapic.probe.mailbox import HEAD_BYTES, Head, Reply, State, Yield, read_replies, write_commands
 from xenapic.probe.pair import PairFindings, PairScript
 from xenapic.probe.script import Script
 from xenapic.probe.workload import WorkloadScript
@@ -81,11 +82,20 @@ def probe_domain(
     return findings
 
 
+YIELDS = {Technology.VMX: Yield.VMCALL, Technology.SVM: Yield.VMMCALL}
+
+
 def probe_pair(
-    domain: Domain, timeout: float = TIMEOUT, pause: Callable[[float], None] | None = None
+    domain: Domain,
+    timeout: float = TIMEOUT,
+    pause: Callable[[float], None] | None = None,
+    technology: Technology | None = None,
 ) -> PairFindings:
-    """Run the program for two vCPUs in a new domain that has two and no memory; see `probe_domain`."""
-    script = PairScript()
+    """Run the program for two vCPUs in a new domain that has two and no memory; see `probe_domain`.
+
+    With the ``technology`` known, a vCPU that waits lets the other run, which they need on one processor.
+    """
+    script = PairScript(YIELDS[technology] if technology else Yield.NEVER)
     answers, starts = _run(domain, script, timeout, pause)
     return script.findings(answers, starts)
 
@@ -117,7 +127,13 @@ def _run(
 
 def _load(domain: Domain, program: Program) -> Span:
     """Give the domain memory and load the guest into it; return where its list of commands is."""
-    listed = write_commands(program.commands, program.patience, settle=program.settle, loop=program.loop)
+    listed = write_commands(
+        program.commands,
+        program.patience,
+        settle=program.settle,
+        loop=program.loop,
+        yields=program.yields,
+    )
     commands = Source(listed, "the list of commands")
     kernel = read_executable(get_data(__package__, GUEST) or b"", GUEST)  # also from a zip file
     modules = [ModuleSize(commands.name, commands.size)]

@@ -27,7 +27,7 @@ from xenapic.apic.registers import (
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.frozen import dataclass
 from xenapic.probe.findings import PERIODS, Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
-from xenapic.probe.mailbox import SETTLE, Command, CommandKind, EoiKind, Loop, Reply
+from xenapic.probe.mailbox import SETTLE, Command, CommandKind, EoiKind, Loop, Reply, Yield
 from xenapic.probe.unusual import CR8, STORES, WIDTHS, unusual_commands
 
 __all__ = ["Script"]
@@ -35,7 +35,7 @@ __all__ = ["Script"]
 SCRATCH = 0x180000
 """Plain memory for the calibration, which the guest uses for nothing else."""
 
-IA32_APIC_BASE, IA32_TSC_DEADLINE = 0x1B, 0x6E
+IA32_APIC_BASE, IA32_TSC_DEADLINE = 0x1B, 0x6E0
 MASKED, ENABLED, DIVIDE_BY_1 = 1 << 16, 1 << 8 | 0xFF, 0xB
 OFFSET_IN_PAGE = PAGE_SIZE - 1
 
@@ -72,6 +72,8 @@ SOME_MSRS = (Reg.ID, Reg.LVR, Reg.TASKPRI, Reg.EOI)
 MOVED_BASE = 0xFED00000
 TIMER_COUNT = 100_000
 """One millisecond of Xen's APIC timer, which has 10 ns per tick."""
+PERIODIC_COUNT = 20 * TIMER_COUNT
+"""So long that an emulator can handle an interrupt before the next one."""
 TIMER_TICKS = 1_000_000
 """A millisecond or less of the TSC."""
 PATIENCE = 1 << 23
@@ -96,6 +98,7 @@ class Script:
 
     settle: ClassVar[int] = SETTLE
     loop: ClassVar[Loop | None] = None
+    yields: ClassVar[Yield] = Yield.NEVER
 
     state: ApicState
     patience: int = PATIENCE
@@ -252,7 +255,7 @@ DELIVERIES: dict[DeliveryKind, tuple[int, int, int]] = {
     DeliveryKind.ICR_SELF: (Reg.ICR, DEST_SELF, 0xE2),
     DeliveryKind.ICR_ALL: (Reg.ICR, DEST_ALLINC | INT_ASSERT, 0xE3),
     DeliveryKind.TIMER: (Reg.TMICT, TIMER_COUNT, 0xE4),
-    DeliveryKind.TIMER_PERIODIC: (Reg.TMICT, TIMER_COUNT, 0xE5),
+    DeliveryKind.TIMER_PERIODIC: (Reg.TMICT, PERIODIC_COUNT, 0xE5),
     DeliveryKind.TSC_DEADLINE: (Reg.TMICT, 0, 0xE6),
 }
 """The register to write, the bits to write there, and the vector that must arrive."""

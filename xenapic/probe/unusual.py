@@ -36,9 +36,9 @@ RESERVED_PRIORITY = 1 << 4
 """A value of CR8 with a reserved bit."""
 CR8 = (
     Command(CommandKind.READ_CR8),
+    Command(CommandKind.WRITE_CR8, value=RESERVED_PRIORITY),
     Command(CommandKind.WRITE_CR8, value=CR8_PRIORITY),
     Command(CommandKind.READ_CR8),
-    Command(CommandKind.WRITE_CR8, value=RESERVED_PRIORITY),
 )
 
 Row = tuple[int, int]

@@ -12,7 +12,7 @@ from xenapic.apic.state import ApicState
 from xenapic.errors import NameUnknown
 from xenapic.frozen import dataclass
 from xenapic.loader.acpi import apic_id
-from xenapic.probe.mailbox import REPEATS, Command, CommandKind, Loop, Reply
+from xenapic.probe.mailbox import REPEATS, Command, CommandKind, Loop, Reply, Yield
 from xenapic.probe.script import IA32_TSC_DEADLINE, PATIENCE
 from xenapic.probe.vcpu import Vcpu
 
@@ -99,6 +99,8 @@ class WorkloadScript:
     """The commands of a workload; the loop makes ``turns`` turns."""
 
     settle = 0
+    yields = Yield.NEVER
+    """A hypercall would be one exit more."""
 
     def __init__(self, of: Workload, state: ApicState, turns: int, patience: int = PATIENCE) -> None:
         self.state, self.patience = state, patience

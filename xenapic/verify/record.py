@@ -268,7 +268,8 @@ class _Job:
         try:
             with self.xen.create_domain(config, self._policy(misc_flags)) as domain:
                 domain.set_max_vcpus(PAIR_VCPUS)
-                return PairRecord.of(probe_pair(domain, PROBE_SECONDS), misc_flags)
+                found = probe_pair(domain, PROBE_SECONDS, technology=self.host.technology)
+                return PairRecord.of(found, misc_flags)
         except (ProbeFailed, CallFailed, ConfigRefused) as error:
             return PairRecord(misc_flags=misc_flags, failed=str(error))
 

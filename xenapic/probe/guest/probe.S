@@ -27,7 +27,8 @@
         .equ    LOOPS, 68                       /* how often the commands from LOOP_FROM to LOOP_TO run */
         .equ    LOOP_FROM, 72
         .equ    LOOP_TO, 76
-        .equ    HEAD_BYTES, 80
+        .equ    YIELD, 80                       /* how to let others run: 1 by VMCALL, 2 by VMMCALL */
+        .equ    HEAD_BYTES, 88
 
         /* one command */
         .equ    KIND, 0
@@ -66,6 +67,8 @@
         .equ    DATA, 16
         .equ    CODE32, 24
         .equ    IA32_EFER, 0xc0000080
+        .equ    SCHED_OP, 29                    /* __HYPERVISOR_sched_op */
+        .equ    SCHEDOP_YIELD, 0
 
         .section .note.Xen, "a", @note
         .long   4, 4, 18                        /* XEN_ELFNOTE_PHYS32_ENTRY */
@@ -192,8 +195,7 @@ next:   incl    ROUNDS(%r15)
         cmpl    NUMBER(%r15), %eax
         je      turn
         sti
-        pause
-        pause
+        call    relax
         cli
         jmp     next
 
@@ -295,7 +297,7 @@ ended:  movq    %rax, %r8
         rdtsc
         movl    %eax, %edi
         sti                                     /* no HLT: one that lost its wake-up would hang for ever */
-waiting: pause
+waiting: call   relax
         call    arrived
         cmpl    EXPECTED(%r13), %eax
         jae     waited
@@ -313,7 +315,7 @@ settle: cmpl    $0, STARTS(%r14,%rdx,4)
         cmpl    NUMBER(%r15), %edx
         je      2f
         movl    ROUNDS(%rbx), %eax
-1:      pause
+1:      call    relax
         movl    ROUNDS(%rbx), %r8d
         subl    %eax, %r8d
         cmpl    SETTLE(%r14), %r8d
@@ -353,6 +355,25 @@ arrived: xorl   %eax, %eax
         cmpl    $cpus + MOST_CPUS * PAGE, %ebx
         jb      1b
         ret
+
+/* Wait a little; where vCPUs share a processor, let another run. */
+relax:  pause
+        cmpl    $1, YIELD(%r14)
+        jb      2f
+        pushq   %rax
+        pushq   %rdi
+        pushq   %rsi
+        movl    $SCHED_OP, %eax
+        movl    $SCHEDOP_YIELD, %edi
+        movl    $0, %esi
+        je      1f
+        vmmcall
+        jmp     3f
+1:      vmcall
+3:      popq    %rsi
+        popq    %rdi
+        popq    %rax
+2:      ret
 
 finish: movl    $DONE, STATE(%r14)
 stop:   cli
