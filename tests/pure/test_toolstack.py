@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xenapic
+from tests.toolstack.randomfiles import random_cases
+from tests.toolstack.records import Record, derive, differences
 from xenapic.apic.features import Technology
 from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
 from xenapic.model.conditions import Situation
@@ -29,44 +31,40 @@ from xenapic.parse.xlcfg import XlSetting, read_xl_cfg
 from xenapic.toolstack import xl
 from xenapic.toolstack.keys import known
 from xenapic.toolstack.pcispec import pci_error
-from xenapic.toolstack.request import DerivedRequest, Evidence, derive_request, release_of, to_create_request
+from xenapic.toolstack.request import Evidence, derive_request, release_of, to_create_request
 
 DATA = Path(__file__).parents[1] / "data" / "toolstack"
-RECORDS: list[dict[str, Any]] = json.loads(lzma.decompress((DATA / "requests.json.xz").read_bytes()))
+RECORDS: list[Record] = json.loads(lzma.decompress((DATA / "requests.json.xz").read_bytes()))
 """What Debian's xl of 4.17 and 4.20 handed to ``xc_domain_create`` on a real Xen, or why it did not."""
-POOLS = {"Pool-0": 0, "second": 1}
 PVH = 'name="b"\ntype="pvh"\nkernel="/boot/kernel"\n'
 HVM = 'name="b"\ntype="hvm"\nmemory=64\n'
 PV = 'name="b"\nkernel="/boot/kernel"\n'
 
 
-def derive(record: dict[str, Any]) -> DerivedRequest:
-    return derive_request(
-        record["cfg"],
-        xen=record["xen"],
-        capabilities=record.get("physinfo", {}).get("capabilities", 0x30B),
-        xl_conf='autoballoon="off"\n' + record.get("xlconf", ""),
-        pools=POOLS,
-        extra=record.get("xl_args", ()),
-    )
-
-
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: f"{record['id']}-{record['xen']}")
-def test_equals_the_real_xl(record: dict[str, Any]) -> None:
+def test_equals_the_real_xl(record: Record) -> None:
+    assert differences(record) == []
     if record["xl"] == "request":
-        derived = derive(record)
-        assert derived.fields == record["request"]
-        assert derived.evidence is Evidence.EXECUTED
-        if "more_requests" in record:
-            assert list(derived.more) == record["more_requests"]
-        return
-    with pytest.raises(ToolstackRefused) as caught:
-        derive(record)
-    assert caught.value.status == record["xl_status"]
-    said = record.get("message", "")
-    assert caught.value.message in said
-    assert bool(caught.value.message) == bool(said)
-    assert ("libxl_create.c" in said or "libxl_x86.c" in said) == (caught.value.tool == "libxl")
+        assert derive(record).evidence is Evidence.EXECUTED
+
+
+def test_a_difference_is_seen() -> None:
+    sent = next(record for record in RECORDS if "more_requests" in record)
+    refused = next(record for record in RECORDS if record["xl"] != "request" and record.get("message"))
+    changed = {**sent, "request": {**sent["request"], "flags": 99}, "more_requests": []}
+    assert [line.split(":")[0] for line in differences(changed)] == ["flags", "further requests"]
+    assert differences({**sent, "cfg": ""})[0].startswith("refused here")
+    assert differences({**refused, "cfg": sent["cfg"]})[0].startswith("sent here")
+    status = differences({**refused, "xl_status": 77})
+    assert [line.split(":")[0] for line in status] == ["status"]
+    assert differences({**refused, "message": "something else"})[0].startswith("message")
+
+
+def test_random_cases_are_the_same_again() -> None:
+    drawn = list(random_cases(50, 3))
+    assert drawn == list(random_cases(50, 3))
+    assert drawn != list(random_cases(50, 4))
+    assert {"capabilities", "xlconf", "xl_args"} <= {key for case in drawn for key in case}
 
 
 def test_all_records_are_there() -> None:
