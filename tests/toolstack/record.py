@@ -4,7 +4,7 @@
     python -m tests.toolstack.record --random 100 --seed 1
 
 Prints the records as a JSON list, in the form of ``tests/data/toolstack/requests.json.xz``; on stderr what differs
-from `xenapic.derive_request`. Exit status 1 if something does. In mode stop (the default) Xen is not asked; try asks it
+from `xenapic.derive_request`, and in Xen's answer from its rules. Exit status 1 if something does. In mode stop (the default) Xen is not asked; try asks it
 and destroys the domain at once; go lets xl build the guest, which shows the request for its stub domain too. A
 request that Xen may refuse late, which can crash it, is only recorded.
 """
@@ -12,7 +12,6 @@ request that Xen may refuse late, which can crash it, is only recorded.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import struct
 import sys
@@ -24,10 +23,10 @@ from typing import Any
 
 from tests.toolstack import xlfiles
 from tests.toolstack.randomfiles import random_cases
-from tests.toolstack.records import Record, derive, differences
+from tests.toolstack.records import Record, answer_differs, derive, differences
 from xenapic import lab
 from xenapic.apic.processors import processor
-from xenapic.errors import ToolstackRefused
+from xenapic.errors import ToolstackRefused, errno_name
 from xenapic.lab.errors import XenPanicked
 from xenapic.lab.xens import RELEASES
 from xenapic.model.conditions import Situation
@@ -153,7 +152,7 @@ def _as_record(
         number = int(requests[0][3])
         made["answer"] = number
         if number:
-            made["answer_name"] = errno.errorcode[number]
+            made["answer_name"] = errno_name(number)
     return made
 
 
@@ -201,7 +200,7 @@ def main() -> int:
         ready = [{**case, "mode": safe_mode(case, xen, arguments.mode)} for case in cases]
         for made in record(ready, xen=xen, machine=arguments.machine):
             records.append(made)
-            differing = differences(made)
+            differing = [*differences(made), *answer_differs(made)]
             wrong += bool(differing)
             for line in differing:
                 print(f"{made['id']} {made['xen']}: {line}", file=sys.stderr)

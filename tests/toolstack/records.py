@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from errno import EINVAL
 from typing import Any
 
+from xenapic.apic.features import Technology
 from xenapic.errors import ToolstackRefused
-from xenapic.toolstack.request import DerivedRequest, derive_request
+from xenapic.model.conditions import Situation
+from xenapic.model.create import check_request
+from xenapic.model.flags import PHYSCAP
+from xenapic.model.host import Host, describe
+from xenapic.model.named import blank_physinfo, version_of
+from xenapic.parse.bootlog import BootLog
+from xenapic.toolstack.request import DerivedRequest, derive_request, release_of, to_create_request
 
-__all__ = ["POOLS", "Record", "derive", "differences"]
+__all__ = ["POOLS", "Record", "answer_differs", "derive", "differences"]
 
 WARNING = re.compile(r"warning: parameter|WARNING: |^If it fixes an issue you are having")
 Record = dict[str, Any]
@@ -71,3 +80,27 @@ def _refusals(record: Record, error: ToolstackRefused) -> list[str]:
     if ("libxl_create.c" in said or "libxl_x86.c" in said) != (error.tool == "libxl"):
         wrong.append(f"refused by {error.tool} here; by xl: {said!r}")
     return wrong
+
+
+MAY_BE_OTHERWISE = {"nested-virt-missing", "grant-frames-caution"}
+"""Rules that what the lab's machines do not say decides, or that are ours."""
+
+
+def answer_differs(record: Record) -> list[str]:
+    """Return in what Xen's recorded answer differs from the rules', in words; empty without an answer."""
+    if not isinstance(record.get("answer"), int):
+        return []
+    request = replace(to_create_request(record["request"]), ssidref=0)  # without Flask, labels do not count
+    answer = check_request(request, Situation(_host(record), cpupool_has_cpus=request.cpupool_id == 0))
+    codes = {row.problem.code for row in answer.depends} | {row.code for row in answer.problems}
+    if answer.errno == record["answer"] or codes & MAY_BE_OTHERWISE:
+        return []
+    return [f"Xen's answer: {answer.errno} here, {record['answer']} by Xen"]
+
+
+def _host(record: Record) -> Host:
+    """Return the lab's host of a record; capabilities that were pretended are not Xen's."""
+    word = USUAL if record["physinfo"]["pretended"] else record["physinfo"]["capabilities"]
+    technology = Technology.SVM if record["machine"] == "epyc" else Technology.VMX
+    version = version_of(release_of(record["xen"]), record.get("xen_args", ""))
+    return describe(version, blank_physinfo(technology, PHYSCAP(word)), BootLog(True, True, None), EINVAL)
