@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import xenapic
 from tests.toolstack.randomfiles import random_cases
 from tests.toolstack.records import Record, answer_differs, derive, differences
-from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
+from xenapic.errors import HostUnknown, NameUnknown, PolicyInvalid, ToolstackRefused
 from xenapic.model.releases import XEN_RELEASES
 from xenapic.parse.xlcfg import XlSetting, read_xl_cfg
 from xenapic.toolstack import xl
@@ -307,6 +307,49 @@ def test_any_text_ends_in_a_request_or_a_refusal(text: str) -> None:
         derive_request(text)
     except ToolstackRefused as error:
         assert error.because
+
+
+@pytest.mark.parametrize(
+    ("cpus", "message"),
+    [
+        ('"0"', None),
+        ('"7"', None),  # beyond the one CPU, but in the last byte of xl's map
+        ('"8"', "vcpu hard affinity map is empty"),
+        ('""', "vcpu hard affinity map is empty"),
+        ('"all,^0-7"', "vcpu hard affinity map is empty"),
+        ('"nodes:0"', None),
+        ('"nodes:1"', "vcpu hard affinity map is empty"),
+        ("['0', '9']", "vcpu hard affinity map is empty"),
+        ("['0', [], 'zzz']", None),
+        ("['0', '1', 'zzz']", None),  # more than the vCPUs
+        ('"^all"', 'Can\'t combine "^" and "all".'),
+        ('"2-1"', "Invalid pcpu range: 2-1."),
+        ('"nodes:x"', "Invalid pcpu range: x."),
+        ('"0-99999999999999999999"', "Invalid pcpu range: 0-99999999999999999999."),
+    ],
+)
+def test_cpus(cpus: str, message: str | None) -> None:
+    text = f"{PVH}vcpus=2\ncpus={cpus}\n"
+    if message is None:
+        assert derive_request(text, cpus=1, nodes=1).fields["max_vcpus"] == 2
+        return
+    assert refusal(text, cpus=1, nodes=1).message == message
+    if message.endswith("empty") and '""' not in cpus:
+        assert derive_request(text).fields["max_vcpus"] == 2  # the host's CPUs are not known
+
+
+def test_virtual_numa_depends_on_the_host() -> None:
+    text = PVH + "vnuma=[['pnode=1','size=16','vcpus=0-3']]\n"
+    assert derive_request(text).fields["max_vcpus"] == 4
+    assert derive_request(text, cpus=4, nodes=2).fields["max_vcpus"] == 4
+    assert refusal(text, nodes=1).message == "xl: invalid pnode number: 1"
+    assert "more vcpus than pcpus" in refusal(text, cpus=3).message
+    assert derive_request(text + "maxvcpus=4\n", cpus=3).fields["max_vcpus"] == 4
+
+
+def test_older_toolstacks_are_not_modelled() -> None:
+    with pytest.raises(HostUnknown):
+        derive_request(PVH, xen="4.13")
 
 
 def test_settings_of_the_command_line() -> None:

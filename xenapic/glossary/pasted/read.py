@@ -13,8 +13,10 @@ from xenapic.glossary.pasted.logs import host_meaning, logged_host
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.messages import MESSAGES
 from xenapic.glossary.pasted.numbers import readings
+from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
 from xenapic.glossary.pasted.symptoms import CRASH, fitting
 from xenapic.glossary.pasted.tables import exit_table
+from xenapic.glossary.pasted.traces import entry_hardware_error, exit_names, msr_lines
 from xenapic.glossary.pasted.words import capability_value, insufficient
 from xenapic.parse.xenversion import find_version
 
@@ -86,7 +88,8 @@ def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[
 
 
 def _message(line: str) -> Iterator[Meaning]:
-    for row in MESSAGES:
+    """Yield what a message means, and the errno in its line unless the message gives the number a meaning."""
+    for row in (*MESSAGES, *OTHER_MESSAGES):
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
             groups = match.groupdict()
@@ -97,12 +100,17 @@ def _message(line: str) -> Iterator[Meaning]:
                 and (meaning := errno_meaning(number, int(number)))
             ):
                 yield meaning
+            elif row.errno:
+                yield from _errors(line)
             return
+    yield from _errors(line)
 
 
 ERRNO_NAME = re.compile(
-    r"\b(?:errno|error|rc|returned|failed|ret)\W{1,4}(?P<number>-?\d{1,3})\b", re.IGNORECASE | re.ASCII
+    r"\b(?:errno\W{1,4}-?|(?:error|rc|returned|failed|ret|err)(?: with)?\W{1,4}-)(?P<number>\d{1,3})\b",
+    re.IGNORECASE | re.ASCII,
 )
+"""A positive number is an errno only if the text says so: other things have error numbers, too."""
 FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err)", re.IGNORECASE)
 
 
@@ -125,9 +133,7 @@ def _errors(line: str) -> Iterator[Meaning]:
             yield meaning._replace(quote=quoted(line[at : at + len(message)]))
             return
     if (match := ERRNO_NAME.search(line)) and (
-        meaning := errno_meaning(
-            quoted(match[0]), abs(int(match["number"])), sure="errno" in match[0].lower()
-        )
+        meaning := errno_meaning(quoted(match[0]), int(match["number"]), sure="errno" in match[0].lower())
     ):
         yield meaning
 
@@ -220,9 +226,11 @@ READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     capabilities,
     leaves,
     fields,
+    msr_lines,
+    exit_names,
+    entry_hardware_error,
     _message,
     _toolstack,
-    _errors,
     _names,
 )
 """What is tried on each line."""
