@@ -29,6 +29,7 @@ from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
 from xenapic.glossary.pasted.read import read_text
 from xenapic.glossary.pasted.symptoms import NEEDS, SYMPTOMS
 from xenapic.glossary.pasted.tables import NAMED, plain_name
+from xenapic.glossary.pasted.traces import ERROR_BITS
 from xenapic.model.defects import DEFECTS
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
@@ -181,6 +182,12 @@ def _named_exit_holds(meaning: Meaning) -> bool:
     return meaning.title in {each.title for each in titles if each}
 
 
+def _apic_error_holds(meaning: Meaning) -> bool:
+    value = int(re.findall(r"\(([0-9a-fA-F]+)\)", meaning.quote)[0], 16)
+    said = meaning.title.removeprefix("an APIC reports: ").split(", ")
+    return said == ([name for bit, name in enumerate(ERROR_BITS) if value >> bit & 1] or ["no error"])
+
+
 def _instruction_error_holds(meaning: Meaning) -> bool:
     match = re.search(r"VM-instruction error (\d+)", meaning.title)
     assert match
@@ -213,6 +220,7 @@ ORACLES: tuple[tuple[Callable[[Meaning], bool], Callable[[Meaning], bool]], ...]
     ),
     (lambda m: m.title.startswith("the boot log of a host"), lambda m: "Xen" in m.text),
     (lambda m: ", as told by " in m.title, _leaf_holds),
+    (lambda m: m.title.startswith("an APIC reports: "), _apic_error_holds),
     (lambda m: "VM-instruction error " in m.title, _instruction_error_holds),
     (lambda m: m.title.startswith("a VMCB's virtual-interrupt word"), lambda m: "vintr" in m.quote.lower()),
     (lambda m: "(xl info)" in m.title, lambda m: "caps" in m.quote),
@@ -260,6 +268,7 @@ def _pieces(chance: random.Random) -> str:
             f"misc_flags: {chance.getrandbits(4):#x}",
             f"d0v0 vmentry failure (reason {0x80000000 | chance.randrange(64):#x}): x",
             f"unchecked MSR access error: WRMSR to {chance.choice((0x1B, 0x10, 0x6E0, 0x800 + chance.randrange(256))):#x}",
+            f"APIC error on CPU{chance.randrange(9)}: 00({chance.randrange(256):02x})",
             f"EXIT_REASON_{chance.choice(sorted(NAMED))} {chance.choice(sorted(NAMED))}",
             f"kvm_exit: vcpu 1 reason {chance.choice(sorted(NAMED))} rip 0x1",
             f"KVM: entry failed, hardware error {chance.choice((7, 8, 0x80000021, 0x80000022, 99)):#x}",

@@ -169,11 +169,11 @@ MESSAGES: tuple[Message, ...] = (
         ("x2apic_phys",),
     ),
     _row(
-        r"APIC error on CPU\d+: [0-9a-f]{2}\(",
-        "an error of a physical APIC",
-        "The numbers are its error status register. The host's interrupt hardware or firmware is the cause, "
-        "not a guest's APIC.",
-        f"{APIC}, error_interrupt",
+        r"CPU\d+: No irq handler for vector [0-9a-f]{2} \(IRQ",
+        "a physical interrupt arrived for which Xen has no handler",
+        "It moved between processors too late, or a device interrupts without a driver. A guest's virtual interrupts never "
+        "come there.",
+        "xen/arch/x86/irq.c, do_IRQ",
     ),
     _row(
         r"Enabling APIC mode[.:]",

@@ -49,7 +49,7 @@ OTHER_MESSAGES: tuple[Message, ...] = (
         ("toolstack-refused",),
     ),
     _row(
-        r"unsupported configuration: .{3,200}",
+        r"(?:error|libvirtError): unsupported configuration: .{3,200}",
         "libvirt refuses the configuration itself",
         "Neither libxl nor Xen was asked. 'xenapic plan FILE' takes the domain's XML.",
         LIBVIRT,
@@ -57,12 +57,19 @@ OTHER_MESSAGES: tuple[Message, ...] = (
     ),
     # -- Linux: its own APIC ----------------------------------------------------------------------------
     _row(
-        r"x2apic: enabled by BIOS, switching to x2apic ops|Enabled x2apic|\bx2apic enabled\b|"
-        r"Enabling x2apic|x2apic: IRQ remapping doesn't support X2APIC mode",
-        "Linux says whether it runs the APIC that it sees in x2APIC mode",
-        f"{SEEN_BY_LINUX} In a guest x2APIC mode is what lets Xen use 'virtualize x2APIC mode'.",
+        r"x2apic: enabled by BIOS, switching to x2apic ops|Enabled x2apic|\bx2apic enabled\b|Enabling x2apic",
+        "Linux runs the APIC that it sees in x2APIC mode",
+        f"{SEEN_BY_LINUX} A guest in x2APIC mode gets 'virtualize x2APIC mode' where Xen has it; 'virtualize APIC accesses' "
+        "is then without effect.",
         LINUX,
         ("x2apic", "virtualize_x2apic_mode"),
+    ),
+    _row(
+        r"x2apic: IRQ remapping doesn't support X2APIC mode",
+        "Linux does not use x2APIC mode: it sees no interrupt remapping",
+        f"{SEEN_BY_LINUX} A Linux that knows Xen needs no interrupt remapping for x2APIC mode in a guest.",
+        LINUX,
+        ("xapic", "x2apic"),
     ),
     _row(
         r"x2apic is disabled because BIOS sets x2apic opt out bit|BIOS set x2apic opt out",
@@ -107,12 +114,10 @@ OTHER_MESSAGES: tuple[Message, ...] = (
         ("SPIV",),
     ),
     _row(
-        r"No irq handler for vector",
-        "an interrupt arrived for which nobody has a handler",
-        f"{SEEN_BY_LINUX} Xen prints 'CPU2: No irq handler for vector' for a physical interrupt, after one moved "
-        "between processors too late, or with a device that interrupts without a driver. A guest's virtual "
-        "interrupts never come there.",
-        "xen/arch/x86/irq.c; Linux, arch/x86/kernel/irq.c",
+        r"\bdo_IRQ: \S+ No irq handler for vector|__common_interrupt: \S+ No irq handler for vector",
+        "an interrupt arrived for which this Linux has no handler",
+        f"{SEEN_BY_LINUX} Often it is one that moved between processors too late.",
+        "Linux, arch/x86/kernel/irq.c",
     ),
     _row(
         r"clocksource: .{0,80}TSC.{0,80}unstable|hrtimer: interrupt took \d+ ns|rcu_sched (?:self-)?detected stall|"

@@ -16,7 +16,7 @@ from xenapic.glossary.pasted.numbers import readings
 from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
 from xenapic.glossary.pasted.symptoms import CRASH, fitting
 from xenapic.glossary.pasted.tables import exit_table
-from xenapic.glossary.pasted.traces import entry_hardware_error, exit_names, msr_lines
+from xenapic.glossary.pasted.traces import apic_errors, entry_hardware_error, exit_names, msr_lines
 from xenapic.glossary.pasted.words import capability_value, insufficient
 from xenapic.parse.xenversion import find_version
 
@@ -227,6 +227,7 @@ READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     leaves,
     fields,
     msr_lines,
+    apic_errors,
     exit_names,
     entry_hardware_error,
     _message,

@@ -11,7 +11,7 @@ from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.numbers import OTHER_MSRS, exit_meaning, register_meaning
 from xenapic.glossary.pasted.tables import NAMED, plain_name
 
-__all__ = ["entry_hardware_error", "exit_names", "msr_lines"]
+__all__ = ["apic_errors", "entry_hardware_error", "exit_names", "msr_lines"]
 
 MSR = re.compile(
     r"\b(?P<what>RDMSR|WRMSR|msr_read|msr_write|MSR)\b[^\w]{0,4}(?:(?:from|to|index|0)\s+|val(?:ue)?\s+)?"
@@ -47,6 +47,40 @@ def msr_lines(line: str) -> Iterator[Meaning]:
                 True,
                 'SDM volume 4, "Architectural MSRs"; SDM volume 3A, "x2APIC register address space"',
             )
+
+
+APIC_ERROR = re.compile(
+    r"APIC error on CPU\d+: (?P<before>[0-9a-f]{2})\((?P<after>[0-9a-f]{2})\)", re.IGNORECASE | re.ASCII
+)
+ERROR_BITS = (
+    "send checksum error",
+    "receive checksum error",
+    "send accept error",
+    "receive accept error",
+    "redirectable IPI",
+    "send illegal vector",
+    "received illegal vector",
+    "illegal register address",
+)
+
+
+def apic_errors(line: str) -> Iterator[Meaning]:
+    """Yield the errors that an APIC reported, by Xen's and Linux' message about it."""
+    match = APIC_ERROR.search(line)
+    if match is None:
+        return
+    value = int(match["after"], 16)
+    names = [name for bit, name in enumerate(ERROR_BITS) if value >> bit & 1]
+    yield Meaning(
+        quoted(match[0]),
+        f"an APIC reports: {', '.join(names) or 'no error'}",
+        "The second number is the error status register after it was written. In Xen's log it is a physical "
+        "APIC of the host, with its hardware or firmware as cause; in a guest's log the guest's virtual APIC, "
+        "and the guest did it.",
+        True,
+        'SDM volume 3A, "Error handling"; xen/arch/x86/apic.c, error_interrupt',
+        ("ESR",),
+    )
 
 
 PREFIXED = re.compile(
