@@ -5,7 +5,7 @@ from __future__ import annotations
 from xenapic.frozen import dataclass
 from xenapic.model.releases import XenRelease
 
-__all__ = ["KEYS", "OTHERS", "Key", "known"]
+__all__ = ["FIRST", "KEYS", "OTHERS", "Key", "known"]
 
 FIRST, NEVER = (4, 15), (9, 9)
 

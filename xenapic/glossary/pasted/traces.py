@@ -74,9 +74,9 @@ def apic_errors(line: str) -> Iterator[Meaning]:
     yield Meaning(
         quoted(match[0]),
         f"an APIC reports: {', '.join(names) or 'no error'}",
-        "The second number is the error status register after it was written. In Xen's log it is a physical "
-        "APIC of the host, with its hardware or firmware as cause; in a guest's log the guest's virtual APIC, "
-        "and the guest did it.",
+        "The second number is the error status register after it was written. In Xen's log the APIC is a "
+        "physical one of the host, and its hardware or firmware is the cause; in a guest's log it is the "
+        "guest's virtual APIC, and the guest did it.",
         True,
         'SDM volume 3A, "Error handling"; xen/arch/x86/apic.c, error_interrupt',
         ("ESR",),
