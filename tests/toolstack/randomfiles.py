@@ -135,9 +135,11 @@ DEVICES = frozenset(
     ]
 )
 """Keys whose syntax our derivation does not look at, and says so: they are drawn with values that xl takes."""
-WEIGHTY = tuple(key.name for key in KEYS if key.field)
+WEIGHTY = tuple(key.name for key in KEYS if key.field and key.name not in ("type", "builder"))
 """Keys that decide the request are drawn more often."""
 OTHER_KEYS = (
+    "type",
+    "builder",
     *(key.name for key in KEYS if not key.field),
     *OTHERS,
     "event_channels",
@@ -223,10 +225,10 @@ def _file(draw: random.Random) -> str:
     lines.append(draw.choice(TYPES))
     if draw.random() < 0.85:
         lines.append(f"memory={draw.choice((16, 32, 64))}\n")
-    if draw.random() < 0.8:
+    if draw.random() < 0.93:
         lines.append('kernel="/boot/kernel"\n')
     lines += [_setting(draw, _key(draw)) for _ in range(draw.randrange(7))]
-    if draw.random() < 0.1:
+    if draw.random() < 0.06:
         lines.append(draw.choice(ODD_LINES) + "\n")
     if draw.random() < 0.3:
         draw.shuffle(lines)
@@ -237,7 +239,7 @@ def _file(draw: random.Random) -> str:
 
 
 def _key(draw: random.Random) -> str:
-    return draw.choice(WEIGHTY if draw.random() < 0.55 else OTHER_KEYS)
+    return draw.choice(WEIGHTY if draw.random() < 0.6 else OTHER_KEYS)
 
 
 def _setting(draw: random.Random, key: str) -> str:
