@@ -268,6 +268,47 @@ MESSAGES: tuple[Message, ...] = (
         "xen/arch/x86/hvm/hvm.c, hvm_enable",
         ("hap-missing", "hap"),
     ),
+    # -- what a guest is told -----------------------------------------------------------------------
+    _row(
+        r"\bcpuid\s*\+?=.{0,200}\bx2apic=[01xksdh]|\bhost,(?:\w+=\w+,){0,20}x2apic=[01xksdh]",
+        "what CPUID tells a guest about x2APIC, by its xl.cfg",
+        "With x2apic=0 the guest sees no x2APIC and stays in xAPIC mode; Xen refuses the mode to it. It changes nothing "
+        "for other guests or the host, and is no option of Xen.",
+        "docs/man/xl.cfg.5.pod.in, cpuid; guest_wrmsr_apic_base (xen/arch/x86/hvm/vlapic.c)",
+        ("x2apic-hidden", "xapic"),
+        errno=False,
+    ),
+    _row(
+        r"<feature\b[^>]{0,80}\bname=['\"]x2apic['\"][^>]{0,80}>",
+        "what CPUID tells a guest about x2APIC, by its libvirt domain XML",
+        "With policy disable or forbid the guest sees no x2APIC and stays in xAPIC mode. It changes nothing for other guests "
+        "or the host.",
+        "libvirt, src/libxl/libxl_conf.c",
+        ("x2apic-hidden", "xapic"),
+        errno=False,
+    ),
+    _row(
+        r"<apic\b[^>]{0,80}/?>",
+        "the feature 'apic' of a libvirt domain XML",
+        "With Xen it sets libxl's apic for an HVM guest: whether the firmware's tables name an APIC. It turns no acceleration "
+        "on or off. eoi= is KVM's.",
+        "libvirt, src/libxl/libxl_conf.c",
+        errno=False,
+    ),
+    _row(
+        r"\bxen_caps\s*:.{0,200}\bhvm-3\.0",
+        "what types of guests this host's Xen runs (xl info)",
+        "hvm-3.0: HVM and PVH guests, so VT-x or SVM is on. It says nothing about APIC acceleration: 'xenapic host' does.",
+        "xen/arch/x86/setup.c",
+        ("PHYSCAP.hvm",),
+    ),
+    _row(
+        r"\bxen_caps\s*:\s*xen-3\.0(?!.{0,200}hvm-)",
+        "what types of guests this host's Xen runs (xl info)",
+        "Without hvm-3.0 it runs PV guests only: VT-x or SVM is off in the firmware, or missing.",
+        "xen/arch/x86/setup.c",
+        ("hvm-missing",),
+    ),
     # -- checks of a create -------------------------------------------------------------------------
     *(
         _row(pattern, title, "Xen refuses the create with EINVAL.", place, (code,))
@@ -434,7 +475,7 @@ MESSAGES: tuple[Message, ...] = (
         errno=False,
     ),
     _row(
-        r"Unable to set domain (?:build|create) info defaults|libxl__domain_config_setdefault",
+        r"Unable to set domain (?:build|create) info defaults",
         "libxl refuses the configuration before it asks Xen",
         "The line before it has the reason. 'xenapic plan FILE' checks the whole file.",
         "tools/libs/light/libxl_create.c, libxl__domain_config_setdefault",
@@ -452,10 +493,31 @@ MESSAGES: tuple[Message, ...] = (
         ("library-not-found",),
     ),
     _row(
-        r"lib(?:xenlight|xlutil|xenguest|xenstore|xentoollog|xencall|xenforeignmemory|xenevtchn)\S*\.so\S*: cannot open shared object file",
+        r"undefined symbol: xc_\w+|symbol lookup error: .{1,200}undefined symbol: (?:xc|libxl|xs)_\w+",
+        "a program calls a function that the loaded library of Xen's tools does not have",
+        "The program and the library are of different releases, or an older library is found first. Which calls came and "
+        "went: 'xenapic abi diff' (xc_domain_getinfo went in 4.18).",
+        "ld.so(8)",
+        ("library-not-found",),
+        errno=False,
+    ),
+    _row(
+        r"lib(?:xenlight|xlutil|xenguest|xenstore|xentoollog|xencall|xenforeignmemory|xenevtchn)\S*\.so\S*: cannot open shared object file|"
+        r"error while loading shared libraries: lib(?:xen|xl)\S*\.so",
         "the loader misses a library of Xen's tools",
         "The program and the installed Xen packages are of different releases. Install the package that has this file.",
         "ld.so(8)",
+    ),
+    _row(
+        r"Domain name must be specified|Neither kernel nor bootloader specified|xl: maxvcpus < vcpus|"
+        r"Invalid domain type \S*|unknown passthrough option|invalid value \".{0,40}\" for \"\w+\"|xl: [Uu]nable to parse \w+|"
+        r"vcpu hard affinity map is empty|xl: (?:vnuma|maxmem|invalid pnode) .{0,80}|Failed to parse config\b|"
+        r"Contradicting \"builder\" and \"type\"|Unable to allocate cpumap|Invalid pcpu range",
+        "xl refuses the configuration itself",
+        "Neither libxl nor Xen was asked. 'xenapic plan FILE' reads the file as xl does, and names the key.",
+        "tools/xl/xl_parse.c",
+        ("toolstack-refused",),
+        errno=False,
     ),
     _row(
         r"domain creation fail: (?P<error>[A-Z][\w /]{2,40})|cannot make domain: -\d+",

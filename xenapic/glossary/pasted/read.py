@@ -106,12 +106,17 @@ def _message(line: str) -> Iterator[Meaning]:
     yield from _errors(line)
 
 
-ERRNO_NAME = re.compile(
-    r"\b(?:errno\W{1,4}-?|(?:error|rc|returned|failed|ret|err)(?: with)?\W{1,4}-)(?P<number>\d{1,3})\b",
-    re.IGNORECASE | re.ASCII,
+ERRNO_NAMES = tuple(
+    re.compile(pattern, re.IGNORECASE | re.ASCII)
+    for pattern in (
+        r"\berrno\W{1,4}-?(?P<number>\d{1,3})\b",
+        # -1 is what a call returns, whatever the errno is.
+        r"\b(?:error|rc|returned|failed|ret|err)(?: with)?\W{1,4}-(?!1\b)(?P<number>\d{1,3})\b",
+        r"\bxc_\w{3,40}\W{0,3}.{0,12}?\b(?:error|failed)\W{1,4}(?P<number>\d{1,3})\b",
+    )
 )
 """A positive number is an errno only if the text says so: other things have error numbers, too."""
-FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err)", re.IGNORECASE)
+FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err|denied|returned)", re.IGNORECASE)
 
 
 def _errors(line: str) -> Iterator[Meaning]:
@@ -132,10 +137,12 @@ def _errors(line: str) -> Iterator[Meaning]:
             at = plain.index(message)
             yield meaning._replace(quote=quoted(line[at : at + len(message)]))
             return
-    if (match := ERRNO_NAME.search(line)) and (
-        meaning := errno_meaning(quoted(match[0]), int(match["number"]), sure="errno" in match[0].lower())
-    ):
-        yield meaning
+    for pattern in ERRNO_NAMES:
+        if match := pattern.search(line):
+            sure = "errno" in match[0].lower()
+            if meaning := errno_meaning(quoted(match[0]), int(match["number"]), sure=sure):
+                yield meaning
+            return
 
 
 OPTION = re.compile(
@@ -144,6 +151,8 @@ OPTION = re.compile(
 LISTED = re.compile(
     r"\b(?:vmx flags|flags|viridian|Command line|GRUB_CMDLINE_XEN\w*|options kvm\w*)\b", re.IGNORECASE
 )
+HIDING = re.compile(r"\bcpuid\s*\+?=|\bhost[,:]\w+=|<feature\b|<apic\b", re.IGNORECASE)
+"""A guest's CPUID in an xl.cfg or a libvirt domain XML."""
 MOST_NAMES = 8
 
 
@@ -152,6 +161,8 @@ def _names(line: str) -> Iterator[Meaning]:
     from xenapic.glossary.elsewhere import ROWS
     from xenapic.glossary.hostoptions import OPTIONS
 
+    if HIDING.search(line):  # what a guest is told; the name of an option of Xen is something else there
+        return
     listed, shown = LISTED.search(line), 0
     elsewhere = {spelling.lower(): name for name, row in ROWS.items() for spelling in (name, *row.aliases)}
     for match in OPTION.finditer(line):
@@ -218,6 +229,8 @@ TOOLS = (
     "illegal",
     "out of range",
     "must be",
+    "bitmap",
+    "neither",
 )
 READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     insufficient,
