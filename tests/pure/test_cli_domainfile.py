@@ -92,6 +92,12 @@ def test_possible_names_what_was_not_looked_at(tmp_path: Path) -> None:
     assert (dry.exit_code, "not looked at: a0" in dry.output) == (0, True)
 
 
+def test_cpus_depend_on_a_host_that_is_only_named(tmp_path: Path) -> None:
+    text = "whether xl refuses cpus depends on the CPUs and NUMA nodes of the host"
+    assert text in plan(tmp_path, HVM + 'cpus="2-15"\n').output
+    assert text not in plan(tmp_path, HVM).output
+
+
 def test_nested_virtualization_is_considered(tmp_path: Path) -> None:
     def notes(processor: str, release: str, text: str = HVM + "nestedhvm=1\n") -> str:
         options = ("--processor", processor, "--xen", release)

@@ -33,6 +33,9 @@ NEEDED = (
     "/var/log/xen",
     "/etc/xen",
 )
+STUBDOMAIN = ("ioemu-stubdom.gz", "qemu-stubdom-linux-kernel", "qemu-stubdom-linux-rootfs")
+SEABIOS, SEABIOS_SIZE = "/usr/share/seabios/bios-256k.bin", 256 << 10
+"""What libxl opens before it creates a stub domain."""
 LONGEST = 60
 """Seconds of the emulator's time for one xl, which waits forever for a xenstored that is not there."""
 LIBRARY_HOME = Path("/usr/lib/x86_64-linux-gnu")
@@ -63,8 +66,12 @@ def _prepare() -> None:
     for place in ("/usr/lib/xen-4.17/boot", "/usr/lib/xen-4.20/boot"):
         Path(place).mkdir(parents=True, exist_ok=True)
         (Path(place) / "hvmloader").write_bytes(firmware.read_bytes())
+        for name in STUBDOMAIN:
+            (Path(place) / name).write_bytes(b"not a kernel")
     Path("/boot").mkdir(exist_ok=True)
     Path("/boot/kernel").write_bytes(b"not a kernel")
+    Path(SEABIOS).parent.mkdir(parents=True, exist_ok=True)
+    Path(SEABIOS).write_bytes(bytes(SEABIOS_SIZE))
     XL_CONF.write_text(PLAIN_CONF)
     _run([str(HOME / "xenstored"), "--pid-file", "/run/xen/xenstored.pid"])
     _run([str(HOME / "xen-init-dom0")])

@@ -82,7 +82,8 @@ def _not_modelled(
     """Return what can be said on a release whose rules are not modelled: nested virtualization's defects."""
     oldest = XEN_RELEASES[0]
     try:
-        asked = derive_request(text, oldest, xl_conf=xl_conf, pools=pools or POOLS, extra=lines)
+        everything = sum(PHYSCAP)
+        asked = derive_request(text, oldest, everything, xl_conf, pools or POOLS, lines)
     except ToolstackRefused:
         asked = None
     nested = asked is not None and asked.request.flags & CDF.nested_virt
@@ -181,7 +182,7 @@ def _checked(derived: DerivedRequest, host: Host, depends: tuple[str, ...]) -> F
         derived=derived,
         problems=tuple(problem for problem in problems if problem.errno is not None),
         cautions=tuple(problem for problem in problems if problem.errno is None),
-        depends=(*depends, *map(_rule_depends, rules), *_label_depends(host)),
+        depends=(*depends, *map(_rule_depends, rules), *_cpu_depends(derived, host), *_label_depends(host)),
         notes=tuple(_notes(derived, host)),
     )
 
@@ -212,6 +213,14 @@ def _pool_problem(number: int) -> Problem:
 def _rule_depends(dependency: Dependency) -> str:
     problem = dependency.problem
     return f"{problem.field}={problem.value} depends on {dependency.fact} [{problem.code}]"
+
+
+def _cpu_depends(derived: DerivedRequest, host: Host) -> list[str]:
+    """Return the settings that xl compares with the host's CPUs and nodes, which are not known."""
+    names = [name for name in ("cpus", "vnuma") if name in derived.considered]
+    if _cpus(host) is not None or not names:
+        return []
+    return [f"whether xl refuses {' and '.join(names)} depends on the CPUs and NUMA nodes of the host"]
 
 
 def _label_depends(host: Host) -> list[str]:
