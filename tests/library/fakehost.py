@@ -7,6 +7,15 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from tests.library.fakeguest import (
+    BOUND,
+    CONSOLE_EVTCHN,
+    CONSOLE_FRAME,
+    CONSOLE_PFN,
+    PORT,
+    SHUTDOWN,
+    FakeGuest,
+)
 from tests.library.test_exits import DIRECTORY, RING, FakeTrace
 from tests.library.test_measure import FakeVcpu, MeasuredXen
 from tests.library.test_probe import FakeMachine, obey
@@ -35,6 +44,8 @@ class Host(MeasuredXen):
         self.trace.domains = self.machine.domains = self.domains
         self.machine.guest = lambda machine: obey(machine) if len(machine.mailbox) else None
         self.foreign_open = 0
+        self.booted: dict[int, FakeGuest] = {}
+        self.obeys = True
         self.guest(GUEST, FakeVcpu(initialised=True))
         self.domains[ORPHAN] = ORPHANS_MARK.bytes
         self.vcpus[ORPHAN] = []
@@ -50,16 +61,14 @@ class Host(MeasuredXen):
         others = (GUEST, ORPHAN)
         return (
             {domid: mark if domid in others else b"" for domid, mark in self.domains.items()},
-            (self.trace.mask, self.trace.on, self.trace.bound),
-            (self.trace.mapped, self.machine.mapped),
+            (self.trace.mask, self.trace.on, self.trace.bound, any(g.bound for g in self.booted.values())),
+            (self.trace.mapped, self.machine.mapped, sum(g.mapped for g in self.booted.values())),
             self.foreign_open,
         )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("xc_tbuf_", "xenevtchn_")) or name in ("xc_sysctl", "xc_get_cpumap_size"):
             return getattr(self.trace, name)
-        if name in ("xc_domain_populate_physmap_exact", "xc_domain_unpause"):
-            return getattr(self.machine, name)
         return super().__getattr__(name)
 
     def xc_physinfo(self, xch: Any, info: Any) -> int:
@@ -148,6 +157,11 @@ class Host(MeasuredXen):
         first = frames[0] if count else None
         if domid == DOMID_XEN:
             known = (DIRECTORY, 1) if first == DIRECTORY else (RING, self.trace.pages)
+        elif domid in self.booted and domid in self.domains:
+            start = self.booted[domid].map([frames[n] for n in range(count)])
+            if start is None:
+                self.ffi.errno = errno.EINVAL
+            return self.ffi.NULL if start is None else start
         else:
             known = (self.machine.first_frame, self.machine.pages)
         fits = first is not None and known[0] <= first and first + count <= sum(known)
@@ -159,8 +173,101 @@ class Host(MeasuredXen):
 
     def xenforeignmemory_unmap(self, _memory: Any, address: Any, _count: int) -> int:
         rings = (self.trace.directory, self.trace.trace)
-        if any(ring is not None and address == ring for ring in rings):
+        of = next((guest for guest in self.booted.values() if guest.has(address)), None)
+        if of is not None:
+            of.mapped -= 1
+        elif any(ring is not None and address == ring for ring in rings):
             self.trace.mapped -= 1
         else:
             self.machine.mapped -= 1
         return 0
+
+    # -- a guest that boots: its memory begins at 0, that of the probe's does not --
+
+    def boot_others_guest(self) -> None:
+        """Make `GUEST` one that another program has booted and released."""
+        guest = self.booted[GUEST] = FakeGuest(self.ffi)
+        guest.populate([CONSOLE_FRAME], 0)
+        guest.parameters = {CONSOLE_PFN: CONSOLE_FRAME, CONSOLE_EVTCHN: PORT}
+        guest.offered = True
+        guest.run(obeys=True)
+
+    def _refuse(self, number: int) -> int:
+        self.ffi.errno = number
+        return -1
+
+    def _populate(self, domid: int, frames: list[int], order: int) -> bool:
+        """Give a guest that boots memory; return False for another domain."""
+        if frames[0] == 0:
+            self.booted[domid] = FakeGuest(self.ffi)
+        if domid in self.booted:
+            self.booted[domid].populate(frames, order)
+        return domid in self.booted
+
+    def xc_domain_populate_physmap_exact(
+        self, xch: Any, domid: int, count: int, order: int, flags: int, frames: Any
+    ) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        if self._populate(domid, [frames[n] for n in range(count)], order):
+            return 0
+        return self.machine.xc_domain_populate_physmap_exact(xch, domid, count, order, flags, frames)
+
+    def xc_domain_populate_physmap(
+        self, _xch: Any, domid: int, count: int, order: int, _flags: int, frames: Any
+    ) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        self._populate(domid, [frames[n] for n in range(count)], order)
+        return count
+
+    def xc_domain_set_memory_map(self, _xch: Any, domid: int, entries: Any, count: int) -> int:
+        rows = [(entries[n].addr, entries[n].size, entries[n].type) for n in range(count)]
+        self.booted[domid].regions = rows
+        return 0
+
+    def xc_hvm_param_set(self, _xch: Any, domid: int, number: int, value: int) -> int:
+        self.booted[domid].parameters[number] = value
+        return 0
+
+    def xc_hvm_param_get(self, _xch: Any, domid: int, number: int, value: Any) -> int:
+        value[0] = self.booted[domid].parameters.get(number, 0) if domid in self.booted else 0
+        return 0
+
+    def xc_evtchn_alloc_unbound(self, _xch: Any, domid: int, remote: int) -> int:
+        assert remote == 0
+        self.booted[domid].offered = True
+        return PORT
+
+    def xc_domain_unpause(self, xch: Any, domid: int) -> int:
+        if domid in self.booted:
+            self.booted[domid].run(obeys=self.obeys)
+            return 0
+        return self.machine.xc_domain_unpause(xch, domid)
+
+    def xc_domain_getinfolist(self, xch: Any, first: int, room: int, infos: Any) -> int:
+        found = super().xc_domain_getinfolist(xch, first, room, infos)
+        for number in range(max(found, 0)):
+            guest = self.booted.get(infos[number].domain)
+            if guest is not None and guest.ended:
+                infos[number].flags |= SHUTDOWN  # and the reason 0: it powered off
+        return found
+
+    def xenevtchn_bind_interdomain(self, _channel: Any, domid: int, port: int) -> int:
+        guest = self.booted.get(domid)
+        if guest is None or port != PORT or not guest.offered or guest.bound:
+            return self._refuse(errno.EINVAL)
+        guest.bound = True
+        return BOUND
+
+    def xenevtchn_notify(self, _channel: Any, port: int) -> int:
+        if port != BOUND:
+            return self._refuse(errno.EINVAL)
+        for domid in self.booted.keys() & self.domains.keys():
+            self.booted[domid].notice()
+        return 0
+
+    def xenevtchn_close(self, channel: Any) -> int:
+        for guest in self.booted.values():
+            guest.bound = False
+        return int(self.trace.xenevtchn_close(channel))
