@@ -48,7 +48,7 @@ def test_verdicts_of_all_guests(xen_lab: Any, tree: Path, machine: str, release:
     status, seen = xtf(xen_lab, tree, machine, release, "--timeout", "20")
     assert status == 1
     assert {name: seen[name]["verdict"] for name in VERDICTS} == VERDICTS
-    assert "its last line: Test result: SUCCESS" in seen["hangs"]["note"]
+    assert "its last words: Test result: SUCCESS" in seen["hangs"]["note"]
 
 
 @pytest.mark.thorough

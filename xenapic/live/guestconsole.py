@@ -206,7 +206,7 @@ class GuestConsole:
         return done
 
     def _notify(self) -> None:
-        """Tell the guest that its ring has changed: it may wait for that. A guest that ended need not know."""
+        """Tell the guest that its ring has changed: it may wait for that, unless it has ended."""
         try:
             self._channel.notify()
         except CallFailed:

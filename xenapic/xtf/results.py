@@ -18,7 +18,7 @@ class XtfResult:
     name: str
     verdict: XtfVerdict
     note: str
-    """Why, for anything but a success; of a failure the guest's last words."""
+    """Why, for anything but a success; it is the guest's own words if the guest says why."""
     warnings: bool
     """Whether the test succeeded with warnings."""
     seconds: float

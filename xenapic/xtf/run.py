@@ -28,7 +28,7 @@ from xenapic.policy.plan import Refusal
 from xenapic.toolstack.request import NAMES, derive_request
 from xenapic.xtf.results import XtfResult
 from xenapic.xtf.tree import XtfTest
-from xenapic.xtf.verdict import Judgement, XtfVerdict, judge, lines_of
+from xenapic.xtf.verdict import Judgement, XtfVerdict, judge, last_words, lines_of
 
 if TYPE_CHECKING:
     from xenapic.live.xen import Xen
@@ -121,8 +121,8 @@ def _booted(
             if guest.ended is not None:  # it ended at the last moment
                 raise
             lines = lines_of(guest.console.read())
-            last = f"; its last line: {lines[-1]}" if lines else "; it printed nothing"
-            return Judgement(XtfVerdict.TIMEOUT, f"it did not end within {settings.timeout:g} s{last}"), lines
+            why = f"the guest did not end within {settings.timeout:g} s{last_words(lines)}"
+            return Judgement(XtfVerdict.TIMEOUT, why), lines
         lines = lines_of(guest.console.read())
         return judge(lines, reason, shutdown_name(reason)), lines
 

@@ -12,7 +12,7 @@ from enum import Enum
 from xenapic.frozen import dataclass
 from xenapic.model.flags import Shutdown
 
-__all__ = ["PASSING", "Judgement", "XtfVerdict", "judge", "lines_of"]
+__all__ = ["PASSING", "Judgement", "XtfVerdict", "judge", "last_words", "lines_of"]
 
 
 class XtfVerdict(Enum):
@@ -64,16 +64,25 @@ def _printable(line: str) -> str:
 
 def judge(lines: tuple[str, ...], reason: Shutdown | int, how: str) -> Judgement:
     """Return the verdict on a guest that has ended for a reason, which ``how`` names."""
-    last = lines[-1] if lines else ""
     if reason != Shutdown.poweroff:
-        return Judgement(XtfVerdict.CRASH, f"the guest ended with a {how}{_after(last)}")
-    match = RESULT.fullmatch(last)
+        return Judgement(XtfVerdict.CRASH, f"the guest ended with a {how}{last_words(lines)}")
+    match = RESULT.fullmatch(lines[-1]) if lines else None
     if match is None:
-        return Judgement(XtfVerdict.CRASH, f"the guest powered off without a result{_after(last)}")
+        return Judgement(XtfVerdict.CRASH, f"the guest powered off without a result{last_words(lines)}")
     verdict = XtfVerdict(match[1].lower())
-    note = next((line for line in reversed(lines[:-1])), "") if verdict not in PASSING else ""
-    return Judgement(verdict, note, warnings=match[2] is not None)
+    return Judgement(verdict, _why(verdict, lines[:-1]), warnings=match[2] is not None)
 
 
-def _after(last: str) -> str:
-    return f"; its last line: {last}" if last else "; it printed nothing"
+MARKS = {XtfVerdict.SKIP: "skip", XtfVerdict.ERROR: "error", XtfVerdict.FAILURE: "fail"}
+"""How the line begins that tells why, by convention."""
+
+
+def _why(verdict: XtfVerdict, lines: tuple[str, ...]) -> str:
+    mark = MARKS.get(verdict)
+    return "" if mark is None else next((x for x in reversed(lines) if x.lower().startswith(mark)), "")
+
+
+def last_words(lines: tuple[str, ...]) -> str:
+    """Return the last line that says something, as the end of a sentence."""
+    last = next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")
+    return f"; its last words: {last}" if last else "; it printed nothing"
