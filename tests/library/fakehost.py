@@ -21,6 +21,7 @@ from tests.library.test_measure import FakeVcpu, MeasuredXen
 from tests.library.test_probe import FakeMachine, obey
 from xenapic.abi.library import Library
 from xenapic.abi.tracebuffers import DOMID_XEN
+from xenapic.live.memory import PAGE
 from xenapic.live.owners import this_process
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 
@@ -45,6 +46,7 @@ class Host(MeasuredXen):
         self.machine.guest = lambda machine: obey(machine) if len(machine.mailbox) else None
         self.foreign_open = 0
         self.booted: dict[int, FakeGuest] = {}
+        """The domains that were offered a console."""
         self.obeys = True
         self.guest(GUEST, FakeVcpu(initialised=True))
         self.domains[ORPHAN] = ORPHANS_MARK.bytes
@@ -62,13 +64,15 @@ class Host(MeasuredXen):
         return (
             {domid: mark if domid in others else b"" for domid, mark in self.domains.items()},
             (self.trace.mask, self.trace.on, self.trace.bound, any(g.bound for g in self.booted.values())),
-            (self.trace.mapped, self.machine.mapped, sum(g.mapped for g in self.booted.values())),
+            (self.trace.mapped, self.machine.mapped),
             self.foreign_open,
         )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("xc_tbuf_", "xenevtchn_")) or name in ("xc_sysctl", "xc_get_cpumap_size"):
             return getattr(self.trace, name)
+        if name == "xc_domain_populate_physmap_exact":
+            return getattr(self.machine, name)
         return super().__getattr__(name)
 
     def xc_physinfo(self, xch: Any, info: Any) -> int:
@@ -157,14 +161,9 @@ class Host(MeasuredXen):
         first = frames[0] if count else None
         if domid == DOMID_XEN:
             known = (DIRECTORY, 1) if first == DIRECTORY else (RING, self.trace.pages)
-        elif domid in self.booted and domid in self.domains:
-            start = self.booted[domid].map([frames[n] for n in range(count)])
-            if start is None:
-                self.ffi.errno = errno.EINVAL
-            return self.ffi.NULL if start is None else start
+            fits = first is not None and known[0] <= first and first + count <= sum(known)
         else:
-            known = (self.machine.first_frame, self.machine.pages)
-        fits = first is not None and known[0] <= first and first + count <= sum(known)
+            fits = first is not None and self.machine.place(first * PAGE, count * PAGE) is not None
         if not fits or (domid != DOMID_XEN and domid not in self.domains):
             self.ffi.errno = errno.EINVAL
             return self.ffi.NULL
@@ -173,75 +172,56 @@ class Host(MeasuredXen):
 
     def xenforeignmemory_unmap(self, _memory: Any, address: Any, _count: int) -> int:
         rings = (self.trace.directory, self.trace.trace)
-        of = next((guest for guest in self.booted.values() if guest.has(address)), None)
-        if of is not None:
-            of.mapped -= 1
-        elif any(ring is not None and address == ring for ring in rings):
+        if any(ring is not None and address == ring for ring in rings):
             self.trace.mapped -= 1
         else:
             self.machine.mapped -= 1
         return 0
 
-    # -- a guest that boots: its memory begins at 0, that of the probe's does not --
-
-    def boot_others_guest(self) -> None:
-        """Make `GUEST` one that another program has booted and released."""
-        guest = self.booted[GUEST] = FakeGuest(self.ffi)
-        guest.populate([CONSOLE_FRAME], 0)
-        guest.parameters = {CONSOLE_PFN: CONSOLE_FRAME, CONSOLE_EVTCHN: PORT}
-        guest.offered = True
-        guest.run(obeys=True)
+    # -- a guest with a console --
 
     def _refuse(self, number: int) -> int:
         self.ffi.errno = number
         return -1
 
-    def _populate(self, domid: int, frames: list[int], order: int) -> bool:
-        """Give a guest that boots memory; return False for another domain."""
-        if frames[0] == 0:
-            self.booted[domid] = FakeGuest(self.ffi)
-        if domid in self.booted:
-            self.booted[domid].populate(frames, order)
-        return domid in self.booted
+    def _offered(self, domid: int) -> FakeGuest:
+        def page() -> Any:
+            return self.ffi.buffer(self.machine.place(CONSOLE_FRAME * PAGE, PAGE), PAGE)
 
-    def xc_domain_populate_physmap_exact(
-        self, xch: Any, domid: int, count: int, order: int, flags: int, frames: Any
-    ) -> int:
-        if domid not in self.domains:
-            return self._refuse(errno.ESRCH)
-        if self._populate(domid, [frames[n] for n in range(count)], order):
-            return 0
-        return self.machine.xc_domain_populate_physmap_exact(xch, domid, count, order, flags, frames)
+        return self.booted.setdefault(domid, FakeGuest(page))
+
+    def boot_others_guest(self) -> None:
+        """Make `GUEST` one that another program has booted and released."""
+        self.machine.blocks[CONSOLE_FRAME] = self.ffi.new("char[]", PAGE + 1)
+        guest = self._offered(GUEST)
+        guest.parameters = {CONSOLE_PFN: CONSOLE_FRAME, CONSOLE_EVTCHN: PORT}
+        guest.run(obeys=True)
 
     def xc_domain_populate_physmap(
         self, _xch: Any, domid: int, count: int, order: int, _flags: int, frames: Any
     ) -> int:
         if domid not in self.domains:
             return self._refuse(errno.ESRCH)
-        self._populate(domid, [frames[n] for n in range(count)], order)
+        self.machine.blocks[frames[0]] = self.ffi.new("char[]", (count << order) * PAGE + 1)
         return count
 
-    def xc_domain_set_memory_map(self, _xch: Any, domid: int, entries: Any, count: int) -> int:
-        rows = [(entries[n].addr, entries[n].size, entries[n].type) for n in range(count)]
-        self.booted[domid].regions = rows
-        return 0
+    def xc_evtchn_alloc_unbound(self, _xch: Any, domid: int, remote: int) -> int:
+        assert remote == 0
+        self._offered(domid)
+        return PORT
 
     def xc_hvm_param_set(self, _xch: Any, domid: int, number: int, value: int) -> int:
-        self.booted[domid].parameters[number] = value
+        self._offered(domid).parameters[number] = value
         return 0
 
     def xc_hvm_param_get(self, _xch: Any, domid: int, number: int, value: Any) -> int:
         value[0] = self.booted[domid].parameters.get(number, 0) if domid in self.booted else 0
         return 0
 
-    def xc_evtchn_alloc_unbound(self, _xch: Any, domid: int, remote: int) -> int:
-        assert remote == 0
-        self.booted[domid].offered = True
-        return PORT
-
     def xc_domain_unpause(self, xch: Any, domid: int) -> int:
-        if domid in self.booted:
-            self.booted[domid].run(obeys=self.obeys)
+        guest = self.booted.get(domid)
+        if guest is not None and CONSOLE_PFN in guest.parameters:
+            guest.run(obeys=self.obeys)
             return 0
         return self.machine.xc_domain_unpause(xch, domid)
 
@@ -253,9 +233,13 @@ class Host(MeasuredXen):
                 infos[number].flags |= SHUTDOWN  # and the reason 0: it powered off
         return found
 
+    def xc_domain_destroy(self, xch: Any, domid: int) -> int:
+        self.booted.pop(domid, None)
+        return super().xc_domain_destroy(xch, domid)
+
     def xenevtchn_bind_interdomain(self, _channel: Any, domid: int, port: int) -> int:
         guest = self.booted.get(domid)
-        if guest is None or port != PORT or not guest.offered or guest.bound:
+        if guest is None or port != PORT or guest.bound:
             return self._refuse(errno.EINVAL)
         guest.bound = True
         return BOUND
@@ -263,8 +247,9 @@ class Host(MeasuredXen):
     def xenevtchn_notify(self, _channel: Any, port: int) -> int:
         if port != BOUND:
             return self._refuse(errno.EINVAL)
-        for domid in self.booted.keys() & self.domains.keys():
-            self.booted[domid].notice()
+        for guest in self.booted.values():
+            if guest.bound:
+                guest.notice()
         return 0
 
     def xenevtchn_close(self, channel: Any) -> int:
