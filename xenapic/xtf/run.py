@@ -129,11 +129,11 @@ def _booted(
 
 def _wanted(xen: Xen, text: str) -> _Wanted:
     """Return what xl would ask for, but for a device model and firmware; raise xl's refusals."""
+    settings = parse_xl_cfg(text)
     host = xen.host()
     derived = derive_request(text, host.release, xen.physinfo().capabilities)
     fields: dict[str, Any] = {NAMES.get(name, name): value for name, value in derived.fields.items()}
     config = DomainConfig(**{name: value for name, value in fields.items() if name not in NOT_TAKEN})
-    settings = parse_xl_cfg(text)
     parameters = {}
     mask = viridian_mask(viridian_groups(_viridian(settings)))
     if mask:
