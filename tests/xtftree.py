@@ -30,6 +30,18 @@ TRIPLE_FAULT = bytes.fromhex("0f0b")  # ud2, without an interrupt table
 # edi = the positions; for ever: as if the ring was full of new text
 FLOOD = bytes.fromhex("bf08fcfffe 8b07 0500080000 894704 ebf4".replace(" ", ""))
 
+# edi = the positions; until there is a byte: eax = [edi]; cmp eax, [edi+4]; je; bl = the byte; inc [edi]
+# write it behind what was written, and inc [edi+12]; 'q' goes to what follows; write EOI; again
+ECHO = bytes.fromhex(
+    "bf00fcfffe 8b07 3b4704 74f9 89c1 81e1ff030000 8a9900f0fffe ff07 8b4f0c 81e1ff070000 889900f4fffe"
+    "ff470c 80fb71 740c c705b000e0fe00000000 ebc6".replace(" ", "")
+)
+
+
+def echo() -> bytes:
+    """Return a guest that prints what it reads, and writes EOI for each byte; ``q`` ends it."""
+    return guest(end=ECHO + SHUTDOWN)
+
 
 def guest(text: str = "", end: bytes = SHUTDOWN, reason: int = POWEROFF) -> bytes:
     """Return a guest's image."""
