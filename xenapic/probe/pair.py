@@ -92,6 +92,8 @@ States = tuple[ApicState, ApicState]
 X, X2 = ApicState.XAPIC, ApicState.X2APIC
 MIXES: tuple[States, ...] = ((X, X), (X, X2), (X2, X2), (X2, X))
 """The states of both, in the order that the guest goes through them."""
+SETTLE_YIELDING = 50
+"""The same as `SETTLE`, of rounds that take a hypercall each."""
 FROM_SECOND = (IpiKind.PHYSICAL, IpiKind.ALL)
 """What the second vCPU sends, too."""
 
@@ -143,12 +145,12 @@ class PairScript:
 
     state = X
     """Of the first vCPU's APIC, when it starts."""
-    settle = SETTLE
     loop: Loop | None = None
 
     def __init__(self, yields: Yield = Yield.NEVER, patience: int = PATIENCE) -> None:
         self.patience = patience
         self.yields = yields
+        self.settle = SETTLE if yields is Yield.NEVER else SETTLE_YIELDING
         self._commands: list[Command] = []
         self._sent: list[tuple[int, States, int, IpiKind]] = []
         self._places: dict[str, int] = {}
