@@ -119,7 +119,7 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
     ready = PHYSCAP.hvm | PHYSCAP.hap
     if (
         str(handle.library.release) != DEVELOPMENT.number_text
-        or physinfo.arch_capabilities
+        or physinfo.arch_capabilities  # the two first bits, or the proposal's: both say it
         or physinfo.capabilities & ready != ready
     ):
         return None

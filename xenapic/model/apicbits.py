@@ -19,6 +19,7 @@ from __future__ import annotations
 from enum import IntFlag
 
 from xenapic.frozen import dataclass
+from xenapic.model.flags import MISC
 from xenapic.parse.flagnames import names
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Offer",
     "asked_word",
     "in_force_of",
+    "misc_shown",
     "off_of",
     "offer_of",
     "offer_word",
@@ -114,3 +116,9 @@ def words_shown(misc_flags: int) -> str:
     """Return what a create asks for in words, e.g. ``on REGISTERS, off DELIVERY|POSTED``; or nothing."""
     pairs = (("on", on_of(misc_flags)), ("off", off_of(misc_flags)))
     return ", ".join(f"{word} {'|'.join(names(bits))}" for word, bits in pairs if bits)
+
+
+def misc_shown(misc_flags: int) -> str:
+    """Return a ``misc_flags`` of a Xen with the interface in words; ``0`` for nothing."""
+    known = "|".join(names(MISC(misc_flags & ~ASKED)))
+    return ", ".join(filter(None, (known, words_shown(misc_flags)))) or "0"
