@@ -47,6 +47,7 @@ from xenapic.model.proposal import (
     available,
     default_of,
     leaf,
+    requests,
     resolve,
     vcpu,
     viridian,
@@ -62,12 +63,6 @@ HOSTS = {
     for row in PROCESSORS.values()
     for apicv in (True, False)
 }
-
-
-def requests() -> Iterator[tuple[APIC, APIC]]:
-    for wants in product((0, 1, 2), repeat=len(APIC)):
-        pairs = list(zip(APIC, wants, strict=True))
-        yield APIC(sum(b for b, w in pairs if w == 1)), APIC(sum(b for b, w in pairs if w == 2))
 
 
 def test_one_bit_for_each_aspect() -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "offer_of",
     "offer_word",
     "on_of",
+    "signed",
     "words_shown",
 ]
 
@@ -116,6 +117,12 @@ def words_shown(misc_flags: int) -> str:
     """Return what a create asks for in words, e.g. ``on REGISTERS, off DELIVERY|POSTED``; or nothing."""
     pairs = (("on", on_of(misc_flags)), ("off", off_of(misc_flags)))
     return ", ".join(f"{word} {'|'.join(names(bits))}" for word, bits in pairs if bits)
+
+
+def signed(misc_flags: int) -> str:
+    """Return the same in one word for each bit, e.g. ``+REGISTERS -DELIVERY -POSTED``; empty for nothing."""
+    pairs = (("+", on_of(misc_flags)), ("-", off_of(misc_flags)))
+    return " ".join(f"{sign}{name}" for sign, bits in pairs for name in names(bits))
 
 
 def misc_shown(misc_flags: int) -> str:

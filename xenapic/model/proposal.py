@@ -8,9 +8,10 @@ The tests run every request through them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from errno import EINVAL, ENODEV
 from functools import reduce
+from itertools import product
 from operator import or_
 
 from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
@@ -38,10 +39,12 @@ __all__ = [
     "bitmap",
     "broken",
     "default_of",
+    "distinct",
     "in_force",
     "leaf",
     "needed",
     "offer",
+    "requests",
     "resolve",
     "vcpu",
     "viridian",
@@ -155,6 +158,23 @@ def broken(
 def wanted(on: APIC) -> APIC:
     """Return the bits that are on, and those that they need."""
     return reduce(or_, (needed(bit) for bit in APIC if bit in on), on)
+
+
+def requests() -> Iterator[tuple[APIC, APIC]]:
+    """Yield every request: each bit at its default, on or off; 729 pairs of *on* and *off*."""
+    for wants in product((0, 1, 2), repeat=len(APIC)):
+        pairs = list(zip(APIC, wants, strict=True))
+        yield APIC(sum(b for b, w in pairs if w == 1)), APIC(sum(b for b, w in pairs if w == 2))
+
+
+def distinct(offer: Offer) -> Mapping[APIC, tuple[APIC, APIC]]:
+    """Return each set of bits that can be in force on a host, with a shortest request for it."""
+    results: dict[APIC, tuple[APIC, APIC]] = {}
+    for on, off in sorted(requests(), key=lambda pair: (int(pair[0] | pair[1]).bit_count(), pair)):
+        answer = resolve(offer.available, on, off, default=offer.default)
+        if isinstance(answer, APIC):
+            results.setdefault(answer, (on, off))
+    return results
 
 
 def needed(bit: APIC) -> APIC:

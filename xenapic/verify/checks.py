@@ -15,11 +15,12 @@ from xenapic.apic.controls import CONTROLS, MASKS
 from xenapic.apic.features import CONTROL_FIELDS, Technology
 from xenapic.apic.outcome import SvmControls
 from xenapic.errors import DocumentInvalid, errno_name
+from xenapic.model.apicbits import APIC, asked_word
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
 from xenapic.model.evidence import IN_LOG
-from xenapic.model.flags import PHYSCAP, names
+from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.parse.files import file_name, read_file
 from xenapic.parse.jsontext import load
 from xenapic.verify.check import FAILED, Check, Report, Verdict, compare, not_covered
@@ -76,6 +77,7 @@ def _checks(recording: Recording, subject: Subject) -> Iterator[Check]:
         yield not_covered("recording", "not testable", reason, FAILED)
     for created in recording.create:
         yield _create(created, subject)
+        yield from _read_back(created, subject)
     for words in recording.vmcs:
         yield from _vmcs(words, subject)
     for guest in recording.guest:
@@ -127,6 +129,17 @@ def _create(created: CreateRecord, subject: Subject) -> Check:
     answer = check_request(CreateRequest(**values), Situation(subject.report)).errno
     where = ", ".join(f"{name} {value:#x}" for name, value in named.items())
     return compare("create", where, _answer(answer), _answer(created.errno))
+
+
+def _read_back(created: CreateRecord, subject: Subject) -> Iterator[Check]:
+    """Check what Xen says is in force for a domain that chose its controls."""
+    in_force = subject.in_force(created.misc_flags)
+    if created.read_back is None or in_force is None:
+        return
+    hvm = bool(created.flags & CDF.hvm)
+    where = f"misc_flags {created.misc_flags:#x}, {'PVH' if hvm else 'PV'}, in force"
+    predicted = in_force if hvm and subject.technology is Technology.VMX else APIC(0)
+    yield compare("create", where, hex(asked_word(predicted)), hex(created.read_back))
 
 
 def _answer(number: int) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from xenapic.apic.access import access, access_msr, access_page
 from xenapic.apic.controls import Controls, violations
 from xenapic.apic.features import Technology
-from xenapic.apic.outcome import Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
+from xenapic.apic.outcome import Backing, Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
 from xenapic.apic.registers import SELF_IPI, Reg, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
-from xenapic.model.acceleration import HvmLeaf, VcpuApic, cpuid_leaf, domain_choice
+from xenapic.model.acceleration import HvmLeaf, VcpuApic
+from xenapic.model.apicbits import ASKED, signed
 from xenapic.model.emulation import apic_base_faults, guest_faults
 from xenapic.model.flags import MISC, names
 from xenapic.probe.findings import Op
@@ -40,8 +41,9 @@ X2APIC_BIT = 1 << 21
 
 def of_domain(record: VmcsRecord | GuestRecord) -> str:
     """Return the words for the domain that a record is about."""
-    flags = MISC(record.misc_flags)
-    return f"misc_flags {'|'.join(names(flags)) or '0'}, {record.apic_mode.value}"
+    known = "|".join(names(MISC(record.misc_flags & ~ASKED)))
+    asked = signed(record.misc_flags)
+    return f"misc_flags {' '.join(filter(None, (known, asked))) or '0'}, {record.apic_mode.value}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class _Guest:
     @property
     def state(self) -> ApicState:
         return self.vcpu.state
+
+    @property
+    def page(self) -> Backing:
+        """What is behind the page at the default base where nothing virtualizes it."""
+        return self.subject.page(self.record.misc_flags)
 
 
 def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
@@ -87,9 +94,7 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
 def _cpuid(guest: _Guest) -> Iterator[Check]:
     record, subject = guest.record, guest.subject
     if record.cpuid_40000004_eax is not None:
-        host = subject.effective_host
-        choice = domain_choice(subject.release, host, record.misc_flags)
-        predicted = cpuid_leaf(subject.release, host, choice)
+        predicted = subject.leaf(record.misc_flags)
         seen = HvmLeaf(record.cpuid_40000004_eax)
         yield compare("CPUID", f"{guest.where}, base+4 EAX", _named(predicted), _named(seen))
     if record.cpuid_1_ecx is not None:
@@ -145,7 +150,7 @@ def _page(made: AccessRecord, guest: _Guest, before: Sequence[AccessRecord]) -> 
 
 def _by_page(made: AccessRecord, guest: _Guest) -> Outcome:
     operation, value = _operation(made)
-    controls, backing, offset = guest.vcpu.controls, guest.subject.page, made.offset
+    controls, backing, offset = guest.vcpu.controls, guest.page, made.offset
     if isinstance(controls, SvmControls):
         vcpu = guest.vcpu
         return access(controls, ApicState.XAPIC, vcpu.bitmap, offset, operation, value=value, backing=backing)

@@ -86,6 +86,8 @@ class CreateRecord:
     altp2m_nr: U32 = 0
     ssidref: U32 = 0
     domid: U32 = 0
+    read_back: U32 | None = None
+    """``misc_flags`` in the domain's ``getdomaininfo``; recorded where each domain chooses its controls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,8 @@ class Recording:
     features: tuple[str, ...] | None = None
     """Lines of Xen's boot log after "Supported advanced features"; null when the log is not complete."""
     physinfo: CapabilityWords
+    per_control: bool | None = None
+    """Whether each domain can choose each control, as the proposal has it; null where none can."""
     create: tuple[CreateRecord, ...] = ()
     vmcs: tuple[VmcsRecord, ...] = ()
     guest: tuple[GuestRecord, ...] = ()
