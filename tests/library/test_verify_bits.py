@@ -14,6 +14,7 @@ from xenapic.live.xen import Xen
 from xenapic.model.proposal import distinct
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.checks import check_recording
+from xenapic.verify.compare import compare, nothing_asked
 from xenapic.verify.record import Settings, record
 from xenapic.verify.recording import Recording
 
@@ -50,6 +51,18 @@ def test_a_right_xen_agrees_in_everything(real: Library) -> None:
     assert from_json(to_json(made), Recording) == made
     topics = {check.topic for check in found.of(Verdict.AGREES)}
     assert topics >= {"create", "VMCS", "VM entry", "guest", "CPUID", "access", "interrupt", "physinfo"}
+
+
+def test_an_unchanged_xen_and_this_one_with_nothing_asked(real: Library) -> None:
+    settings = replace(CREATES, vmcs=True)
+    here = recorded(real, Behaviour(), settings)
+    plain = replace(
+        nothing_asked(here), per_control=None, create=tuple(c for c in here.create if c.misc_flags < 9)
+    )
+    assert not compare("a machine", (plain,), (here,)).differences
+    assert compare("a machine", (plain,), (here,)).compared > 40
+    wrong = recorded(real, WRONG["both modes at once"], settings)
+    assert compare("a machine", (wrong,), (plain,)).differences
 
 
 CREATES = Settings(refusals=True, probe=False, vmcs=False)
