@@ -123,10 +123,12 @@ def _serve(pipe: Channel) -> Order | None:
     while (question := pipe.recv()) is not None:
         what, about = question
         if what == "start":
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING[:3])  # `become` lets them in
             pid = os.fork()
             if pid == 0:
                 pipe.close()
                 return about  # type: ignore[no-any-return]  # an Order
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING[:3])
             pipe.send(pid)
         else:
             pipe.send(_wait(*about))
@@ -136,7 +138,7 @@ def _serve(pipe: Channel) -> Order | None:
 def _silent_when_interrupted(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Print no traceback for a signal that comes before the process is the command, which sets a hook of its own."""
+    """Print no traceback of a signal that comes before the command has set its own hook."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
 
@@ -175,11 +177,13 @@ def become(order: Order) -> None:
         os.dup2(descriptor, onto)
         os.close(descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not order.cold:
+        _watch_calls(order)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING[:3])
     if order.cold:
         module = "tests.torture.dom0" if order.program else "xenapic"
         words = ("program", order.program, *order.argv[1:]) if order.program else order.argv
         os.execv(sys.executable, [sys.executable, "-m", module, *words])
-    _watch_calls(order)
     if order.program:
         run_program(order.program, order.argv[1:])
         return

@@ -1,7 +1,8 @@
 """Runs in dom0: verifications ended at any step, and a guest that never answers. Nothing may be left.
 
-    python3 dom0_interrupt.py SIGNAL...
+    python3 dom0_interrupt.py MOMENTS SIGNAL...
 
+MOMENTS says how many verifications each signal ends, each a little later than the one before.
 Prints one JSON object: per signal, which domains were left and which of them `destroy --orphans` removed.
 """
 
@@ -15,9 +16,6 @@ import xenapic
 from xenapic import ApicState, DomainConfig
 from xenapic.errors import ProbeFailed
 from xenapic.probe import run
-
-MOMENTS = 4
-"""How many verifications are ended, each a little later than the one before."""
 
 
 def domains(xen):
@@ -49,14 +47,14 @@ def whole_seconds():
     return time.monotonic() - began
 
 
-def main(signals):
+def main(moments, signals):
     found = {"signals": {}}
     with xenapic.open() as xen:
         whole = whole_seconds()
         for name in signals:
             seen = []
-            for moment in range(MOMENTS):
-                status = ended(name, whole * (moment + 1) / (MOMENTS + 2))
+            for moment in range(moments):
+                status = ended(name, whole * (moment + 1) / (moments + 2))
                 left = domains(xen)
                 removed = orphans_destroyed() if left else []
                 seen.append({"status": status, "left": left, "removed": removed, "then": domains(xen)})
@@ -64,7 +62,11 @@ def main(signals):
         recover = ["xenapic", "exits", "--recover"]
         found["recovered"] = subprocess.run(recover, capture_output=True, check=False).returncode
         found["traced"] = ended("SIGINT", 600)
-        run.get_data = lambda _package, _resource: b"\xeb\xfe"  # a guest that jumps to itself
+        sys.path.insert(0, "/checkout")
+        from tests.kernels import elf
+
+        hangs = elf(0x100000, [(0x100000, b"\xeb\xfe", 4096)])  # it jumps to itself
+        run.get_data = lambda _package, _resource: hangs
         try:
             run.run_probe(xen, DomainConfig.pvh(), ApicState.XAPIC, timeout=2.0)
         except ProbeFailed as error:
@@ -73,4 +75,4 @@ def main(signals):
     print(json.dumps(found))
 
 
-main(sys.argv[1:])
+main(int(sys.argv[1]), sys.argv[2:])
