@@ -33,6 +33,8 @@ from xenapic.probe.mailbox import HEAD_BYTES, Command, CommandKind, State
 from xenapic.probe.script import IA32_APIC_BASE, MOVED_BASE, SCRATCH, XEN_SIGNATURE
 
 GUESTS = (PVH_EMULATION, HVM_EMULATION, HVM_EMULATION & ~EMU.USE_PIRQ)
+OWN = (CommandKind.NOTHING, CommandKind.EOI_BY)
+"""Commands that access nothing."""
 STAYS, LEAVES = 10, 1000
 """Ticks of an access."""
 VERSION, NOBODY = 0x50014, 0xFFFFFFFF
@@ -146,7 +148,7 @@ class OneBit(Host):
         guest = Guest(self, self.running)
         for number in range(count):
             at = HEAD_BYTES + number * COMMAND_BYTES
-            kind, repeat, wait_for, address, value = mailbox.REQUEST.unpack_from(box, at)
+            kind, repeat, wait_for, _cpu, address, value, _count = mailbox.REQUEST.unpack_from(box, at)
             command = Command(CommandKind(kind), address, value, repeat, wait_for)
             answer = guest.carry_out(command)
             mailbox.ANSWER.pack_into(box, at + mailbox.REQUEST.size, *answer)
@@ -170,13 +172,13 @@ class Guest:
         elif command.kind in (CommandKind.RDMSR, CommandKind.WRMSR) and command.address == IA32_APIC_BASE:
             fault, ticks = self._apic_base(command), LEAVES
             words = (self.base, 0, 0, 0)
-        elif command.kind is not CommandKind.NOTHING and not SCRATCH <= command.address < SCRATCH + PAGE_SIZE:
+        elif command.kind not in OWN and not SCRATCH <= command.address < SCRATCH + PAGE_SIZE:
             outcome, offset = self._outcome(command)
             ticks = LEAVES if outcome.kind.leaves else STAYS
             fault = 0x10D if self._faults(command, outcome, offset) else 0
             words = (self._value(command, outcome, offset), 0, 0, 0)
         arrived = self.behaviour.arrivals(self.in_force, self.vcpu.state) if command.wait_for else 0
-        return (*words, fault, 0, arrived, 5, *[ticks] * 8)
+        return (*words, fault, 0, 5, arrived, 0, 0, 0, *[ticks] * 8)
 
     def _cpuid(self, leaf: int) -> tuple[int, int, int, int]:
         if leaf == 0x40000000:
