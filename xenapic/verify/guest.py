@@ -19,6 +19,7 @@ from xenapic.model.flags import MISC, names
 from xenapic.probe.findings import Op
 from xenapic.probe.mailbox import REPEATS
 from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
+from xenapic.verify.gaps import gap_of
 from xenapic.verify.recording import (
     UNRECORDED,
     AccessRecord,
@@ -211,6 +212,9 @@ def _left(made: AccessRecord, outcome: Outcome, where: str, guest: _Guest) -> Ch
     if low < ticks < high:
         return Check("access", where, Verdict.NOT_COVERED, str(outcome), recorded, COST)
     left = ticks >= high
+    gap = gap_of(guest.subject.emulator, guest.vcpu, made.op, made.offset) if left else None
+    if gap is not None and not outcome.kind.leaves:
+        return Check("access", where, Verdict.NOT_COVERED, str(outcome), f"left, {recorded}", gap.why)
     verdict = Verdict.AGREES if left is outcome.kind.leaves else Verdict.DISAGREES
     return Check("access", where, verdict, str(outcome), f"{'left' if left else 'stayed'}, {recorded}")
 

@@ -54,6 +54,8 @@ class Subject:
     report: Host
     source: str
     """The source of what the processor offers."""
+    emulator: str = ""
+    """What emulates the processor; empty for a real one."""
 
     @classmethod
     def of(cls, recording: Recording) -> tuple[Subject, ...]:
@@ -69,7 +71,8 @@ class Subject:
         report = _host_report(recording, release, technology)
         apicv = options.boolean("apicv") is not False
         hosts = dict.fromkeys(host_controls(release, offer, apicv=apicv) for offer in offers)
-        possible = [cls(release, technology, host, report, source) for host in hosts]
+        emulator = recording.emulator
+        possible = [cls(release, technology, host, report, source, emulator) for host in hosts]
         fitting = [subject for subject in possible if subject.fits(recording)]
         return tuple(fitting or possible)
 
