@@ -22,15 +22,17 @@ from xenapic.apic.processors import APICV
 from xenapic.apic.registers import MSR_X2APIC_FIRST, PAGE_SIZE, SLOT_SIZE, Reg
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.model import proposal
-from xenapic.model.acceleration import VcpuApic, host_controls, page_backing
+from xenapic.model.acceleration import VcpuApic, ViridianHints, host_controls, page_backing
 from xenapic.model.apicbits import APIC, Offer, asked_word, off_of, offer_word, on_of
 from xenapic.model.emulation import apic_base_faults, guest_faults
 from xenapic.model.flags import CDF, EMU, PHYSCAP
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.releases import xen_release
+from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.probe import mailbox
 from xenapic.probe.mailbox import HEAD_BYTES, Command, CommandKind, State
 from xenapic.probe.script import IA32_APIC_BASE, MOVED_BASE, SCRATCH, XEN_SIGNATURE
+from xenapic.verify.record_bits import HVM_PARAM_VIRIDIAN
 
 GUESTS = (PVH_EMULATION, HVM_EMULATION, HVM_EMULATION & ~EMU.USE_PIRQ)
 OWN = (CommandKind.NOTHING, CommandKind.EOI_BY)
@@ -59,6 +61,8 @@ class Behaviour:
     runs: Callable[[APIC, VcpuApic], VcpuApic] = lambda in_force, vcpu: vcpu
     page: Callable[[APIC], bool] = lambda in_force: APIC.ACCESS_PAGE in in_force
     leaf: Callable[[APIC], int] = lambda in_force: int(proposal.leaf(in_force))
+    hints: Callable[[APIC], ViridianHints] = proposal.viridian
+    restores: Callable[[APIC, bytes], bytes] = lambda in_force, page: page
     arrivals: Callable[[APIC, ApicState], int] = lambda in_force, state: 1
 
 
@@ -75,6 +79,34 @@ class OneBit(Host):
         self.in_force: dict[int, APIC] = {}
         self.machine.guest = self.execute
         self.running = 0
+        self.viridian: set[int] = set()
+        self.contexts: dict[int, bytes] = {}
+
+    def xc_hvm_param_set(self, _xch: Any, domid: int, number: int, value: int) -> int:
+        if number == HVM_PARAM_VIRIDIAN and value & 1:
+            self.viridian.add(domid)
+        return 0
+
+    def xc_domain_hvm_getcontext(self, _xch: Any, domid: int, buffer: Any, size: int) -> int:
+        context = self.contexts.get(domid)
+        if context is None:
+            records = ((1, 24), (2, 24), (5, 24), (6, 1024), (0, 0))
+            context = b"".join(HvmRecord(code, 0, bytes(length)).to_bytes() for code, length in records)
+        if buffer != self.ffi.NULL:
+            self.ffi.buffer(buffer)[: len(context)] = context
+        return len(context)
+
+    def xc_domain_hvm_setcontext(self, xch: Any, domid: int, buffer: Any, size: int) -> int:
+        records = [*hvm_records(bytes(self.ffi.buffer(buffer, size)))]
+        if any(record.typecode == 6 for record in records):
+            in_force = self.in_force[domid]
+            self.contexts[domid] = b"".join(
+                replace(record, data=self.behaviour.restores(in_force, record.data)).to_bytes()
+                if record.typecode == 6
+                else record.to_bytes()
+                for record in records
+            )
+        return super().xc_domain_hvm_setcontext(xch, domid, buffer, size)
 
     def xc_physinfo(self, xch: Any, info: Any) -> int:
         info.arch_capabilities = self.behaviour.offers(self.offer)
@@ -164,6 +196,7 @@ class Guest:
         self.vcpu = self.behaviour.runs(self.in_force, xen.vcpu(domid))
         self.base = xen.vcpus[domid][0].base
         self.memory = 0
+        self.viridian = domid in xen.viridian
 
     def carry_out(self, command: Command) -> tuple[int, ...]:
         words, fault, ticks = (0, 0, 0, 0), 0, STAYS
@@ -181,12 +214,16 @@ class Guest:
         return (*words, fault, 0, 5, arrived, 0, 0, 0, *[ticks] * 8)
 
     def _cpuid(self, leaf: int) -> tuple[int, int, int, int]:
+        if self.viridian and leaf in (0x40000004, 0x40000006):
+            hints = self.behaviour.hints(self.in_force)
+            return hints.msr_based_apic << 3 if leaf == 0x40000004 else int(hints.apic_overlay), 0, 0, 0
+        leaf -= 0x100 * self.viridian
         if leaf == 0x40000000:
             ebx, ecx, edx = (int.from_bytes(XEN_SIGNATURE[n : n + 4], "little") for n in (0, 4, 8))
             return 0x40000005, ebx, ecx, edx
-        return (
-            (0x5C | self.behaviour.leaf(self.in_force), 0, 0, 0) if leaf == 0x40000004 else (0, 0, 1 << 21, 0)
-        )
+        if leaf == 0x40000004:
+            return 0x5C | self.behaviour.leaf(self.in_force), 0, 0, 0
+        return 0, 0, 1 << 21, 0
 
     def _apic_base(self, command: Command) -> int:
         if command.kind is CommandKind.RDMSR:
@@ -303,6 +340,12 @@ WRONG = {
         arrivals=lambda in_force, state: 2 if in_force == APIC.TPR_SHADOW and state is ApicState.XAPIC else 1
     ),
     "CPUID by the host": Behaviour(leaf=lambda in_force: 3),
+    "Viridian by the host": Behaviour(hints=lambda in_force: ViridianHints(False, True)),
+    "a register lost in a restore": Behaviour(
+        restores=lambda in_force, page: (
+            page if APIC.REGISTERS in in_force else page[:0x80] + b"\0" + page[0x81:]
+        )
+    ),
     "a request that makes no sense is taken": Behaviour(
         refuses=lambda on, off, answer: APIC(0x2F) if on & off else answer
     ),

@@ -50,7 +50,18 @@ def test_a_right_xen_agrees_in_everything(real: Library) -> None:
     assert len(made.vmcs) == len(made.guest) == len(results) * len(ApicState)
     assert from_json(to_json(made), Recording) == made
     topics = {check.topic for check in found.of(Verdict.AGREES)}
-    assert topics >= {"create", "VMCS", "VM entry", "guest", "CPUID", "access", "interrupt", "physinfo"}
+    assert len(made.viridian) == len(results) and len(made.restored) == 2 * len(results)
+    assert topics >= {
+        "restored",
+        "create",
+        "VMCS",
+        "VM entry",
+        "guest",
+        "CPUID",
+        "access",
+        "interrupt",
+        "physinfo",
+    }
 
 
 def test_an_unchanged_xen_and_this_one_with_nothing_asked(real: Library) -> None:
@@ -65,15 +76,18 @@ def test_an_unchanged_xen_and_this_one_with_nothing_asked(real: Library) -> None
     assert compare("a machine", (wrong,), (plain,)).differences
 
 
-CREATES = Settings(refusals=True, probe=False, vmcs=False)
-VMCS = Settings(creates=False, probe=False)
-GUESTS = Settings(creates=False, vmcs=False, states=(ApicState.XAPIC, ApicState.X2APIC))
+CREATES = Settings(refusals=True, probe=False, hints=False, vmcs=False)
+VMCS = Settings(creates=False, probe=False, hints=False)
+HINTS = Settings(creates=False, vmcs=False, probe=False)
+GUESTS = Settings(creates=False, vmcs=False, hints=False, states=(ApicState.XAPIC, ApicState.X2APIC))
 """The part of the verification that finds a mistake."""
 
 
 def part_of(behaviour: Behaviour) -> Settings:
     right = Behaviour()
-    if behaviour.vmcs is not right.vmcs:
+    if behaviour.hints is not right.hints:
+        return HINTS
+    if behaviour.vmcs is not right.vmcs or behaviour.restores is not right.restores:
         return VMCS
     if behaviour.refuses is not right.refuses or behaviour.reads_back is not right.reads_back:
         return CREATES

@@ -24,8 +24,8 @@ from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.parse.files import file_name, read_file
 from xenapic.parse.jsontext import load
 from xenapic.verify.check import FAILED, Check, Report, Verdict, compare, not_covered
-from xenapic.verify.guest import guest_checks, of_domain
-from xenapic.verify.recording import CreateRecord, Recording, VmcsRecord, read_recording
+from xenapic.verify.guest import flags_shown, guest_checks, of_domain
+from xenapic.verify.recording import CreateRecord, HintsRecord, Recording, VmcsRecord, read_recording
 from xenapic.verify.subject import Subject
 
 __all__ = ["check_file", "check_recording"]
@@ -82,6 +82,11 @@ def _checks(recording: Recording, subject: Subject) -> Iterator[Check]:
         yield from _vmcs(words, subject)
     for guest in recording.guest:
         yield from guest_checks(guest, subject)
+    for hints in recording.viridian:
+        yield from _viridian(hints, subject)
+    for restored in recording.restored:
+        found = ", ".join(f"{at:03x}" for at in restored.differs) or "the same registers"
+        yield compare("restored", of_domain(restored), "the same registers", found)
 
 
 def _features(recording: Recording, subject: Subject) -> Iterator[Check]:
@@ -161,6 +166,24 @@ def _vmcs(recorded: VmcsRecord, subject: Subject) -> Iterator[Check]:
         yield compare("VMCS", where, _bits(key, getattr(predicted, key)), _bits(key, word & bits))
         if word & ~bits:
             yield not_covered("VMCS", where, f"{word & ~bits:#x}", "bits that do not concern the APIC")
+
+
+MSR_BASED_APIC, APIC_OVERLAY = 1 << 3, 1 << 0
+"""``CPUID4A_MSR_BASED_APIC``, ``CPUID6A_APIC_OVERLAY`` (``xen/arch/x86/hvm/viridian/viridian.c``)."""
+
+
+def _viridian(recorded: HintsRecord, subject: Subject) -> Iterator[Check]:
+    """Check the hints for a Windows guest about its APIC."""
+    at = f"{flags_shown(recorded)}, xapic, Viridian"
+    if recorded.failed is not None or recorded.recommended is None or recorded.features is None:
+        yield not_covered("guest", at, recorded.failed or "no such leaves", FAILED)
+        return
+    predicted = subject.viridian(recorded.misc_flags)
+    for name, said, word, bit in (
+        ("use MSRs", predicted.msr_based_apic, recorded.recommended, MSR_BASED_APIC),
+        ("APIC overlay", predicted.apic_overlay, recorded.features, APIC_OVERLAY),
+    ):
+        yield compare("CPUID", f"{at}, {name}", "yes" if said else "no", "yes" if word & bit else "no")
 
 
 def _bits(field: str, word: int) -> str:

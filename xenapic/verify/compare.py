@@ -119,6 +119,8 @@ def nothing_asked(recording: Recording) -> Recording:
         create=tuple(one for one in recording.create if not one.misc_flags & ASKED),
         vmcs=tuple(one for one in recording.vmcs if not one.misc_flags & ASKED),
         guest=tuple(one for one in recording.guest if not one.misc_flags & ASKED),
+        viridian=(),
+        restored=(),
     )
 
 

@@ -25,12 +25,14 @@ from xenapic.verify.recording import (
     AccessRecord,
     ExitsRecord,
     GuestRecord,
+    HintsRecord,
     MoveRecord,
+    RestoredRecord,
     VmcsRecord,
 )
 from xenapic.verify.subject import Subject
 
-__all__ = ["guest_checks", "of_domain"]
+__all__ = ["flags_shown", "guest_checks", "of_domain"]
 
 STAYS_BELOW, LEAVES_ABOVE = 100, 300
 """Ticks per access. On emulated processors an access costs at most 12 without an exit, at least 700 with one;
@@ -40,11 +42,16 @@ X2APIC_BIT = 1 << 21
 """CPUID leaf 1 ECX."""
 
 
-def of_domain(record: VmcsRecord | GuestRecord) -> str:
+def of_domain(record: VmcsRecord | GuestRecord | RestoredRecord) -> str:
     """Return the words for the domain that a record is about."""
+    return f"{flags_shown(record)}, {record.apic_mode.value}"
+
+
+def flags_shown(record: VmcsRecord | GuestRecord | RestoredRecord | HintsRecord) -> str:
+    """Return the words for the flags of the domain that a record is about."""
     known = "|".join(names(MISC(record.misc_flags & ~ASKED)))
     asked = signed(record.misc_flags)
-    return f"misc_flags {' '.join(filter(None, (known, asked))) or '0'}, {record.apic_mode.value}"
+    return f"misc_flags {' '.join(filter(None, (known, asked))) or '0'}"
 
 
 @dataclass(frozen=True)

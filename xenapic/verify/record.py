@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -33,13 +34,16 @@ from xenapic.model.host import Host
 from xenapic.model.proposal import CONTROL, distinct, requests
 from xenapic.parse.bootlog import VERSION, BootLog
 from xenapic.policy.terms import Aspect, Policy, Want
+from xenapic.verify.record_bits import record_hints, record_restored
 from xenapic.verify.recording import (
     BuildRecord,
     CapabilityWords,
     CreateRecord,
     ExitsRecord,
     GuestRecord,
+    HintsRecord,
     Recording,
+    RestoredRecord,
     VmcsRecord,
 )
 from xenapic.verify.select import selection_of
@@ -77,6 +81,8 @@ class Settings:
     """Also send creates that Xen refuses early; each may cost the host a domain number until reboot."""
     probe: bool = True
     """Run the probe guest."""
+    hints: bool = True
+    """Read Viridian's leaves, where each domain can choose its controls."""
     trace: bool = False
     """Also count the probe's VM exits in Xen's trace; its buffers stay allocated until reboot."""
     creates: bool = True
@@ -95,6 +101,7 @@ class Settings:
             creates=chosen.wants("create"),
             vmcs=chosen.wants("vmcs"),
             probe=self.probe and chosen.guests,
+            hints=self.probe and chosen.wants("cpuid"),
             trace=self.trace and chosen.wants("exits"),
             registers=chosen.registers,
         )
@@ -120,6 +127,8 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
         create=tuple(job.creates()),
         vmcs=tuple(job.vmcs()),
         guest=tuple(job.guests()),
+        viridian=tuple(job.hints()),
+        restored=tuple(job.restored()),
         used=tuple(sorted(row.key for row in FEATURES if xen.host().features[row.key])),  # measured by now
         not_testable=tuple(job.not_testable),
     )
@@ -159,6 +168,8 @@ class _Job:
         choices = len(self.choices)
         probes = choices * len(settings.states) if settings.probe else 0
         self._steps = settings.creates + choices * settings.vmcs + probes
+        if host.offer is not None:
+            self._steps += choices * settings.hints + 2 * settings.vmcs
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -265,6 +276,38 @@ class _Job:
             assisted_x2apic=bool(misc_flags & MISC.ASSISTED_X2APIC),
             accept=DEFECT,
         )
+
+    # -- what only a Xen with one bit per control has different answers to --
+
+    @contextmanager
+    def _created(self, misc_flags: int) -> Iterator[Domain]:
+        config = throw_away_config(self.host)
+        with self.xen.create_domain(config, self._policy(misc_flags)) as domain:
+            domain.set_max_vcpus(1)
+            yield domain
+
+    def hints(self) -> Iterator[HintsRecord]:
+        """Yield what Viridian tells a guest about its APIC, for each choice of flags."""
+        if self.host.offer is None or not self.settings.hints or self.host.physinfo.no_guest:
+            return
+        for misc_flags in self.choices:
+            self.step(f"Viridian, misc_flags {_flags_shown(misc_flags)}")
+            try:
+                yield record_hints(self._created, misc_flags, PROBE_SECONDS)
+            except (ProbeFailed, CallFailed, ConfigRefused) as error:
+                yield HintsRecord(misc_flags, failed=str(error))
+
+    def restored(self) -> Iterator[RestoredRecord]:
+        """Yield what becomes of a saved APIC, for each choice of flags."""
+        if self.host.offer is None or not self.settings.vmcs or self.host.physinfo.no_guest:
+            return
+        for state in (ApicState.XAPIC, ApicState.X2APIC):
+            if state in self.settings.states:
+                self.step(f"restoring an APIC, {state.value}")
+                try:
+                    yield from record_restored(self._created, self.choices, state)
+                except CallFailed as error:
+                    self.not_testable.append(f"restoring an APIC, {state.value}: {error}")
 
     # -- guests --
 

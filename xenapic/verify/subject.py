@@ -20,6 +20,7 @@ from xenapic.model.acceleration import (
     DomainChoice,
     HvmLeaf,
     VcpuApic,
+    ViridianHints,
     arch_capabilities,
     cpuid_leaf,
     domain_choice,
@@ -27,6 +28,7 @@ from xenapic.model.acceleration import (
     page_backing,
     vcpu_apic,
     vcpu_apic_svm,
+    viridian_hints,
     x2apic_assistance,
 )
 from xenapic.model.apicbits import APIC, off_of, offer_word, on_of
@@ -119,6 +121,11 @@ class Subject:
         host, in_force = self.effective_host, self.in_force(misc_flags)
         leaf = cpuid_leaf(self.release, host, domain_choice(self.release, host, misc_flags))
         return leaf if in_force is None else leaf & ~APIC_BITS | proposal.leaf(in_force)
+
+    def viridian(self, misc_flags: int) -> ViridianHints:
+        """Return what Viridian's leaves tell a guest about its APIC."""
+        in_force = self.in_force(misc_flags)
+        return viridian_hints(self.effective_host) if in_force is None else proposal.viridian(in_force)
 
     def vcpu(self, misc_flags: int, state: ApicState) -> VcpuApic:
         """Return what Xen sets up in the processor for a vCPU."""
