@@ -34,6 +34,7 @@ COMMANDS = {
     "destroy": "Destroy domains, or all orphans.",
     "console": "Print, follow or clear Xen's console ring; connect to a guest's console.",
     "exits": "Count a domain's VM exits by reason and APIC register.",
+    "xtf": "Run tests of Xen's test framework as guests.",
     "abi": "Show what differs between releases of Xen, for toolstacks.",
     "schema": "Print the JSON schema of a command's --json output.",
     "completion": "Print the script that makes a shell complete xenapic.",
