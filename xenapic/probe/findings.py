@@ -144,7 +144,7 @@ class Findings:
     deliveries: tuple[Delivery, ...]
     """Interrupts; the guest requests none when the APIC is disabled."""
     move: Move
-    viridian: tuple[int, int] | None = None
+    viridian: tuple[int, ...] | None = None
     """EAX of Viridian's leaves 0x40000004 (recommendations) and 0x40000006 (features), if it is there."""
 
     def left(self, access: Access) -> bool:

@@ -15,7 +15,7 @@ from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf, VcpuApic
 from xenapic.model.apicbits import ASKED, signed
 from xenapic.model.emulation import apic_base_faults, guest_faults
-from xenapic.model.flags import MISC, names
+from xenapic.model.flags import MISC, PHYSCAP, names
 from xenapic.probe.findings import Op
 from xenapic.probe.mailbox import REPEATS
 from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
@@ -250,6 +250,8 @@ COUNTED = {
     Technology.SVM: (SvmExit.MSR, SvmExit.NPF),
 }
 """Exits that only accesses cause; the others (CPUID, interrupts) have other causes too."""
+PAGE_FAULT_EXIT = 0
+"""Exit reason "exception or NMI": without EPT, shadow paging finds an access to what is not mapped."""
 OTHER_EXITS = 128
 """Limit for the exits that the rest of the probe causes: for interrupts, and to move its APIC. Seen: at most
 76, on AMD in x2APIC mode, where every one of these accesses exits."""
@@ -265,6 +267,9 @@ def _exits(counted: ExitsRecord, guest: _Guest) -> Iterator[Check]:
     for reason in COUNTED[technology] if technology else ():
         at_least, number = expected[int(reason)], counted.by_reason.get(int(reason), 0)
         where = f"{guest.where}, trace, {reason.name}"
+        if reason is VmxExit.EPT_VIOLATION and not guest.subject.report.physinfo.capabilities & PHYSCAP.hap:
+            number = counted.by_reason.get(PAGE_FAULT_EXIT, 0)
+            where = f"{guest.where}, trace, page faults of shadow paging"
         predicted = f"{at_least} to {at_least + OTHER_EXITS} exits"
         if not counted.complete:
             yield Check("exits", where, Verdict.NOT_COVERED, predicted, f"{number} exits", LOST)

@@ -41,7 +41,9 @@ def record_hints(create: Create, misc_flags: int, seconds: float) -> HintsRecord
     with create(misc_flags) as domain:
         domain.handle.hvm.set_parameter(domain.domid, HVM_PARAM_VIRIDIAN, HVMPV_BASE_FREQ)
         findings = probe_domain(domain, ApicState.XAPIC, seconds, registers=ONE_REGISTER)
-    recommended, features = findings.viridian or (None, None)
+    if findings.viridian is None:
+        return HintsRecord(misc_flags)
+    recommended, features = findings.viridian
     return HintsRecord(misc_flags, recommended, features)
 
 

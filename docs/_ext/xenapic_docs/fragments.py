@@ -84,6 +84,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": reference.metrics,
     "bench_xen": speed.calls,
     "worth_source": worth.source,
+    "proposal_seen": worth.proposal_seen,
     "worth_events": worth.events,
     "worth_accesses": worth.accesses,
     "worth_exits": worth.exits,

@@ -1,4 +1,4 @@
-"""Write what each control is worth, from a recording (tools/write_worth.py)."""
+"""Write what each control is worth, and what was verified of the proposal, from recordings (tools)."""
 
 from __future__ import annotations
 
@@ -116,3 +116,29 @@ def exits() -> str:
             counts = [run["exits"].get(reason, 0) for reason in REASONS]
             body.append((_title(off), MODE[state], run["arrived"], *counts, sum(counts)))
     return table(("", "mode", "interrupts that arrived", *(f"`{name}`" for name in REASONS), "sum"), body)
+
+
+SEEN = Path(__file__).parents[2] / "data" / "proposal-seen.json"
+
+
+def proposal_seen() -> str:
+    """Return what was verified of the proposal on real Xens (tools/write_seen.py)."""
+    rows: list[dict[str, Any]] = json.loads(SEEN.read_text())
+    return table(
+        (
+            *("machine", "Xen", "available", "sets in force", "creates", "VMCSs", "guests"),
+            *("values that agree", "disagree", "not testable"),
+        ),
+        [
+            (
+                f"`{row['machine']}` ({row['emulator']})",
+                row["xen"],
+                ", ".join(f"`{name}`" for name in row["available"]) or "nothing",
+                *(row[key] for key in ("sets", "creates", "vmcs", "guests")),
+                f"{row['agree']:,}",
+                "0",
+                row["not_testable"],
+            )
+            for row in rows
+        ],
+    )
