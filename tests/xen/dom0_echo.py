@@ -11,7 +11,7 @@ import xenapic
 from xenapic.verify.inspection import inspect
 
 sys.path.insert(0, "/checkout")
-from tests.xtftree import GUESTS, echo
+from tests.xtftree import GUESTS, echo, tell_x2apic
 
 PATIENCE = 120
 WORDS = b"echo and back\n" * 100
@@ -40,6 +40,13 @@ def talk(xen, vcpus):
             "registers": registers,
             "complete": report.complete,
         }
+
+
+def offered(xen, policy):
+    """Return what a guest says about x2APIC: ``1`` if it is offered."""
+    with xen.boot(tell_x2apic(), memory_mib=8, policy=policy) as guest:
+        guest.wait(timeout=PATIENCE)
+        return guest.console.read().decode()
 
 
 def command(*more):
@@ -85,6 +92,8 @@ def main():
     moments = [float(word) for word in sys.argv[1:]]
     with xenapic.open() as xen:
         answer = {"one": talk(xen, 1), "two": talk(xen, 2)}
+        answer["x2apic"] = offered(xen, None)
+        answer["x2apic hidden"] = offered(xen, xenapic.Policy(guest_x2apic=False))
         Path("/tmp/kernel").write_bytes(GUESTS["hangs"])
         answer["orphans"] = orphans_after_a_kill(xen)
         answer["interrupted"] = [interrupted(signal.SIGINT, delay) for delay in moments]
