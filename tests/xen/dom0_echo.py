@@ -50,11 +50,10 @@ def offered(xen, policy):
         return guest.console.read().decode()
 
 
-# Not forked from the lab's server, whose process would outlive a client that is killed.
-COMMAND = [
-    *(sys.executable, "-m", "xenapic", "boot", "--kernel", "/tmp/kernel", "--memory", "64"),
-    *("--expect", "never", "--timeout", "600"),
-]
+BOOT = ["boot", "--kernel", "/tmp/kernel", "--memory", "64", "--expect", "never", "--timeout", "600"]
+COMMAND = ["xenapic", *BOOT]
+PROCESS = [sys.executable, "-m", "xenapic", *BOOT]
+"""Not forked from the lab's server, whose process would outlive a client that is killed."""
 
 
 def interrupted(number, delay):
@@ -67,7 +66,7 @@ def interrupted(number, delay):
 
 
 def orphans_after_a_kill(xen):
-    with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(PROCESS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         deadline = time.monotonic() + PATIENCE
         while len(xen.domains()) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
