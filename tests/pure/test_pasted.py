@@ -24,6 +24,7 @@ from xenapic.glossary.pasted import fields
 from xenapic.glossary.pasted.errnos import NUMBERS
 from xenapic.glossary.pasted.meaning import LONGEST_QUOTE, Meaning
 from xenapic.glossary.pasted.messages import MESSAGES
+from xenapic.glossary.pasted.needles import needles
 from xenapic.glossary.pasted.numbers import OTHER_MSRS, exit_meaning, readings
 from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
 from xenapic.glossary.pasted.read import read_text
@@ -300,6 +301,57 @@ def test_mutated_pastes_say_nothing_that_does_not_follow() -> None:
         check(
             text[:at] + chance.choice(["", " ", "0", "f", "\n", "=", "(XEN) ", "\x1b[31m"]) + text[at + 1 :]
         )
+
+
+def test_a_message_is_found_by_its_needles() -> None:
+    """A row's needles are in every line that its pattern matches; most rows have some."""
+    lines = [line for seed in fuzz.pasted_seeds() for line in seed.decode("latin-1").splitlines()]
+    for row in EVERY_MESSAGE:
+        for line in lines:
+            if row.needles and row.pattern.search(line[:2000]):
+                assert any(needle in line.lower() for needle in row.needles), (
+                    row.pattern.pattern,
+                    row.needles,
+                )
+    assert sum(bool(row.needles) for row in EVERY_MESSAGE) > 0.9 * len(EVERY_MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("abc def", ("abc def",)),
+        (r"abc|\bx2apic\.so\b", ("abc", "x2apic.so")),
+        (r"abc(?:long|longer)?de", ("abc",)),
+        (r"colou?rs [a|b]xyz\d+ no", ("colo",)),
+        (r"a[]|]bcd|\(xyz", ("bcd", "(xyz")),
+        (r"a.{0,60}b|x{100,200}", ()),
+        (r"ab|xyz", ()),
+        (r"(?:abc|def)", ()),
+        (r"Stubdom \d+ for", ("stubdom ",)),
+        (r"abcd{2}x", ("abc",)),
+        (r"abcd*xyzz+", ("xyzz",)),
+    ],
+)
+def test_needles(pattern: str, words: tuple[str, ...]) -> None:
+    assert needles(pattern) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cpuid=" + "x" * 1900 + "\n",
+        "host," + "a=b," * 400 + "\n",
+        "error: failed: foo bar baz (22)\n",
+        "EXIT_REASON_" + "A" * 1800 + "\n",
+        "error WRMSR " * 150 + "\n",
+        "SecondaryExec=000014fb CPUBased=b6a065fe PinBased=0000007f\n",
+    ],
+)
+def test_what_is_looked_at_is_bounded(text: str) -> None:
+    pasted = read_text(text * 20_000)
+    assert pasted.lines == 20_000
+    many = "".join(f"{number} {text}" for number in range(2000))
+    assert read_text(many).lines == 2000
 
 
 def test_the_oracles_notice_a_wrong_statement() -> None:

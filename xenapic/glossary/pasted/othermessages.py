@@ -5,9 +5,7 @@ Sources: Linux (``arch/x86/kernel/apic``, ``arch/x86/kvm``), libvirt (``src/libx
 
 from __future__ import annotations
 
-import re
-
-from xenapic.glossary.pasted.messages import HOST_ONLY, Message
+from xenapic.glossary.pasted.messages import HOST_ONLY, Message, message
 
 __all__ = ["OTHER_MESSAGES"]
 
@@ -27,7 +25,7 @@ KERNEL_OWN = (
 def _row(
     pattern: str, title: str, text: str, source: str = LINUX, see: tuple[str, ...] = (), errno: bool = False
 ) -> Message:
-    return Message(re.compile(pattern, re.IGNORECASE | re.ASCII), title, text, source, see, errno)
+    return message(pattern, title, text, source, see, errno)
 
 
 OTHER_MESSAGES: tuple[Message, ...] = (

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_LINES", "Pasted", "read_text"]
 
-MOST_LINES = 20_000
+MOST_LINES = 10_000
 LONGEST_LINE = 2_000
-"""Lines and characters of a line that are looked at; what is beyond is counted as not looked at."""
+MOST_CHARACTERS = 1_000_000
+"""Lines, characters of a line and in all that are looked at; what is beyond is counted as not looked at."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -55,7 +56,7 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     lines = [line for line in lines if line]
     if len(lines) == 1 and (numbers := readings(lines[0])):
         return Pasted(numbers, 1, 0, version)
-    used = [line[:LONGEST_LINE] for line in lines[:MOST_LINES]]
+    used = _looked_at(lines)
     joined = "\n".join(used)
     named = version or find_version(joined)
     logged = logged_host(joined) if len(used) > 1 else None
@@ -63,11 +64,14 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     every: list[Meaning] = []
     read = set()
     crash = ""
+    known: dict[str, bool] = {}
     for number, line in enumerate(used):
-        meanings = list(_line(line, named, host))
-        if meanings:
+        if line not in known:  # logs repeat themselves
+            meanings = list(_line(line, named, host))
+            known[line] = bool(meanings)
+            every += meanings
+        if known[line]:
             read.add(number)
-        every += meanings
         if CRASH.search(line):
             crash = crash or line
             read.add(number)
@@ -81,15 +85,32 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     return Pasted(_distinct(every), len(lines), len(lines) - len(read), named)
 
 
+def _looked_at(lines: Sequence[str]) -> list[str]:
+    """Return the lines that are looked at, cut to the length that is."""
+    used, left = [], MOST_CHARACTERS
+    for line in lines[:MOST_LINES]:
+        used.append(line[:LONGEST_LINE])
+        left -= len(used[-1])
+        if left < 0:
+            break
+    return used
+
+
 def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[Meaning]:
     yield from fitting(line, version, host)
     for reader in READERS:
         yield from reader(line)
 
 
+EVERY_MESSAGE = (*MESSAGES, *OTHER_MESSAGES)
+
+
 def _message(line: str) -> Iterator[Meaning]:
     """Yield what a message means, and the errno in its line unless the message gives the number a meaning."""
-    for row in (*MESSAGES, *OTHER_MESSAGES):
+    plain = line.lower()
+    for row in EVERY_MESSAGE:
+        if row.needles and not any(needle in plain for needle in row.needles):
+            continue
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
             groups = match.groupdict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from xenapic.apic.features import Technology
@@ -78,6 +79,7 @@ class Row(NamedTuple):
     """Whether the row has the exit's name: numbers alone can be something else."""
 
 
+@lru_cache(maxsize=10_000)
 def _row(line: str) -> Row | None:
     if len(line) > 200:
         return None
