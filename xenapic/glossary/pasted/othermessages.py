@@ -124,6 +124,21 @@ OTHER_MESSAGES: tuple[Message, ...] = (
         "In a guest: the vCPU was not scheduled, or an interrupt was lost. The line alone does not say which.",
         "Linux, kernel/time, kernel/rcu, kernel/watchdog.c",
     ),
+    _row(
+        r"CLOCK_WATCHDOG_TIMEOUT",
+        "Windows' stop code 101: a processor did not take its clock interrupt in time",
+        "In a guest: the vCPU was not scheduled, it hung, or an interrupt was lost. The code alone does not say which. Of the "
+        "known defects, those under 'explain --xen VERSION' can lose an interrupt.",
+        "Microsoft, bug check code reference, 0x101",
+    ),
+    _row(
+        r"Hyper-V: Using (?:enlightened APIC|IPI hypercalls|hypercall for .{3,40}TLB)|hv_apic: .{3,80}",
+        "a Linux that runs as a guest of Hyper-V, or of something that shows its leaves (viridian=)",
+        "It uses Hyper-V's MSRs or hypercalls in place of its APIC for some operations. Each of them exits; accesses that "
+        "stay in the guest would not. Xen's own leaves come first for a Linux guest, so under Xen this is unusual.",
+        "Linux, arch/x86/hyperv/hv_apic.c",
+        ("Viridian hints",),
+    ),
     # -- KVM --------------------------------------------------------------------------------------------
     _row(
         r"kvm(?:_intel|_amd)?: .{0,60}(?:not supported by CPU|disabled by bios|VMX not enabled|SVM not supported|no hardware support)",
