@@ -22,6 +22,7 @@ from xenapic.glossary.elsewhere import ROWS
 from xenapic.glossary.hostoptions import OPTIONS
 from xenapic.glossary.pasted import fields
 from xenapic.glossary.pasted.errnos import NUMBERS
+from xenapic.glossary.pasted.files import FILES
 from xenapic.glossary.pasted.meaning import LONGEST_QUOTE, Meaning
 from xenapic.glossary.pasted.messages import MESSAGES
 from xenapic.glossary.pasted.needles import needles
@@ -221,6 +222,10 @@ ORACLES: tuple[tuple[Callable[[Meaning], bool], Callable[[Meaning], bool]], ...]
     ),
     (lambda m: m.title.startswith("the boot log of a host"), lambda m: "Xen" in m.text),
     (lambda m: ", as told by " in m.title, _leaf_holds),
+    (
+        lambda m: (m.title, m.text) in {(kind.title, kind.text) for kind in FILES},
+        lambda m: any(kind.line.match(m.quote) for kind in FILES if kind.title == m.title),
+    ),
     (lambda m: m.title.startswith("an APIC reports: "), _apic_error_holds),
     (lambda m: "VM-instruction error " in m.title, _instruction_error_holds),
     (lambda m: m.title.startswith("a VMCB's virtual-interrupt word"), lambda m: "vintr" in m.quote.lower()),

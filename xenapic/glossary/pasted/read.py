@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xenapic.glossary.pasted.dumps import control_words, exit_lines
 from xenapic.glossary.pasted.errnos import BY_MESSAGE, errno_meaning
 from xenapic.glossary.pasted.fields import capabilities, fields, leaves
+from xenapic.glossary.pasted.files import whole_files
 from xenapic.glossary.pasted.logs import host_meaning, logged_host
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.messages import MESSAGES
@@ -78,8 +79,9 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     whole = [*control_words(used), *exit_table(used)]
     if logged is not None:
         whole.insert(0, host_meaning(logged))
-    every = [*whole, *every]
-    read.update(_lines_of(used, whole))
+    files = list(whole_files(used)) if len(used) > 1 else []
+    every = [*whole, *every, *(meaning for meaning, _ in files)]
+    read.update(_lines_of(used, whole), *(numbers for _, numbers in files))
     if crash and not any(meaning.title.startswith("known defect") for meaning in every):
         every.append(_no_defect(crash))
     return Pasted(_distinct(every), len(lines), len(lines) - len(read), named)
@@ -288,8 +290,8 @@ APIC_CODE = re.compile(r"\bv?l?apic\w*\b|\bx2apic\w*\b|\bvmx/intr\.c", re.IGNORE
 def _no_defect(line: str) -> Meaning:
     if APIC_CODE.search(line):
         text = (
-            "The line names a part of Xen's APIC code, but no known defect stops there: it may be one that is "
-            "not known. Xen's developers want to see the whole log (xen-devel)."
+            "The line names a part of Xen's APIC code, but no known defect stops there: it may be an "
+            "unknown one. Xen's developers want to see the whole log (xen-devel)."
         )
     else:
         text = (
