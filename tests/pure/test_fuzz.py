@@ -7,15 +7,16 @@ import pytest
 from tests.fuzz import READERS, Reader, fuzz, outcome
 from xenapic.errors import DocumentInvalid
 
-SHARE = 2000
+SHARES = (400, pytest.param(4000, marks=pytest.mark.thorough))
 """Inputs for each reader; ``make fuzz`` has 100,000."""
 
 
+@pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("name", READERS)
-def test_mutated_inputs(name: str) -> None:
-    counts, failures = fuzz(name, SHARE)
+def test_mutated_inputs(name: str, share: int) -> None:
+    counts, failures = fuzz(name, share)
     assert not failures, "\n".join(f"{failure.what}: {failure.data[:200]!r}" for failure in failures)
-    assert counts.total() > SHARE and counts["result"] > SHARE // 100, "some inputs are still good"
+    assert counts.total() > share and counts["result"] > share // 100, "some inputs are still good"
     assert len(counts) > 1 or name in ("dump", "pasted"), "which take any text"
 
 

@@ -64,9 +64,13 @@ PIECES = [*NUMBERS, *STRINGS, *SETTINGS, *STRAY]
 
 
 @pytest.mark.skipif(ORACLE is None, reason="libxlutil (Debian's libxenmisc4.17) is not installed")
-@settings(max_examples=2000)
+@pytest.mark.parametrize("number", [400, pytest.param(4000, marks=pytest.mark.thorough)])
+def test_agrees_with_the_library(number: int) -> None:
+    settings(max_examples=number)(agrees_with_the_library)()
+
+
 @given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
-def test_agrees_with_the_library(text: str) -> None:
+def agrees_with_the_library(text: str) -> None:
     assert ORACLE is not None
     data = text.encode("latin-1")
     assert ours(data) == ORACLE(data, NAMES)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["COMMANDS", "PROGRAM", "READERS", "Killed", "Need"]
+__all__ = ["COMMANDS", "KERNELS", "PROGRAM", "READERS", "Killed", "Need"]
 
 PROGRAM = "program:"
 """Marks a function of `tests.torture.programs` in place of a subcommand."""
+
+
+KERNELS = {"/tmp/waits": b"\xf4\xeb\xfd", "/tmp/faults": b"\x0f\x0b"}
+"""Kernels to boot, by file: one that halts forever (hlt; jmp), and one that ends at once (ud2 without an IDT)."""
 
 
 class Need(Enum):
@@ -46,6 +50,12 @@ COMMANDS = (
     Killed("create with a policy", ("create", "--prefer", "tpr_shadow")),
     Killed("destroy", ("destroy", "{domids}"), Need.TARGETS),
     Killed("destroy --orphans", ("destroy", "--orphans"), Need.ORPHANS),
+    Killed("boot", ("boot", "--kernel", "/tmp/waits", "--memory", "16", "--json")),
+    Killed(
+        "boot --expect",
+        ("boot", "--kernel", "/tmp/waits", "--memory", "16", "--expect", "x", "--timeout", "0.3"),
+    ),
+    Killed("boot --console", ("boot", "--kernel", "/tmp/faults", "--memory", "16", "--console")),
     Killed("host --probe", ("host", "--probe"), weight=2),
     Killed("host --measure", ("host", "--measure"), weight=2),
     Killed("plan --measure", ("plan", "--prefer", "tpr_shadow", "--measure"), weight=1),
@@ -63,5 +73,21 @@ COMMANDS = (
     Killed("library: threads", (f"{PROGRAM}threads",), unwinds=False, weight=2),
 )
 
-READERS = frozenset({"info", "list", "find", "access", "explain", "spec", "schema", "completion", "lab"})
+READERS = frozenset(
+    [
+        "info",
+        "list",
+        "find",
+        "access",
+        "explain",
+        "spec",
+        "schema",
+        "completion",
+        "lab",
+        "validate",
+        "guest",
+        "explore",
+        "abi",
+    ]
+)
 """Commands that change nothing on the host they run on."""

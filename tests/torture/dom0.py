@@ -72,8 +72,11 @@ def torture(nursery: Nursery, wanted: argparse.Namespace) -> dict[str, Any]:
         kills.learn(tell)
         number = wanted.first
         while number < wanted.first + wanted.kills or time.monotonic() - began < wanted.seconds:
+            known = len(kills.tally.problems)
             kills.kill(number)
             number += 1
+            for problem in kills.tally.problems[known:]:
+                tell(json.dumps(problem, indent=1))
             if number % 50 == 0:
                 tally = kills.tally
                 tell(f"{time.monotonic() - began:.0f} s: {tally.kills} kills, {len(tally.problems)} problems")

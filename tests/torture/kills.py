@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.torture.commands import COMMANDS, Killed, Need
+from tests.kernels import elf
+from tests.torture.commands import COMMANDS, KERNELS, Killed, Need
 from tests.torture.host import Host
 from tests.torture.processes import ENDING, Moment, Nursery, Order, When
 
@@ -31,6 +32,7 @@ BEYOND = 1.1
 """A moment is at most this part of the command's usual time."""
 WORDS = re.compile(r"Traceback \(most recent call last\)|Exception ignored|Fatal Python error")
 FILES = Path("/tmp")
+KERNEL_AT = 0x100000
 
 
 @dataclass
@@ -64,6 +66,8 @@ class Kills:
         self._nursery = nursery
         self._seed = seed
         self._commands = [command for command in COMMANDS if only in command.name]
+        for path, code in KERNELS.items():
+            Path(path).write_bytes(elf(KERNEL_AT, [(KERNEL_AT, code, len(code))]))
         self.usual: dict[str, Usual] = {}
         self.tally = Tally()
 
@@ -89,6 +93,8 @@ class Kills:
             self.usual[command.name] = Usual(seconds, cold + seconds, made)
             self._judge(command, None, status)
             say(f"{command.name}: {seconds:.2f} s, {made} calls, status {status}")
+        if not any(usual.calls for usual in self.usual.values()):
+            raise RuntimeError("no call of libxenctrl was seen: none could be hit before or after it")
 
     # -- one kill --
 

@@ -16,9 +16,11 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection as Channel
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from pkgutil import walk_packages
+from types import TracebackType
 from typing import Any
 
 import xenapic
@@ -114,20 +116,31 @@ class Nursery:
         return self._pipe.recv()
 
 
-def _serve(pipe: Connection) -> Order | None:
+def _serve(pipe: Channel) -> Order | None:
     """Fork and wait as asked; return in a forked process with its order, and None at the end."""
     _import_everything()
+    sys.excepthook = _silent_when_interrupted
     while (question := pipe.recv()) is not None:
         what, about = question
         if what == "start":
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING[:3])  # `become` lets them in
             pid = os.fork()
             if pid == 0:
                 pipe.close()
                 return about  # type: ignore[no-any-return]  # an Order
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING[:3])
             pipe.send(pid)
         else:
             pipe.send(_wait(*about))
     return None
+
+
+def _silent_when_interrupted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print no traceback of a signal that comes before the command has set its own hook."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _import_everything() -> None:
@@ -164,11 +177,13 @@ def become(order: Order) -> None:
         os.dup2(descriptor, onto)
         os.close(descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not order.cold:
+        _watch_calls(order)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING[:3])
     if order.cold:
         module = "tests.torture.dom0" if order.program else "xenapic"
         words = ("program", order.program, *order.argv[1:]) if order.program else order.argv
         os.execv(sys.executable, [sys.executable, "-m", module, *words])
-    _watch_calls(order)
     if order.program:
         run_program(order.program, order.argv[1:])
         return
@@ -210,23 +225,41 @@ def _watch_calls(order: Order) -> None:
     """Count the calls of libxenctrl; send this process its signal at the chosen one."""
     if not order.calls and order.signal_at is None:
         return
-    from xenapic.abi.connection import Connection as Calls
+    from xenapic.abi.connection import Connection
 
-    invoke = Calls._invoke
     number, chosen, after = order.signal_at or (0, 0, False)
     made = 0
 
-    def watched(self: Calls, *args: Any) -> Any:
-        nonlocal made
-        made += 1
-        if made == chosen and not after:
-            os.kill(os.getpid(), number)
-        try:
-            return invoke(self, *args)
-        finally:
-            if made == chosen and after:
-                os.kill(os.getpid(), number)
+    class Watched:
+        """libxenctrl, whose calls are counted."""
 
-    Calls._invoke = watched  # type: ignore[method-assign,assignment]
+        def __init__(self, library: Any) -> None:
+            self._library = library
+
+        def __getattr__(self, name: str) -> Any:
+            function = getattr(self._library, name)
+            if not callable(function):
+                return function
+
+            def watched(*args: Any) -> Any:
+                nonlocal made
+                made += 1
+                if made == chosen and not after:
+                    os.kill(os.getpid(), number)
+                try:
+                    return function(*args)
+                finally:
+                    if made == chosen and after:
+                        os.kill(os.getpid(), number)
+
+            return watched
+
+    begin = Connection.__init__
+
+    def opened(self: Connection, *args: Any) -> None:
+        begin(self, *args)
+        self._xenctrl = Watched(self._xenctrl)
+
+    Connection.__init__ = opened  # type: ignore[method-assign,assignment]
     if order.calls:
         atexit.register(lambda: Path(order.calls).write_text(str(made)))

@@ -14,8 +14,8 @@ from xenapic.lab.machines import MACHINES
 from xenapic.lab.pytest_plugin import XenLab
 from xenapic.lab.runner import RunResult, Session
 
-OWN_BOOT = ("xen_args", "dom0_args", "cold", "guest_kernel")
-"""Options of a run that need a boot of its own."""
+OWN_BOOT = ("xen_args", "dom0_args", "guest_kernel")
+"""Options of a run that need a boot of its own. In Bochs each boot is cold."""
 
 
 class Boots:
@@ -53,7 +53,7 @@ def run(lab: XenLab, command: Sequence[str], *, machine: str, xen: str, **option
     """Run a command in dom0: in Bochs in the shared machine, unless it needs a boot of its own."""
     if any(options.get(name) for name in OWN_BOOT) or MACHINES[machine].emulator != "bochs":
         return lab.run(command, machine=machine, xen=xen, **options)
-    options = {name: value for name, value in options.items() if name not in OWN_BOOT}
+    options = {name: value for name, value in options.items() if name not in (*OWN_BOOT, "cold")}
     return BOOTS.run(lab, command, machine=machine, xen=xen, **options)
 
 

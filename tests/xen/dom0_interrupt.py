@@ -1,7 +1,8 @@
 """Runs in dom0: verifications ended at any step, and a guest that never answers. Nothing may be left.
 
-    python3 dom0_interrupt.py SIGNAL...
+    python3 dom0_interrupt.py MOMENTS SIGNAL...
 
+MOMENTS says how many verifications each signal ends, each a little later than the one before.
 Prints one JSON object: per signal, which domains were left and which of them `destroy --orphans` removed.
 """
 
@@ -15,9 +16,6 @@ import xenapic
 from xenapic import ApicState, DomainConfig
 from xenapic.errors import ProbeFailed
 from xenapic.probe import run
-
-MOMENTS = 4
-"""How many verifications are ended, each a little later than the one before."""
 
 
 def domains(xen):
@@ -49,14 +47,14 @@ def whole_seconds():
     return time.monotonic() - began
 
 
-def main(signals):
+def main(moments, signals):
     found = {"signals": {}}
     with xenapic.open() as xen:
         whole = whole_seconds()
         for name in signals:
             seen = []
-            for moment in range(MOMENTS):
-                status = ended(name, whole * (moment + 1) / (MOMENTS + 2))
+            for moment in range(moments):
+                status = ended(name, whole * (moment + 1) / (moments + 2))
                 left = domains(xen)
                 removed = orphans_destroyed() if left else []
                 seen.append({"status": status, "left": left, "removed": removed, "then": domains(xen)})
@@ -73,4 +71,4 @@ def main(signals):
     print(json.dumps(found))
 
 
-main(sys.argv[1:])
+main(int(sys.argv[1]), sys.argv[2:])

@@ -188,6 +188,11 @@ def main():
             except xenapic.MeasureFailed as error:
                 found["pv"] = str(error)
         found["left at last"] = domains(xen)
+        xen.console.clear()
+        found["cleared"] = len(xen.console.read())
+        found["kept after clear"] = xen.host().features["virtual_interrupt_delivery"].answer.value
+        with xenapic.open() as later:
+            found["unknown after clear"] = later.host().features["virtual_interrupt_delivery"].answer.value
     print(json.dumps(found))
 
 

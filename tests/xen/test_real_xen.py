@@ -46,7 +46,7 @@ def in_dom0(
     scope="module",
 )
 def basic(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, str, dict[str, Any]]:
-    """Boot cold: the log of the boot must still be in the ring, and each emulator and release boots once."""
+    """Use a cold boot: the log of the boot must be in the ring, and each emulator and release boots once."""
     machine, release = request.param
     return machine, release, in_dom0(xen_lab, "dom0_basic.py", machine=machine, xen=release, cold=True)
 
@@ -66,7 +66,6 @@ def test_host(basic: tuple[str, str, dict[str, Any]]) -> None:
             assert answers[key] == "yes"
         assert answers["posted_interrupts"] == "no"
         assert answers["virtualize_x2apic_mode"] == "unknown"
-        assert found["kept after clear"] == "yes" and found["unknown after clear"] == "unknown"
     else:
         assert set(answers.values()) == {"no"}
     assert found["interface"] == found["probed"] == "no"
@@ -85,7 +84,7 @@ def test_domains(basic: tuple[str, str, dict[str, Any]]) -> None:
 
 
 def test_console(basic: tuple[str, str, dict[str, Any]]) -> None:
-    assert basic[2]["console grew"] and basic[2]["cleared"] == 0
+    assert basic[2]["console grew"]
 
 
 @pytest.fixture(params=["4.17", thorough("4.20")], scope="module")
@@ -279,6 +278,11 @@ def test_two_measure_while_a_guest_floods_and_others_press_keys(intel: dict[str,
     assert intel["flooded there"] == BROADWELL
     assert intel["flooding guest"] == [["xapic", 0x17CB | VPID, ""]]
     assert intel["guest used"] > 0 and intel["forged lines"] > 0
+
+
+def test_what_the_log_said_outlives_its_clearing(intel: dict[str, Any]) -> None:
+    assert intel["cleared"] == 0
+    assert intel["kept after clear"] == "yes" and intel["unknown after clear"] == "unknown"
 
 
 def test_measuring_cut_short_leaves_nothing(intel: dict[str, Any]) -> None:

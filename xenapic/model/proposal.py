@@ -1,13 +1,13 @@
 """A reference for an unambiguous interface: one bit per control, and three operations on these bits.
 
-No Xen has this interface. The module makes the proposal in the documentation exact: these functions
-decide which request is refused with which errno and which controls a vCPU runs with.
+No released Xen has this interface. The module makes the proposal in the documentation exact: these functions
+decide which request is refused with which errno and which controls a vCPU runs with. A host whose
+``physinfo`` has the bits (`xenapic.model.apicbits`) is planned for, predicted and verified with them.
 The tests run every request through them.
 """
 
 from __future__ import annotations
 
-from enum import IntFlag
 from errno import EINVAL, ENODEV
 from functools import reduce
 from operator import or_
@@ -19,26 +19,28 @@ from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import (
     INTERCEPT_ALL,
+    READ_INTERCEPTED,
     WRITE_OPEN,
     HvmLeaf,
     VcpuApic,
     ViridianHints,
     page_backing,
 )
-from xenapic.model.emulation import X2APIC_READABLE
+from xenapic.model.apicbits import APIC, KNOWN, NOTHING, Offer
 
-__all__ = ["APIC", "CONTROL", "NEEDS", "Refused", "available", "leaf", "resolve", "vcpu", "viridian"]
-
-
-class APIC(IntFlag):
-    """``XEN_X86_APIC_*``: one bit per aspect, with the same numbers in every word."""
-
-    TPR_SHADOW = 1 << 0
-    ACCESS_PAGE = 1 << 1
-    REGISTERS = 1 << 2
-    DELIVERY = 1 << 3
-    POSTED = 1 << 4
-    X2APIC_MODE = 1 << 5
+__all__ = [
+    "APIC",
+    "CONTROL",
+    "NEEDS",
+    "Refused",
+    "available",
+    "default_of",
+    "leaf",
+    "offer",
+    "resolve",
+    "vcpu",
+    "viridian",
+]
 
 
 CONTROL = {
@@ -51,8 +53,6 @@ CONTROL = {
 }
 """The control that each bit stands for (`Feature.key`)."""
 
-NOTHING = APIC(0)
-KNOWN = APIC(sum(CONTROL))
 BIT = {key: bit for bit, key in CONTROL.items()}
 
 NEEDS = {
@@ -79,29 +79,57 @@ def available(host: Controls) -> APIC:
     return APIC(sum(bit for bit, key in CONTROL.items() if host.has(key)))
 
 
-def resolve(offered: APIC, on: APIC, off: APIC, *, hvm: bool = True) -> APIC | Refused:
+def default_of(offered: APIC) -> APIC:
+    """Return the bits that are in force unless a request says otherwise: what a released Xen uses.
+
+    That is all that is available, except x2APIC mode on a host that has neither of the two controls that make
+    it save more than the TPR's exits (``vmx_vlapic_msr_changed``).
+    """
+    return offered if offered & (APIC.REGISTERS | APIC.DELIVERY) else offered & ~APIC.X2APIC_MODE
+
+
+def offer(host: Controls) -> Offer:
+    """Return what physinfo reports on a host."""
+    offered = available(host)
+    return Offer(offered, default_of(offered))
+
+
+def resolve(
+    offered: APIC,
+    on: APIC,
+    off: APIC,
+    *,
+    hvm: bool = True,
+    nested: bool = False,
+    default: APIC | None = None,
+) -> APIC | Refused:
     """Return the bits in force for a domain, or the first rule that refuses the request.
 
-    ``on`` and ``off`` are the two words of createdomain. A bit in neither has the host's default: it is
-    on if it is available and nothing that it needs is off.
+    ``on`` and ``off`` are the two words of createdomain. A bit in neither has the host's ``default`` (by
+    default `default_of` what is offered), unless something that it needs is off.
     """
-    unknown = APIC(int(on | off) & ~int(KNOWN))
-    if unknown:
-        return Refused(EINVAL, "unknown bits", unknown)
-    if not hvm and on | off:
-        return Refused(EINVAL, "a PV domain has no local APIC", on | off)
-    if on & off:
-        return Refused(EINVAL, "on and off at once", on & off)
-    chain = NOTHING
-    for bit in APIC:
-        if bit in on and needed(bit) & off:
-            chain |= bit
-    if chain:
-        return Refused(EINVAL, "on, but something that it needs is off", chain)
+    refused = _senseless(on, off, hvm, nested)
+    if refused is not None:
+        return refused
     wanted = reduce(or_, (needed(bit) for bit in APIC if bit in on), on)
     if wanted & ~offered:
         return Refused(ENODEV, "on, but the host lacks it", wanted & ~offered)
-    return APIC(sum(bit for bit in APIC if bit in offered & ~off and not needed(bit) & (off | ~offered)))
+    possible = ((default_of(offered) if default is None else default) | wanted) & offered & ~off
+    return APIC(sum(bit for bit in APIC if bit in possible and not needed(bit) & ~possible))
+
+
+def _senseless(on: APIC, off: APIC, hvm: bool, nested: bool) -> Refused | None:
+    """Return the first rule against a request that no host can serve."""
+    chain = APIC(sum(bit for bit in APIC if bit in on and needed(bit) & off))
+    asked = on | off
+    rules = (
+        ("unknown bits", APIC(int(asked) & ~int(KNOWN))),
+        ("a PV domain has no local APIC", NOTHING if hvm else asked),
+        ("nested virtualization goes with the host's default only", asked if nested else NOTHING),
+        ("on and off at once", on & off),
+        ("on, but something that it needs is off", chain),
+    )
+    return next((Refused(EINVAL, rule, bits) for rule, bits in rules if bits), None)
 
 
 def needed(bit: APIC) -> APIC:
@@ -113,19 +141,29 @@ def needed(bit: APIC) -> APIC:
     return bits
 
 
-NOT_OPENED = {Reg.PROCPRI, Reg.ICR, Reg.TMICT, Reg.TMCCT}
-"""PPR and the timer's counts, which Xen computes, and the ICR, whose high half Xen stores elsewhere."""
-READ_OPEN = bits(X2APIC_READABLE - NOT_OPENED)
 TPR_OPEN = bits((Reg.TASKPRI,))
 
 
 def _bitmap(effective: APIC) -> MsrBitmap:
-    read = READ_OPEN if APIC.REGISTERS in effective else TPR_OPEN
-    write = WRITE_OPEN if APIC.DELIVERY in effective else TPR_OPEN
-    return MsrBitmap(INTERCEPT_ALL.read & ~read, INTERCEPT_ALL.write & ~write)
+    """Return the bitmap for x2APIC mode. With REGISTERS and DELIVERY it is that of a released Xen."""
+    everything = INTERCEPT_ALL.read
+    return MsrBitmap(
+        READ_INTERCEPTED if APIC.REGISTERS in effective else everything & ~TPR_OPEN,
+        everything & ~(WRITE_OPEN if APIC.DELIVERY in effective else TPR_OPEN),
+    )
 
 
 MODE = APIC.ACCESS_PAGE | APIC.X2APIC_MODE
+
+
+def _mode(effective: APIC, state: ApicState) -> APIC:
+    """Return which of the two controls that exclude each other is 1 in a state, as a released Xen decides it.
+
+    Without x2APIC mode, APIC accesses stay virtualized in the x2APIC state: the page would be plain memory.
+    """
+    if state is ApicState.X2APIC and APIC.X2APIC_MODE in effective:
+        return APIC.X2APIC_MODE
+    return effective & APIC.ACCESS_PAGE if state in (ApicState.XAPIC, ApicState.X2APIC) else NOTHING
 
 
 def vcpu(host: Controls, effective: APIC, state: ApicState) -> VcpuApic:
@@ -133,11 +171,7 @@ def vcpu(host: Controls, effective: APIC, state: ApicState) -> VcpuApic:
 
     The APIC page is mapped only in a domain with ``ACCESS_PAGE``.
     """
-    mode = NOTHING
-    if state is ApicState.XAPIC:
-        mode = effective & APIC.ACCESS_PAGE
-    elif state is ApicState.X2APIC:
-        mode = effective & APIC.X2APIC_MODE
+    mode = _mode(effective, state)
     keys = {key for bit, key in CONTROL.items() if bit in (effective & ~MODE) | mode}
     if "tpr_shadow" not in keys:
         keys |= {"cr8_load_exiting", "cr8_store_exiting"}

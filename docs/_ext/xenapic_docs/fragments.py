@@ -66,6 +66,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recorded_words": observed.recorded_words,
     "recorded_costs": observed.recorded_costs,
     "proposal_bits": proposal.proposal_bits,
+    "proposal_encoding": proposal.proposal_encoding,
     "proposal_counts": proposal.proposal_counts,
     "proposal_states": proposal.proposal_states,
     "proposal_today": proposal.proposal_today,

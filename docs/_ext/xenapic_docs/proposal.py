@@ -14,6 +14,7 @@ from xenapic.apic.state import ApicState
 from xenapic.errors import errno_name
 from xenapic.glossary.controls import saved_by, spans
 from xenapic.model.acceleration import VcpuApic, domain_choice, host_controls, vcpu_apic
+from xenapic.model.apicbits import KNOWN, asked_word
 from xenapic.model.flags import MISC, names
 from xenapic.model.proposal import APIC, CONTROL, NEEDS, Refused, available, leaf, resolve, vcpu, viridian
 from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES
@@ -51,6 +52,23 @@ def _saved(key: str) -> str:
         for (s, op), o in saved_by(key).items()
     ]
     return "; ".join(parts)
+
+
+def proposal_encoding() -> str:
+    """Return where the words are in those that every release has."""
+    asked, off = asked_word(KNOWN), asked_word(APIC(0), KNOWN)
+    return table(
+        ("word", *(f"bits {_range(word)}" for word in (asked, off))),
+        [
+            ("`createdomain.arch.misc_flags`", "on", "off"),
+            ("`physinfo.arch_capabilities`", "available", "default"),
+            ("`getdomaininfo.arch_config.misc_flags`", "in force", "0"),
+        ],
+    )
+
+
+def _range(word: int) -> str:
+    return f"{(word & -word).bit_length() - 1} to {word.bit_length() - 1}"
 
 
 def proposal_counts() -> str:
