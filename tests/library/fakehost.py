@@ -12,6 +12,7 @@ from tests.library.test_measure import FakeVcpu, MeasuredXen
 from tests.library.test_probe import FakeMachine, obey
 from xenapic.abi.library import Library
 from xenapic.abi.tracebuffers import DOMID_XEN
+from xenapic.live.memory import PAGE
 from xenapic.live.owners import this_process
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 
@@ -148,9 +149,9 @@ class Host(MeasuredXen):
         first = frames[0] if count else None
         if domid == DOMID_XEN:
             known = (DIRECTORY, 1) if first == DIRECTORY else (RING, self.trace.pages)
+            fits = first is not None and known[0] <= first and first + count <= sum(known)
         else:
-            known = (self.machine.first_frame, self.machine.pages)
-        fits = first is not None and known[0] <= first and first + count <= sum(known)
+            fits = first is not None and self.machine.place(first * PAGE, count * PAGE) is not None
         if not fits or (domid != DOMID_XEN and domid not in self.domains):
             self.ffi.errno = errno.EINVAL
             return self.ffi.NULL

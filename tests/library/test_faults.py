@@ -297,7 +297,6 @@ EXEMPT = {
         f"xenapic.live.{name}": BOOT
         for name in (
             "boot.boot",
-            "memory.GuestMemory.fill",
             "xen.Xen.boot",
             "xen.Xen.create_guest",
             "xen.Xen.guest",
@@ -364,11 +363,8 @@ def test_every_function_of_the_libraries_is_called(real: Library) -> None:
 
 
 FOR_BOOT = {
-    "xc_domain_populate_physmap",
-    "xc_domain_set_memory_map",
     "xc_evtchn_alloc_unbound",
     "xc_hvm_param_get",
-    "xc_hvm_param_set",
     "xenevtchn_bind_interdomain",
     "xenevtchn_notify",
 }

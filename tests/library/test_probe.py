@@ -18,6 +18,7 @@ from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigInvalid, DomainNotFound, HandleClosed, ProbeFailed
 from xenapic.live.memory import PAGE
 from xenapic.live.xen import Xen
+from xenapic.loader.executable import read_executable
 from xenapic.model.config import DomainConfig
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.probe import run
@@ -26,7 +27,10 @@ from xenapic.probe.mailbox import HEAD_BYTES, CommandKind, State
 from xenapic.probe.run import run_probe
 
 pytestmark = pytest.mark.library
-COMMAND_BYTES = 80
+COMMAND_BYTES = 120
+ANSWER_AT, TICKS_AT = 24, 88
+MAILBOX = 0x200000
+"""Where the loader puts the first module."""
 PVH = DomainConfig.pvh()
 
 
@@ -35,7 +39,8 @@ class FakeMachine(FakeXen):
 
     def __init__(self, real: Library) -> None:
         super().__init__(real)
-        self.memory: Any = None
+        self.blocks: dict[int, Any] = {}
+        """What each populate gave, by its first frame."""
         self.first_frame = 0
         self.pages = 0
         self.context = b""
@@ -65,7 +70,7 @@ class FakeMachine(FakeXen):
         if answer == 0:
             self.first_frame, self.pages = frames[0], count
             assert [frames[n] for n in range(count)] == [frames[0] + n for n in range(count)]
-            self.memory = self.ffi.new("char[]", b"\xcc" * (count * PAGE))
+            self.blocks[frames[0]] = self.ffi.new("char[]", b"\xcc" * (count * PAGE))
         return answer
 
     def xc_domain_hvm_getcontext(self, _xch: Any, _domid: int, buffer: Any, size: int) -> int:
@@ -105,18 +110,27 @@ class FakeMachine(FakeXen):
     ) -> Any:
         if self._answer("xenforeignmemory_map", 0) or domid not in self.domains:
             return self.ffi.NULL
-        assert self.first_frame <= frames[0] and frames[0] + count <= self.first_frame + self.pages
+        at = self.place(frames[0] * PAGE, count * PAGE)
+        assert at is not None, "a page that the domain does not have"
         self.mapped += 1
-        return self.memory + (frames[0] - self.first_frame) * PAGE
+        return at
 
     def xenforeignmemory_unmap(self, _fmem: Any, _at: Any, _count: int) -> int:
         self.mapped -= 1
         return self._answer("xenforeignmemory_unmap", 0)
 
+    def place(self, address: int, size: int = 1) -> Any:
+        """Return where a part of the domain's memory is here; None if it has none there."""
+        for first, block in self.blocks.items():
+            at = address - first * PAGE
+            if at >= 0 and at + size < len(block):  # a block ends with a NUL
+                return block + at
+        return None
+
     @property
     def mailbox(self) -> memoryview:
-        start = run.MAILBOX - self.first_frame * PAGE
-        return memoryview(self.ffi.buffer(self.memory))[start:]
+        place = self.place(MAILBOX)
+        return memoryview(b"" if place is None else self.ffi.buffer(place, 64 * PAGE))
 
 
 def obey(machine: FakeMachine) -> None:
@@ -126,7 +140,7 @@ def obey(machine: FakeMachine) -> None:
     for number in range(count):
         at = HEAD_BYTES + number * COMMAND_BYTES
         cost = 1000 if box[at] == CommandKind.CPUID else 10
-        struct.pack_into("<8I", box, at + 48, *[cost] * 8)
+        struct.pack_into("<8I", box, at + TICKS_AT, *[cost] * 8)
     struct.pack_into("<3I", box, 0, State.DONE, count, count)
 
 
@@ -135,7 +149,7 @@ def hang_at(number: int) -> Callable[[FakeMachine], None]:
 
 
 def break_down(machine: FakeMachine) -> None:
-    struct.pack_into("<10I", machine.mailbox, 0, State.BROKEN, 161, 3, 0, 0, 0, 14, 2, 0x100200, 8)
+    struct.pack_into("<6I3Q", machine.mailbox, 0, State.BROKEN, 161, 3, 0, 14, 0, 2, 0x100200, 8)
 
 
 def never_start(machine: FakeMachine) -> None:
@@ -172,28 +186,35 @@ def test_an_obedient_guest(xen: Xen, machine: FakeMachine, state: ApicState) -> 
     assert lapic.disabled == (state is ApicState.DISABLED)
     assert lapic.timer_divisor == 2, "Xen divides by it"
     cpu = load().ffi.from_buffer("struct hvm_hw_cpu *", records[2])
-    assert (cpu.rip, cpu.rbx, cpu.cr0, cpu.cr4) == (run.GUEST_AT, run.MAILBOX, 0x80000031, 0x10)
+    assert (cpu.rip, cpu.cr0, cpu.cr4) == (0x100000, 0x11, 0), "32-bit mode, without paging"
+    modules = load().ffi.from_buffer("uint64_t *", machine.ffi.buffer(machine.place(cpu.rbx + 16), 8))
+    (listed,) = struct.unpack("<Q", machine.ffi.buffer(machine.place(modules[0]), 8))
+    assert listed == MAILBOX
 
 
 def test_memory_is_written_whole(xen: Xen, machine: FakeMachine) -> None:
     """What was in the pages before must not reach the guest: its counters are not set up by itself."""
     seen = []
+    kernel = read_executable((Path(run.__file__).parent / run.GUEST).read_bytes(), run.GUEST)
 
     def look(machine: FakeMachine) -> None:
-        seen.append(bytes(machine.ffi.buffer(machine.memory)))
+        for segment in kernel.segments:
+            seen.append(bytes(machine.ffi.buffer(machine.place(segment.address), segment.size)))
         obey(machine)
 
     machine.guest = look
     run_probe(xen, PVH, ApicState.XAPIC)
-    image = (Path(run.__file__).parent / run.GUEST).read_bytes()
-    assert seen[0].startswith(image)
-    assert not any(seen[0][len(image) : run.PAGE_DIRECTORY - run.GUEST_AT])
+    assert seen == [bytes(segment.data).ljust(segment.size, b"\0") for segment in kernel.segments]
+    assert kernel.segments[-1].size > len(kernel.segments[-1].data)
 
 
 C_CALLS = (
     "xc_domain_max_vcpus",
     "xc_domain_setmaxmem",
+    "xc_domain_populate_physmap",
     "xc_domain_populate_physmap_exact",
+    "xc_domain_set_memory_map",
+    "xc_hvm_param_set",
     "xc_domain_hvm_getcontext",
     "xc_domain_hvm_getcontext_partial",
     "xc_domain_hvm_setcontext",
@@ -237,9 +258,9 @@ def test_ctrl_c_while_waiting(xen: Xen, machine: FakeMachine, monkeypatch: pytes
     ("guest", "text"),
     [
         (never_start, r"no answer within 0.05 s; it stopped before its first command \(APIC x2apic\)"),
-        (hang_at(9), r"no answer within .*at command 9 of \d+: RDMSR 0x802"),
+        (hang_at(10), r"no answer within .*at command 10 of \d+: RDMSR 0x802"),
         (hang_at(1000), "after its last command"),
-        (break_down, r"failed \(exception 14, stack 0x2 0x100200 0x8\) at command 3"),
+        (break_down, r"failed \(exception 14 on vCPU 0, stack 0x2 0x100200 0x8\) at command 3"),
     ],
 )
 def test_a_guest_that_gives_no_answer(xen: Xen, machine: FakeMachine, guest: Any, text: str) -> None:
@@ -266,7 +287,7 @@ def test_a_guest_that_is_done_may_be_down(xen: Xen, machine: FakeMachine) -> Non
 def test_costs_that_tell_nothing(xen: Xen, machine: FakeMachine) -> None:
     def tie(machine: FakeMachine) -> None:
         obey(machine)
-        for at in range(HEAD_BYTES + 48, HEAD_BYTES + COMMAND_BYTES * 200, COMMAND_BYTES):
+        for at in range(HEAD_BYTES + TICKS_AT, HEAD_BYTES + COMMAND_BYTES * 200, COMMAND_BYTES):
             struct.pack_into("<8I", machine.mailbox, at, *[50] * 8)
 
     machine.guest = tie

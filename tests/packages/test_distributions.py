@@ -97,7 +97,7 @@ def test_the_wheel_serves_every_python(wheel: Path) -> None:
         "xenapic/lab/guest/init",
         "xenapic/lab/guest/loader.bin",
         "xenapic/probe/guest/probe.S",
-        "xenapic/probe/guest/probe.bin",
+        "xenapic/probe/guest/probe.elf",
     } <= names
     assert not [name for name in names if not name.startswith("xenapic")]
     assert "xenapic/abi/decl/domctl.h" in names, "xenapic abi check compares prototypes with them"

@@ -36,7 +36,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_what_it_needs_with_licences(single: Path) -> None:
     names = set(zipfile.ZipFile(single).namelist())
     assert {"LICENSE", "xenapic/_xenctrl/xen_4_17.py", "xenapic/documents/schemas/host.json"} <= names
-    assert {"xenapic/probe/guest/probe.bin", "xenapic/glossary/index.json", "click/__init__.py"} <= names
+    assert {"xenapic/probe/guest/probe.elf", "xenapic/glossary/index.json", "click/__init__.py"} <= names
     for package in ("click", "tomli"):
         assert [name for name in names if name.startswith(f"{package}-") and "licen" in name.lower()]
     assert not [name for name in names if name.endswith((".so", ".pyc")) or name.startswith("/")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -14,15 +15,18 @@ import pytest
 
 from xenapic.apic.state import ApicState
 from xenapic.documents import from_json, to_json
-from xenapic.live.memory import PAGE
+from xenapic.loader.executable import Executable, read_executable
+from xenapic.loader.layout import ModuleSize, lay_out
+from xenapic.loader.memorymap import PAGE_BYTES
 from xenapic.probe import run
 from xenapic.probe import script as plan
 from xenapic.probe.findings import Access, Calibration, DeliveryKind, Findings, Op, ProbeOutcome
 from xenapic.probe.mailbox import (
     HEAD_BYTES,
+    MOST_VCPUS,
     Command,
     CommandKind,
-    Eoi,
+    EoiKind,
     Head,
     Reply,
     State,
@@ -36,27 +40,41 @@ OBSERVED = Path(__file__).parent.parent / "data" / "observed"
 GUEST = Path(run.__file__).parent / "guest"
 
 
+BUILD = (
+    "ld -n -z noexecstack --no-warn-rwx-segments -Ttext 0x100000 --section-start=.ap=0x8000 "
+    "--section-start=.note.Xen=0x8040 -e start"
+)
+
+
+def guest() -> Executable:
+    return read_executable((GUEST / "probe.elf").read_bytes(), "probe.elf")
+
+
 @pytest.mark.skipif(not (shutil.which("as") and shutil.which("ld")), reason="needs an assembler (binutils)")
 def test_the_guest_is_what_its_source_says(tmp_path: Path) -> None:
-    made, built = tmp_path / "probe.o", tmp_path / "probe.bin"
-    subprocess.run(["as", "--32", GUEST / "probe.S", "-o", made], check=True)
-    link = f"ld -m elf_i386 -Ttext {run.GUEST_AT:#x} --oformat binary -e start".split()
-    subprocess.run([*link, made, "-o", built], check=True)
-    assert built.read_bytes() == (GUEST / "probe.bin").read_bytes()
+    made, built = tmp_path / "probe.o", tmp_path / "probe.elf"
+    subprocess.run(["as", "--64", GUEST / "probe.S", "-o", made], check=True)
+    subprocess.run([*BUILD.split(), made, "-o", built], check=True)
+    assert read_executable(built.read_bytes(), "built") == guest()
+    source = " ".join((GUEST / "probe.S").read_text().replace("\\", "").replace("*", "").split())
+    assert BUILD in source
 
 
 def test_the_guest_has_the_room_it_takes() -> None:
-    equates = dict(
-        line.split()[1:3] for line in (GUEST / "probe.S").read_text().splitlines() if ".equ" in line
-    )
-    assert int(equates["LOADED,"], 16) == run.GUEST_AT
-    assert len((GUEST / "probe.bin").read_bytes()) <= 0x2000, "the IDT lies behind it"
-    assert run.GUEST_AT + 0x4000 <= plan.SCRATCH
-    sizes = {
-        "HEAD_BYTES,": HEAD_BYTES,
-        "COMMAND_BYTES,": len(write_commands([Command(CommandKind.LOAD)], 0, Eoi(0, 0))) - HEAD_BYTES,
-    }
-    assert {name: int(equates[name]) for name in sizes} == sizes
+    layout = lay_out(guest(), [ModuleSize("commands", 100_000)], memory_mib=run.MEMORY_MIB, acpi=False)
+    trampoline, code = layout.contents[1:3]
+    assert (trampoline.address, layout.entry) == (0x8000, code.address)
+    assert code.end <= plan.SCRATCH and layout.modules[0].address >= plan.SCRATCH + PAGE_BYTES
+
+
+def test_both_sides_lay_the_list_out_alike() -> None:
+    rows = [line.split()[1:3] for line in (GUEST / "probe.S").read_text().splitlines() if ".equ" in line]
+    equates = {name.rstrip(","): int(value, 0) for name, value in rows}
+    command = len(write_commands([Command(CommandKind.LOAD)], 0)) - HEAD_BYTES
+    assert (equates["HEAD_BYTES"], equates["COMMAND_BYTES"]) == (HEAD_BYTES, command)
+    assert equates["MOST_CPUS"] == MOST_VCPUS
+    (table,) = re.findall(r"^kinds:((?:\s+\.quad .*\n)+)", (GUEST / "probe.S").read_text(), re.MULTILINE)
+    assert len(re.findall(r"\w+", table.replace(".quad", ""))) == len(CommandKind)
 
 
 def recordings() -> Iterator[dict[str, Any]]:
@@ -100,20 +118,25 @@ def test_interrupts_are_asked_for_where_there_is_an_apic() -> None:
     assert kinds(ApicState.DISABLED) == []
     assert kinds(ApicState.XAPIC) == kinds(ApicState.RELOCATED) == ["icr-self", "icr-all", "timer"]
     assert kinds(ApicState.X2APIC) == ["self-ipi-msr", "icr-self", "icr-all", "timer"]
-    assert Script(ApicState.XAPIC).eoi == Eoi(1, 0xFEE000B0)
-    assert Script(ApicState.RELOCATED).eoi == Eoi(1, 0xFED000B0)
-    assert Script(ApicState.X2APIC).eoi == Eoi(2, 0x80B)
+    ends = {state: Script(state).commands[0] for state in ApicState}
+    assert {command.kind for command in ends.values()} == {CommandKind.EOI_BY}
+    assert {state.value: (command.value, command.address) for state, command in ends.items()} == {
+        "disabled": (EoiKind.NONE, 0),
+        "xapic": (EoiKind.STORE, 0xFEE000B0),
+        "x2apic": (EoiKind.WRMSR, 0x80B),
+        "xapic-relocated": (EoiKind.STORE, 0xFED000B0),
+    }
 
 
 def answer(command: Command, cost: int = 10, **fields: Any) -> Reply:
     given = {
-        "eax": 0,
-        "ebx": 0,
-        "ecx": 0,
-        "edx": 0,
+        "rax": 0,
+        "rbx": 0,
+        "rcx": 0,
+        "rdx": 0,
         "fault": None,
         "error_code": 0,
-        "arrivals": 0,
+        "arrivals": (0, 0, 0, 0),
         "waited": 0,
     }
     return Reply(**{**given, **fields}, ticks=tuple(range(cost, cost + command.repeat)))
@@ -132,21 +155,21 @@ def test_findings() -> None:
     for name, section in sections.items():
         for number, command in enumerate(section):
             if name == "identity" and command.value == 0x40000100:
-                given[at] = answer(command, 1000, ebx=0x566E6558, ecx=0x65584D4D, edx=0x4D4D566E)
+                given[at] = answer(command, 1000, rbx=0x566E6558, rcx=0x65584D4D, rdx=0x4D4D566E)
             elif name == "identity" and command.value == 0x40000104:
-                given[at] = answer(command, 1000, eax=0x5F)
+                given[at] = answer(command, 1000, rax=0x5F)
             elif name.startswith("calibration") and command.kind is CommandKind.STORE:
                 given[at] = answer(command, 12)
             elif name == "calibration" and command.kind is CommandKind.CPUID:
-                given[at] = answer(command, 1500, ecx=7)
+                given[at] = answer(command, 1500, rcx=7)
             elif name == "accesses" and command.address == 0xFEE00030:
-                given[at] = answer(command, 9, eax=0x50014)
+                given[at] = answer(command, 9, rax=0x50014)
             elif name == "page" and number == 2:
-                given[at] = answer(command, eax=plan.PATTERN)
+                given[at] = answer(command, rax=plan.PATTERN)
             elif name == "msrs":
-                given[at] = answer(command, 900, eax=7, fault=13)
+                given[at] = answer(command, 900, rax=7, fault=13)
             elif command.wait_for == 0xE4:
-                given[at] = answer(command, arrivals=1, waited=5000)
+                given[at] = answer(command, arrivals=(1, 0, 0, 0), waited=5000)
             at += 1
     found = of.findings(given)
     assert (found.hypervisor_leaf, found.cpuid_apic, found.cpuid_1_ecx) == (0x40000100, 0x5F, 7)
@@ -199,23 +222,15 @@ def test_unclear_costs_are_noticed() -> None:
 def test_list_of_commands() -> None:
     commands = [
         Command(CommandKind.STORE, 0xFEE00080, 0x20),
-        Command(CommandKind.WRMSR, 0x83F, 0xF2, repeat=1, wait_for=0xF2),
+        Command(CommandKind.WRMSR, 0x83F, 0xF2, repeat=1, wait_for=0xF2, expected=2, cpu=3),
     ]
-    data = bytearray(write_commands(commands, 7, Eoi(2, 0x80B)))
-    assert Head.from_bytes(bytes(data)) == Head(State.FRESH, 2, 0, 7, Eoi(2, 0x80B), 0, (0, 0, 0))
-    second = HEAD_BYTES + 80
-    assert struct.unpack_from("<BBBxIQ", data, second) == (CommandKind.WRMSR, 1, 0xF2, 0x83F, 0xF2)
-    struct.pack_into("<9I", data, second + 16, 1, 2, 3, 4, 0x10D, 5, 6, 7, 8)
+    data = bytearray(write_commands(commands, 7))
+    assert Head.from_bytes(bytes(data)) == Head(State.FRESH, 2, 0, 7, 0, 0, (0, 0, 0), (0, 0, 0, 0))
+    second = HEAD_BYTES + 120
+    asked = struct.unpack_from("<BBBBIQI", data, second)
+    assert asked == (CommandKind.WRMSR, 1, 0xF2, 3, 0x83F, 0xF2, 2)
+    struct.pack_into("<4Q3I4x5I", data, second + 24, 1, 2, 3, 4, 0x10D, 5, 6, 0, 2, 0, 1, 8)
     first, last = read_replies(bytes(data), commands)
     assert first.fault is None and len(first.ticks) == 8
-    assert last == Reply(1, 2, 3, 4, 13, 5, 6, 7, (8,))
-    assert last.value == 4 << 32 | 1
-
-
-def test_memory_is_mapped_one_to_one() -> None:
-    entries = struct.unpack("<1024I", run.page_directory())
-    assert len(run.page_directory()) == PAGE
-    assert all(entry & 0xFFC00000 == number << 22 for number, entry in enumerate(entries))
-    uncached = [number << 22 for number, entry in enumerate(entries) if entry & 0x18 == 0x18]
-    assert uncached == [0xFEC00000]
-    assert all(entry & 0x83 == 0x83 for entry in entries)
+    assert last == Reply(1, 2, 3, 4, 13, 5, (0, 2, 0, 1), 6, (8,))
+    assert last.value == 4 << 64 | 1

@@ -62,7 +62,11 @@ def main(moments, signals):
         recover = ["xenapic", "exits", "--recover"]
         found["recovered"] = subprocess.run(recover, capture_output=True, check=False).returncode
         found["traced"] = ended("SIGINT", 600)
-        run.get_data = lambda _package, _resource: b"\xeb\xfe"  # a guest that jumps to itself
+        sys.path.insert(0, "/checkout")
+        from tests.kernels import elf
+
+        hangs = elf(0x100000, [(0x100000, b"\xeb\xfe", 4096)])  # it jumps to itself
+        run.get_data = lambda _package, _resource: hangs
         try:
             run.run_probe(xen, DomainConfig.pvh(), ApicState.XAPIC, timeout=2.0)
         except ProbeFailed as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,10 +13,9 @@ from xenapic.frozen import dataclass
 from xenapic.live.guest import Guest
 from xenapic.live.guestconsole import offer_console
 from xenapic.live.images import Content, Module, Source, kernel_bytes
-from xenapic.live.vcpu import FLAT_REGISTERS, set_first_vcpu
+from xenapic.live.load import SLACK_KIB, Progress, load
 from xenapic.loader.kernel import read_kernel
 from xenapic.loader.layout import Layout, ModuleSize, lay_out
-from xenapic.loader.memorymap import PAGE_BYTES, Span
 from xenapic.model.config import DomainConfig
 from xenapic.model.flags import EMU
 from xenapic.policy.terms import Policy
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Order", "Progress", "boot"]
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is loaded, the bytes that are done and the bytes in all."""
-
-HVM_PARAM_IDENT_PT = 12
-CR0_PE, CR0_ET = 1 << 0, 1 << 4
-LARGE_ORDER = 9
-LARGE_PAGES = 1 << LARGE_ORDER
-EXTENTS = 64
-"""How many extents a call asks for, so that Ctrl-C need not wait for all."""
-SLACK_KIB = 1024
-"""As libxl gives: room for pages that Xen takes from the domain (``LIBXL_MAXMEM_CONSTANT``)."""
 POOL_KIB_PER_VCPU, POOL_SHARE = 1024, 128
 """Xen's memory for a domain's page tables, at most: 1 MiB for each vCPU, and 8 KiB for each MiB
 (``libxl__get_required_paging_memory``, ``tools/libs/light/libxl_create.c``, with shadow paging)."""
@@ -143,62 +131,6 @@ def _pool_kib(order: Order) -> int:
 
 
 def _load(guest: Guest, order: Order, layout: Layout, sources: Sequence[Source], progress: Progress) -> None:
-    domid, hvm = guest.domid, guest.handle.hvm
     guest.set_max_vcpus(order.config.max_vcpus)
-    guest.set_max_mem(layout.page_count * PAGE_BYTES // 1024 + SLACK_KIB)
-    if order.native_tsc:
-        guest.set_native_tsc()
-    _populate(guest, layout, progress)
-    _copy(guest, layout, sources, progress)
-    guest.handle.memory.set_map(
-        domid, [(row.span.address, row.span.size, row.kind) for row in layout.regions]
-    )
-    hvm.set_parameter(domid, HVM_PARAM_IDENT_PT, layout.ident_pt)
-    offer_console(guest.handle, domid, layout.console)
-    registers = {
-        **FLAT_REGISTERS,
-        "rip": layout.entry,
-        "rbx": layout.start_info,
-        "cr0": CR0_PE | CR0_ET,
-    }
-    set_first_vcpu(guest, registers, order.state)
-
-
-def _populate(guest: Guest, layout: Layout, progress: Progress) -> None:
-    size, done = layout.page_count * PAGE_BYTES, 0
-    for span in (*layout.ram, *layout.other):
-        for first, count in _batches(span):
-            _populate_batch(guest, first, count)
-            done += count * PAGE_BYTES
-            progress("memory", done, size)
-
-
-def _batches(span: Span) -> Iterator[tuple[int, int]]:
-    """Yield first frame and number of the frames of each call."""
-    first, end = span.address // PAGE_BYTES, span.end // PAGE_BYTES
-    for frame in range(first, end, LARGE_PAGES * EXTENTS):
-        yield frame, min(LARGE_PAGES * EXTENTS, end - frame)
-
-
-def _populate_batch(guest: Guest, first: int, count: int) -> None:
-    """Give the guest frames: in large pages where they fit and Xen has some, else one by one."""
-    memory, domid, done = guest.handle.memory, guest.domid, 0
-    if first % LARGE_PAGES == 0 and count >= LARGE_PAGES:
-        large = range(first, first + count - count % LARGE_PAGES, LARGE_PAGES)
-        done = memory.populate_extents(domid, list(large), LARGE_ORDER) * LARGE_PAGES
-    for frame in range(first + done, first + count, LARGE_PAGES):
-        memory.populate(domid, list(range(frame, min(frame + LARGE_PAGES, first + count))))
-
-
-def _copy(guest: Guest, layout: Layout, sources: Sequence[Source], progress: Progress) -> None:
-    size = sum(segment.size for segment in layout.contents) + sum(source.size for source in sources)
-    done = 0
-    for segment in layout.contents:
-        guest.memory.fill(segment.address, segment.data, segment.size)
-        done += segment.size
-        progress("kernel", done, size)
-    for span, source in zip(layout.modules, sources, strict=True):
-        for at, piece in source.pieces():
-            guest.memory.write(span.address + at, piece)
-            done += len(piece)
-            progress(source.name, done, size)
+    load(guest, layout, sources, state=order.state, native_tsc=order.native_tsc, progress=progress)
+    offer_console(guest.handle, guest.domid, layout.console)

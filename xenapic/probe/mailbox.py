@@ -5,16 +5,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple
 
 from xenapic.frozen import dataclass
 
 __all__ = [
     "HEAD_BYTES",
+    "MOST_VCPUS",
     "REPEATS",
     "Command",
     "CommandKind",
-    "Eoi",
+    "EoiKind",
     "Head",
     "Reply",
     "State",
@@ -27,7 +27,7 @@ REPEATS = 8
 
 
 class CommandKind(IntEnum):
-    """What a command does."""
+    """What a command does; loads and stores of 32 bits where the name does not say another width."""
 
     NOTHING = 0
     LOAD = 1
@@ -36,6 +36,31 @@ class CommandKind(IntEnum):
     WRMSR = 4
     CPUID = 5
     """Leaf in ``value``, subleaf in ``address``."""
+    LOAD8 = 6
+    LOAD16 = 7
+    LOAD64 = 8
+    LOAD128 = 9
+    STORE8 = 10
+    STORE16 = 11
+    STORE64 = 12
+    STORE128 = 13
+    """``value`` is stored as the low half, zero as the high one."""
+    READ_CR8 = 14
+    WRITE_CR8 = 15
+    FETCH = 16
+    """Call the code at ``address``."""
+    DEADLINE = 17
+    """Write the TSC into the MSR at ``address``, plus ``value``."""
+    EOI_BY = 18
+    """From now on, end interrupts as ``value`` says (`EoiKind`), at ``address``."""
+
+
+class EoiKind(IntEnum):
+    """How a vCPU signals the end of an interrupt."""
+
+    NONE = 0
+    STORE = 1
+    WRMSR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +75,10 @@ class Command:
     repeat: int = REPEATS
     wait_for: int = 0
     """Vector of the interrupt to wait for; 0 for none."""
+    expected: int = 1
+    """How often that interrupt must arrive, at all vCPUs together, to end the wait."""
+    cpu: int = 0
+    """The vCPU that carries it out."""
 
     def __str__(self) -> str:
         return f"{self.kind.name} {self.address:#x} {self.value:#x}"
@@ -59,29 +88,22 @@ class Command:
 class Reply:
     """The result of a command: registers after the last try, the last fault, the cost of each try."""
 
-    eax: int
-    ebx: int
-    ecx: int
-    edx: int
+    rax: int
+    rbx: int
+    rcx: int
+    rdx: int
     fault: int | None
     error_code: int
-    arrivals: int
+    arrivals: tuple[int, ...]
+    """How often the interrupt arrived at each vCPU."""
     waited: int
     """TSC ticks."""
     ticks: tuple[int, ...]
 
     @property
     def value(self) -> int:
-        """EDX:EAX."""
-        return self.edx << 32 | self.eax
-
-
-class Eoi(NamedTuple):
-    """How the guest signals the end of an interrupt."""
-
-    kind: int
-    """0: not at all; 1: by a write to memory; 2: by a write to an MSR."""
-    address: int
+        """What was read: RDX:RAX, because the guest puts an MSR into RAX."""
+        return self.rdx << 64 | self.rax
 
 
 class State(IntEnum):
@@ -103,30 +125,42 @@ class Head:
     progress: int
     """Number of commands that are done."""
     patience: int
-    eoi: Eoi
     broken_vector: int
+    broken_cpu: int
     stack: tuple[int, ...]
-    """Top of the stack at the exception: the error code if there is one, EIP, CS."""
+    """Top of the stack at the exception: the error code if there is one, RIP, CS."""
+    starts: tuple[int, ...]
+    """How often each vCPU started."""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Head:
         """Unpack the first `HEAD_BYTES` of the list."""
-        state, count, progress, patience, eoi_kind, eoi_address, vector, *stack = HEAD.unpack_from(data)
-        return cls(state, count, progress, patience, Eoi(eoi_kind, eoi_address), vector, tuple(stack))
+        state, count, progress, patience, vector, cpu, *rest = HEAD.unpack_from(data)
+        return cls(state, count, progress, patience, vector, cpu, tuple(rest[:3]), tuple(rest[3:]))
 
 
-HEAD = struct.Struct("<10I")
-HEAD_BYTES = 64
-REQUEST = struct.Struct("<BBBxIQ")
-ANSWER = struct.Struct(f"<8I{REPEATS}I")
+HEAD = struct.Struct("<6I3Q4I")
+HEAD_BYTES = HEAD.size
+HEAD_NUMBERS = 13
+MOST_VCPUS = 4
+REQUEST = struct.Struct("<BBBBIQI4x")
+ANSWER = struct.Struct(f"<4Q3I4x{MOST_VCPUS}I{REPEATS}I")
 FAULTED = 0x100
 
 
-def write_commands(commands: Sequence[Command], patience: int, eoi: Eoi) -> bytes:
+def write_commands(commands: Sequence[Command], patience: int) -> bytes:
     """Return the list as bytes; ``patience`` is the number of loop turns to wait for an interrupt."""
-    head = HEAD.pack(State.FRESH, len(commands), 0, patience, *eoi, 0, 0, 0, 0)
-    return head.ljust(HEAD_BYTES, b"\0") + b"".join(
-        REQUEST.pack(command.kind, command.repeat, command.wait_for, command.address, command.value)
+    head = HEAD.pack(State.FRESH, len(commands), 0, patience, *bytes(HEAD_NUMBERS - 4))
+    return head + b"".join(
+        REQUEST.pack(
+            command.kind,
+            command.repeat,
+            command.wait_for,
+            command.cpu,
+            command.address,
+            command.value,
+            command.expected,
+        )
         + bytes(ANSWER.size)
         for command in commands
     )
@@ -137,6 +171,7 @@ def read_replies(data: bytes, commands: Sequence[Command]) -> Iterator[Reply]:
     size = REQUEST.size + ANSWER.size
     for number, command in enumerate(commands):
         at = HEAD_BYTES + number * size + REQUEST.size
-        eax, ebx, ecx, edx, fault, error, arrivals, waited, *ticks = ANSWER.unpack_from(data, at)
+        rax, rbx, rcx, rdx, fault, error, waited, *rest = ANSWER.unpack_from(data, at)
+        arrivals, ticks = tuple(rest[:MOST_VCPUS]), tuple(rest[MOST_VCPUS:])
         vector = fault & 0xFF if fault & FAULTED else None
-        yield Reply(eax, ebx, ecx, edx, vector, error, arrivals, waited, tuple(ticks[: command.repeat]))
+        yield Reply(rax, rbx, rcx, rdx, vector, error, arrivals, waited, ticks[: command.repeat])

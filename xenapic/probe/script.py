@@ -26,12 +26,12 @@ from xenapic.apic.registers import (
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE, ApicState
 from xenapic.frozen import dataclass
 from xenapic.probe.findings import Access, Calibration, Delivery, DeliveryKind, Findings, Move, Op
-from xenapic.probe.mailbox import Command, CommandKind, Eoi, Reply
+from xenapic.probe.mailbox import Command, CommandKind, EoiKind, Reply
 
 __all__ = ["Script"]
 
-SCRATCH = 0x104000
-"""A page of plain memory for the calibration."""
+SCRATCH = 0x180000
+"""Plain memory for the calibration, which the guest uses for nothing else."""
 
 IA32_APIC_BASE = 0x1B
 MASKED, ENABLED, DIVIDE_BY_1 = 1 << 16, 1 << 8 | 0xFF, 0xB
@@ -101,17 +101,10 @@ class Script:
         """All commands, in order."""
         return tuple(command for section in self.sections().values() for command in section)
 
-    @property
-    def eoi(self) -> Eoi:
-        """How the guest signals the end of an interrupt in this state."""
-        if self.state is ApicState.DISABLED:
-            return Eoi(0, 0)
-        command = self._write(Reg.EOI, 0)
-        return Eoi(2 if command.kind is CommandKind.WRMSR else 1, command.address)
-
     def sections(self) -> Mapping[str, tuple[Command, ...]]:
         """Return the commands by purpose, in order."""
         return {
+            "setup": (self._eoi(),),
             "calibration": CALIBRATION,
             "identity": (
                 Command(CommandKind.RDMSR, IA32_APIC_BASE),
@@ -155,7 +148,7 @@ class Script:
         leaf, features = _xen_leaves(leaves)
         return Findings(
             state=self.state,
-            cpuid_1_ecx=replies["calibration"][-1][1].ecx,
+            cpuid_1_ecx=replies["calibration"][-1][1].rcx,
             hypervisor_leaf=leaf,
             cpuid_apic=features,
             apic_base=replies["identity"][0][1].value,
@@ -172,6 +165,14 @@ class Script:
                 version=accesses["move"][2],
             ),
         )
+
+    def _eoi(self) -> Command:
+        """Return the command that sets how interrupts end in this state."""
+        if self.state is ApicState.DISABLED:
+            return Command(CommandKind.EOI_BY, value=EoiKind.NONE, repeat=1)
+        write = self._write(Reg.EOI, 0)
+        kind = EoiKind.WRMSR if write.kind is CommandKind.WRMSR else EoiKind.STORE
+        return Command(CommandKind.EOI_BY, write.address, kind, repeat=1)
 
     @property
     def _is_x2apic(self) -> bool:
@@ -271,9 +272,9 @@ def _calibration(*rounds: Sequence[Access]) -> Calibration:
 def _xen_leaves(answers: Sequence[Reply]) -> tuple[int | None, int | None]:
     """Return the number of Xen's first leaf, and EAX of its leaf 4, from the leaves 0 and 4 at each place."""
     for place, first, fourth in zip(XEN_LEAVES, answers[0::2], answers[1::2], strict=True):
-        words = (first.ebx, first.ecx, first.edx)
+        words = (first.rbx, first.rcx, first.rdx)
         if b"".join(word.to_bytes(4, "little") for word in words) == XEN_SIGNATURE:
-            return place, fourth.eax
+            return place, fourth.rax
     return None, None
 
 
@@ -282,4 +283,4 @@ def _deliveries(pairs: Sequence[tuple[Command, Reply]]) -> Iterator[Delivery]:
     for command, answer in pairs:
         if command.wait_for:
             kind = kinds[command.wait_for]
-            yield Delivery(kind, command.wait_for, answer.arrivals, answer.waited, answer.fault)
+            yield Delivery(kind, command.wait_for, sum(answer.arrivals), answer.waited, answer.fault)
