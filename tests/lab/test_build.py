@@ -14,7 +14,7 @@ from tests.lab.test_added import hypervisor
 from xenapic.cli.app import app
 from xenapic.errors import TreeUnexpected
 from xenapic.lab import build as building
-from xenapic.lab.added import added
+from xenapic.lab.added import added, remove
 from xenapic.lab.apt import Apt
 from xenapic.lab.errors import BuildFailed, FetchFailed, LabPrerequisite, LabUsageError
 from xenapic.lab.source import digest, files_of, release_of
@@ -189,3 +189,20 @@ def test_versions_are_ordered_as_dpkg_orders_them(tmp_path: Path, monkeypatch: p
     )
     monkeypatch.setattr(Apt, "_run", lambda self, *words, cwd=None: text)
     assert Apt(tmp_path, [], "deb-src").source_versions("xen") == ["4.17.10-1", "4.17.5-1", "4.17.5-1~a"]
+
+
+@pytest.mark.xen
+@pytest.mark.thorough
+def test_debians_source_is_built_with_the_change_and_boots_on_amd(tmp_path: Path) -> None:
+    """It takes minutes where the cache has no build; the second build must come from there."""
+    name = f"built-{tmp_path.name}"
+    try:
+        for _again in range(2):
+            done = lab("build", name, "--from", "debian:4.17", "--proposal")
+            assert done.exit_code == 0, done.output
+        built = added(name)
+        assert built is not None and built.release == "4.17" and set(built.taken) >= {"source", "change"}
+        done = lab("run", "--quiet", "--xen", name, "--", "xenapic", "host", "--json")
+        assert done.exit_code == 0, done.output
+    finally:
+        remove(name)

@@ -124,6 +124,13 @@ No change for a domain with the host's default.""",
         swap(VMCS, "construct_vmcs", DELIVERY, "apic_accel(d, DELIVERY)"),
         swap(VMCS, "construct_vmcs", POSTED, "apic_accel(d, POSTED)"),
         swap(VMCS, "construct_vmcs", TPR, "apic_accel(d, TPR_SHADOW)"),
+        swap(
+            VMCS,
+            "vmcs_dump_vcpu",
+            "(vmx_pin_based_exec_control & PIN_BASED_POSTED_INTERRUPT)",
+            "apic_accel(v->domain, POSTED)",
+            spelt="(vmx_caps.pin_based_exec_control & PIN_BASED_POSTED_INTERRUPT)",
+        ),
         swap(VMX, "vmx_alloc_vlapic_mapping", f"!{ACCESSES}", "!apic_accel(d, ACCESS_PAGE)"),
         swap(VMX, "vmx_install_vlapic_mapping", ACCESSES, "apic_accel(v->domain, ACCESS_PAGE)"),
         swap(
