@@ -5,13 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
+from xenapic.cli import output
 from xenapic.cli.app import COMMANDS, app
+from xenapic.cli.base import LazyGroup
 from xenapic.cli.output import printable
 from xenapic.documents import DOCUMENTS
+from xenapic.documents.failures import ErrorReport
 
 pytestmark = pytest.mark.library
 ROOT = Path(__file__).parent.parent.parent
@@ -87,3 +91,21 @@ def test_lab_list_follows_its_schema() -> None:
     jsonschema.validate(document, json.loads(run("schema", "machines").stdout))
     names = {machine["name"] for machine in document["machines"]}
     assert {"epyc", "core2_penryn_t9600", "corei3_cnl", "tigerlake", "ryzen"} <= names
+
+
+@pytest.mark.parametrize("printed", [False, True])
+def test_an_interruption_outside_every_command_still_gives_one_document(
+    monkeypatch: pytest.MonkeyPatch, printed: bool
+) -> None:
+    """Ctrl-C may come before click has made a context, or after it has left the last one."""
+
+    def interrupted(*_args: object, **_more: object) -> None:
+        if printed:
+            output.emit(ErrorReport("interrupted", "first", 130))
+        raise click.Abort
+
+    monkeypatch.setattr(LazyGroup, "main", interrupted)
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["list", "--json"])
+        assert done.exit_code == 130
+        assert json.loads(done.stdout)["message"] == ("first" if printed else "interrupted")

@@ -18,6 +18,7 @@ import pytest
 import xenapic
 from tests.library.fakehost import Host
 from tests.library.faults import Faults
+from tests.library.operations import in_place
 from tests.library.test_faults_commands import CASES, leaves
 from xenapic.abi.library import load
 from xenapic.cli.app import app
@@ -54,6 +55,7 @@ ELSEWHERE = {
     "proposal series": "needs a tree of Xen's source: tests/pure/test_proposal_series.py",
     "explore": "prints one page of HTML, through the same stdout as the others",
     "lab compare": "needs recordings or boots: tests/pure/test_compare.py",
+    "lab xtf": "prints as xtf does: tests/pure/test_xtf.py",
     "lab verify": "test_a_report_on_a_full_disk_does_not_cost_the_result",
 }
 """Commands that are not run with each kind of stdout, and why."""
@@ -63,8 +65,9 @@ RUNS = [(name, words) for name, words in RUNS if "--dry-run" not in words]
 
 
 @pytest.fixture(autouse=True)
-def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Host]:
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
     made = Host(load())
+    made.obeys = "[xtf" not in request.node.name
     library = Faults(load(), made).library
     monkeypatch.setattr(xenapic, "open", lambda _library=None: Xen(library))
     monkeypatch.setenv("XENAPIC_STATE", str(tmp_path / "state"))
@@ -100,6 +103,7 @@ KINDS = {"full": (full, {1}), "broken": (broken, {1, 141}), "unwritable": (unwri
 
 def main(monkeypatch: pytest.MonkeyPatch, stdout: Any, words: list[str]) -> int:
     """Run the command with a stdout; return its status. Any exception but SystemExit is a traceback."""
+    words = in_place(words, Path(os.environ["XENAPIC_STATE"]).parent)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stdout)
         with pytest.raises(SystemExit) as end:
@@ -164,6 +168,8 @@ REPORTS = {
     "abi check": ("--save",),
     "boot": ("--log",),
     "lab compare": ("--html",),
+    "xtf": ("--junit",),
+    "lab xtf": ("--junit",),
 }
 """Options of commands that name a file to write."""
 

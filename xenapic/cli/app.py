@@ -10,7 +10,7 @@ import click
 
 import xenapic
 from xenapic.cli.base import AS_JSON, LazyGroup
-from xenapic.cli.output import EMITTED, colour, flush, prepare_streams, width
+from xenapic.cli.output import colour, emitted, flush, prepare_streams, width
 from xenapic.cli.status import MEANINGS, Status
 
 __all__ = ["COMMANDS", "app"]
@@ -34,6 +34,7 @@ COMMANDS = {
     "destroy": "Destroy domains, or all orphans.",
     "console": "Print, follow or clear Xen's console ring; connect to a guest's console.",
     "exits": "Count a domain's VM exits by reason and APIC register.",
+    "xtf": "Run tests of Xen's test framework as guests.",
     "abi": "Show what differs between releases of Xen, for toolstacks.",
     "proposal": "Turn the proposal, one control per bit, into patches for Xen.",
     "schema": "Print the JSON schema of a command's --json output.",
@@ -69,7 +70,8 @@ class App(LazyGroup):
                 status = end.code
             flush()
         except Exception as error:
-            status = self._report(error, "--json" in (sys.argv if args is None else args))
+            as_json = "--json" in (sys.argv if args is None else args) and not emitted()
+            status = self._report(error, as_json)
         sys.exit(status or Status.FINE)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -94,7 +96,7 @@ class App(LazyGroup):
             error: Exception = click.Abort()
         except Exception as raised:
             error = raised
-        as_json = ctx.meta.get(AS_JSON, False) and not ctx.meta.get(EMITTED)
+        as_json = ctx.meta.get(AS_JSON, False) and not emitted()
         raise SystemExit(self._report(error, as_json))
 
     @staticmethod

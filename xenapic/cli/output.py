@@ -12,9 +12,9 @@ import click
 from xenapic.cli.status import Status
 
 __all__ = [
-    "EMITTED",
     "colour",
     "emit",
+    "emitted",
     "flush",
     "give_up",
     "noted_table",
@@ -24,10 +24,6 @@ __all__ = [
     "text",
     "width",
 ]
-
-EMITTED = "xenapic.emitted"
-"""Key in the context's ``meta``: whether a JSON document was printed."""
-
 
 GAP = "  "
 NARROWEST = 8
@@ -45,6 +41,7 @@ def prepare_streams() -> None:
     A closed stdout is refused at once: the answer would be lost, and the next file that is opened
     would become stdout. Characters that the encoding lacks are written as escapes.
     """
+    _Document.printed = False
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123  (stays open until the process ends)
     if sys.stdout is None:
@@ -93,6 +90,17 @@ def width() -> int | None:
 # -- documents -------------------------------------------------------------------------------------
 
 
+class _Document:
+    """The JSON document of this run. An interrupted command has no context of click's that could keep it."""
+
+    printed = False
+
+
+def emitted() -> bool:
+    """Return whether this run has printed its JSON document."""
+    return _Document.printed
+
+
 def emit(value: object) -> None:
     """Print the JSON document of a value (see `xenapic.documents.to_json`)."""
     import json
@@ -100,7 +108,7 @@ def emit(value: object) -> None:
     from xenapic.documents import to_json
 
     click.echo(json.dumps(to_json(value), indent=2))
-    click.get_current_context().meta[EMITTED] = True
+    _Document.printed = True
 
 
 # -- texts -----------------------------------------------------------------------------------------

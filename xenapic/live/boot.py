@@ -118,11 +118,14 @@ def _problems(xen: Xen, order: Order, layout: Layout) -> Iterator[Problem]:
             code="boot-x2apic-hidden",
             field="guest_x2apic",
             value=False,
-            rule="xenapic does not change the CPUID that Xen gives a domain, so x2APIC cannot be hidden here",
+            rule="hiding x2APIC changes the domain's CPUID, for which toolstacks call xc_cpuid_apply_policy; "
+            "its arguments changed between point releases while the library's name stayed, so that xenapic "
+            "cannot call it safely",
             remedy='Start it with xl and cpuid="host,x2apic=0", or keep Linux in xAPIC mode with nox2apic',
             errno=None,
             late=False,
-            source="xc_cpuid_apply_policy starts from the host's policy (4.17, xg_cpuid_x86.c)",
+            source="tools/include/xenctrl.h: xc_cpuid_apply_policy has one argument more from 4.15.5, 4.16.5 "
+            "and 4.17.2 on",
         )
 
 

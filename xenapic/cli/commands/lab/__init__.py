@@ -15,6 +15,7 @@ COMMANDS = {
     "remove": "Remove a Xen that was added.",
     "fetch": "Fetch Xen and Bochs into the cache, so that later runs need no network.",
     "compare": "Compare two Xens: what your patch changes.",
+    "xtf": "Run tests of Xen's test framework on Xens, and show what differs.",
     "verify": "Verify the model on every machine and release of the lab.",
 }
 """Each subcommand and its line in ``--help``; its code is ``command`` in the module of that name."""
