@@ -51,7 +51,6 @@ ELSEWHERE = {
     "lab build": "prints only after it has built a Xen: tests/lab/test_build.py",
     "lab remove": "prints nothing",
     "abi check": "needs headers and a compiler: tests/abi/test_proof.py",
-    "boot": "boots a kernel: tests/xen/test_boot.py",
     "proposal series": "needs a tree of Xen's source: tests/pure/test_proposal_series.py",
     "explore": "prints one page of HTML, through the same stdout as the others",
     "lab compare": "needs recordings or boots: tests/pure/test_compare.py",
