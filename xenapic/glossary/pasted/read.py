@@ -13,8 +13,10 @@ from xenapic.glossary.pasted.logs import host_meaning, logged_host
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.messages import MESSAGES
 from xenapic.glossary.pasted.numbers import readings
+from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
 from xenapic.glossary.pasted.symptoms import CRASH, fitting
 from xenapic.glossary.pasted.tables import exit_table
+from xenapic.glossary.pasted.traces import apic_errors, entry_hardware_error, exit_names, msr_lines
 from xenapic.glossary.pasted.words import capability_value, insufficient
 from xenapic.parse.xenversion import find_version
 
@@ -86,7 +88,8 @@ def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[
 
 
 def _message(line: str) -> Iterator[Meaning]:
-    for row in MESSAGES:
+    """Yield what a message means, and the errno in its line unless the message gives the number a meaning."""
+    for row in (*MESSAGES, *OTHER_MESSAGES):
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
             groups = match.groupdict()
@@ -97,13 +100,23 @@ def _message(line: str) -> Iterator[Meaning]:
                 and (meaning := errno_meaning(number, int(number)))
             ):
                 yield meaning
+            elif row.errno:
+                yield from _errors(line)
             return
+    yield from _errors(line)
 
 
-ERRNO_NAME = re.compile(
-    r"\b(?:errno|error|rc|returned|failed|ret)\W{1,4}(?P<number>-?\d{1,3})\b", re.IGNORECASE | re.ASCII
+ERRNO_NAMES = tuple(
+    re.compile(pattern, re.IGNORECASE | re.ASCII)
+    for pattern in (
+        r"\berrno\W{1,4}-?(?P<number>\d{1,3})\b",
+        # -1 is what a call returns, whatever the errno is.
+        r"\b(?:error|rc|returned|failed|ret|err)(?: with)?\W{1,4}-(?!1\b)(?P<number>\d{1,3})\b",
+        r"\bxc_\w{3,40}\W{0,3}.{0,12}?\b(?:error|failed)\W{1,4}(?P<number>\d{1,3})\b",
+    )
 )
-FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err)", re.IGNORECASE)
+"""A positive number is an errno only if the text says so: other things have error numbers, too."""
+FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err|denied|returned)", re.IGNORECASE)
 
 
 def _errors(line: str) -> Iterator[Meaning]:
@@ -124,12 +137,12 @@ def _errors(line: str) -> Iterator[Meaning]:
             at = plain.index(message)
             yield meaning._replace(quote=quoted(line[at : at + len(message)]))
             return
-    if (match := ERRNO_NAME.search(line)) and (
-        meaning := errno_meaning(
-            quoted(match[0]), abs(int(match["number"])), sure="errno" in match[0].lower()
-        )
-    ):
-        yield meaning
+    for pattern in ERRNO_NAMES:
+        if match := pattern.search(line):
+            sure = "errno" in match[0].lower()
+            if meaning := errno_meaning(quoted(match[0]), int(match["number"]), sure=sure):
+                yield meaning
+            return
 
 
 OPTION = re.compile(
@@ -138,6 +151,8 @@ OPTION = re.compile(
 LISTED = re.compile(
     r"\b(?:vmx flags|flags|viridian|Command line|GRUB_CMDLINE_XEN\w*|options kvm\w*)\b", re.IGNORECASE
 )
+HIDING = re.compile(r"\bcpuid\s*\+?=|\bhost[,:]\w+=|<feature\b|<apic\b", re.IGNORECASE)
+"""A guest's CPUID in an xl.cfg or a libvirt domain XML."""
 MOST_NAMES = 8
 
 
@@ -146,6 +161,8 @@ def _names(line: str) -> Iterator[Meaning]:
     from xenapic.glossary.elsewhere import ROWS
     from xenapic.glossary.hostoptions import OPTIONS
 
+    if HIDING.search(line):  # what a guest is told; the name of an option of Xen is something else there
+        return
     listed, shown = LISTED.search(line), 0
     elsewhere = {spelling.lower(): name for name, row in ROWS.items() for spelling in (name, *row.aliases)}
     for match in OPTION.finditer(line):
@@ -212,6 +229,8 @@ TOOLS = (
     "illegal",
     "out of range",
     "must be",
+    "bitmap",
+    "neither",
 )
 READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     insufficient,
@@ -220,9 +239,12 @@ READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     capabilities,
     leaves,
     fields,
+    msr_lines,
+    apic_errors,
+    exit_names,
+    entry_hardware_error,
     _message,
     _toolstack,
-    _errors,
     _names,
 )
 """What is tried on each line."""
