@@ -7,6 +7,15 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from tests.library.fakeguest import (
+    BOUND,
+    CONSOLE_EVTCHN,
+    CONSOLE_FRAME,
+    CONSOLE_PFN,
+    PORT,
+    SHUTDOWN,
+    FakeGuest,
+)
 from tests.library.test_exits import DIRECTORY, RING, FakeTrace
 from tests.library.test_measure import FakeVcpu, MeasuredXen
 from tests.library.test_probe import FakeMachine, obey
@@ -36,6 +45,12 @@ class Host(MeasuredXen):
         self.trace.domains = self.machine.domains = self.domains
         self.machine.guest = lambda machine: obey(machine) if len(machine.mailbox) else None
         self.foreign_open = 0
+        self.booted: dict[int, FakeGuest] = {}
+        """The domains that were offered a console."""
+        self.obeys = True
+        self.policy: list[int] = []
+        self.leaf_1, self.seen_leaf_1 = 0xF6FA3203, dict[int, int]()
+        """ECX of the CPUID leaf that a domain gets, and what it was set to, by domain."""
         self.guest(GUEST, FakeVcpu(initialised=True))
         self.domains[ORPHAN] = ORPHANS_MARK.bytes
         self.vcpus[ORPHAN] = []
@@ -51,7 +66,7 @@ class Host(MeasuredXen):
         others = (GUEST, ORPHAN)
         return (
             {domid: mark if domid in others else b"" for domid, mark in self.domains.items()},
-            (self.trace.mask, self.trace.on, self.trace.bound),
+            (self.trace.mask, self.trace.on, self.trace.bound, any(g.bound for g in self.booted.values())),
             (self.trace.mapped, self.machine.mapped),
             self.foreign_open,
         )
@@ -59,7 +74,7 @@ class Host(MeasuredXen):
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("xc_tbuf_", "xenevtchn_")) or name in ("xc_sysctl", "xc_get_cpumap_size"):
             return getattr(self.trace, name)
-        if name in ("xc_domain_populate_physmap_exact", "xc_domain_unpause"):
+        if name == "xc_domain_populate_physmap_exact":
             return getattr(self.machine, name)
         return super().__getattr__(name)
 
@@ -165,3 +180,124 @@ class Host(MeasuredXen):
         else:
             self.machine.mapped -= 1
         return 0
+
+    # -- a guest with a console --
+
+    def _refuse(self, number: int) -> int:
+        self.ffi.errno = number
+        return -1
+
+    def _offered(self, domid: int) -> FakeGuest:
+        def page() -> Any:
+            return self.ffi.buffer(self.machine.place(CONSOLE_FRAME * PAGE, PAGE), PAGE)
+
+        return self.booted.setdefault(domid, FakeGuest(page))
+
+    def boot_others_guest(self) -> None:
+        """Make `GUEST` one that another program has booted and released."""
+        self.machine.blocks[CONSOLE_FRAME] = self.ffi.new("char[]", PAGE + 1)
+        guest = self._offered(GUEST)
+        guest.parameters = {CONSOLE_PFN: CONSOLE_FRAME, CONSOLE_EVTCHN: PORT}
+        guest.run(obeys=True)
+
+    def xc_domain_populate_physmap(
+        self, _xch: Any, domid: int, count: int, order: int, _flags: int, frames: Any
+    ) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        self.machine.blocks[frames[0]] = self.ffi.new("char[]", (count << order) * PAGE + 1)
+        return count
+
+    def xc_evtchn_alloc_unbound(self, _xch: Any, domid: int, remote: int) -> int:
+        assert remote == 0
+        self._offered(domid)
+        return PORT
+
+    def xc_hvm_param_set(self, _xch: Any, domid: int, number: int, value: int) -> int:
+        self._offered(domid).parameters[number] = value
+        return 0
+
+    def xc_hvm_param_get(self, _xch: Any, domid: int, number: int, value: Any) -> int:
+        value[0] = self.booted[domid].parameters.get(number, 0) if domid in self.booted else 0
+        return 0
+
+    # The policy of a domain is its leaf 1; leaf 0 comes before.
+
+    def xc_cpu_policy_init(self) -> Any:
+        self.policy = [0, 0]
+        return self.ffi.cast("xc_cpu_policy_t *", 1)
+
+    def xc_cpu_policy_destroy(self, _policy: Any) -> None:
+        self.policy = []
+
+    def xc_cpu_policy_get_size(self, _xch: Any, leaves: Any, msrs: Any) -> int:
+        leaves[0], msrs[0] = 5, 1
+        return 0
+
+    def xc_cpu_policy_get_domain(self, _xch: Any, domid: int, _policy: Any) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        self.policy = [0xD, self.leaf_1]
+        return 0
+
+    def xc_cpu_policy_serialise(
+        self, _xch: Any, _policy: Any, leaves: Any, count: Any, _msrs: Any, _none: Any
+    ) -> int:
+        if count[0] < len(self.policy):
+            return self._refuse(errno.ENOBUFS)
+        for number, word in enumerate(self.policy):
+            leaves[number].leaf, leaves[number].subleaf, leaves[number].c = number, 0xFFFFFFFF, word
+        count[0] = len(self.policy)
+        return 0
+
+    def xc_cpu_policy_update_cpuid(self, _xch: Any, _policy: Any, leaves: Any, count: int) -> int:
+        for number in range(count):
+            if leaves[number].leaf > 1:
+                return self._refuse(errno.ERANGE)
+            self.policy[leaves[number].leaf] = leaves[number].c
+        return 0
+
+    def xc_cpu_policy_set_domain(self, _xch: Any, domid: int, _policy: Any) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        self.seen_leaf_1[domid] = self.policy[1]
+        return 0
+
+    def xc_domain_unpause(self, xch: Any, domid: int) -> int:
+        guest = self.booted.get(domid)
+        if guest is not None and CONSOLE_PFN in guest.parameters:
+            guest.run(obeys=self.obeys)
+            return 0
+        return self.machine.xc_domain_unpause(xch, domid)
+
+    def xc_domain_getinfolist(self, xch: Any, first: int, room: int, infos: Any) -> int:
+        found = super().xc_domain_getinfolist(xch, first, room, infos)
+        for number in range(max(found, 0)):
+            guest = self.booted.get(infos[number].domain)
+            if guest is not None and guest.ended:
+                infos[number].flags |= SHUTDOWN  # and the reason 0: it powered off
+        return found
+
+    def xc_domain_destroy(self, xch: Any, domid: int) -> int:
+        self.booted.pop(domid, None)
+        return super().xc_domain_destroy(xch, domid)
+
+    def xenevtchn_bind_interdomain(self, _channel: Any, domid: int, port: int) -> int:
+        guest = self.booted.get(domid)
+        if guest is None or port != PORT or guest.bound:
+            return self._refuse(errno.EINVAL)
+        guest.bound = True
+        return BOUND
+
+    def xenevtchn_notify(self, _channel: Any, port: int) -> int:
+        if port != BOUND:
+            return self._refuse(errno.EINVAL)
+        for guest in self.booted.values():
+            if guest.bound:
+                guest.notice()
+        return 0
+
+    def xenevtchn_close(self, channel: Any) -> int:
+        for guest in self.booted.values():
+            guest.bound = False
+        return int(self.trace.xenevtchn_close(channel))

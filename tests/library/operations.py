@@ -6,14 +6,19 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+from tests.kernels import elf
 from tests.library.fakehost import GUEST, ORPHAN, Host
 from tests.pure.test_trace import leaves
+from tests.xtftree import write_test
 from xenapic.apic.state import ApicState
 from xenapic.exits.buffers import recover_tracing
 from xenapic.exits.counter import ExitCounter, count_exits
 from xenapic.live.domain import Domain
+from xenapic.live.guest import Guest
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.policy.terms import Policy
@@ -246,6 +251,65 @@ def recovery(xen: Xen) -> object:
 def recording(xen: Xen) -> object:
     made = record(xen, Settings(states=(ApicState.XAPIC,), refusals=True, trace=True))
     return len(made.create), len(made.vmcs), len(made.guest), made.not_testable
+
+
+# -- guests that boot --
+
+KERNEL = elf(0x100000, [(0x100000, b"\xeb\xfe", 9000)], bits=32)
+
+
+def in_place(words: list[str], directory: Path) -> list[str]:
+    """Return a command's words with the names of files that are written there: a kernel, and a tree of XTF."""
+    names = {"KERNEL": directory / "kernel", "TREE": directory / "xtf"}
+    if "KERNEL" in words:
+        names["KERNEL"].write_bytes(KERNEL)
+    if "TREE" in words and not names["TREE"].exists():
+        write_test(names["TREE"], "fine", KERNEL)
+    return [str(names.get(word, word)) for word in words]
+
+
+def _boot(xen: Xen, **options: Any) -> Guest:
+    return xen.boot(KERNEL, ramdisk=b"x" * 5000, cmdline="a b", memory_mib=3, vcpus=2, **options)
+
+
+@operation()
+def boot(xen: Xen) -> object:
+    with _boot(xen, policy=Policy(), native_tsc=True) as guest:
+        shown = guest.console.expect(b"ready", timeout=PATIENCE)
+        guest.console.write(b"poweroff\n", timeout=PATIENCE)
+        reason = guest.wait(timeout=PATIENCE)
+        return shown, guest.console.tail(), guest.console.read(), reason
+
+
+@operation()
+def boot_without_x2apic(xen: Xen) -> object:
+    with _boot(xen, policy=Policy(guest_x2apic=False)) as guest:
+        return guest.owned
+
+
+@operation()
+def boot_and_release(xen: Xen) -> object:
+    with _boot(xen) as guest:
+        guest.release()
+    return guest.owned
+
+
+@operation(lambda host: host.boot_others_guest())
+def connect(xen: Xen) -> object:
+    guest = xen.guest(GUEST)
+    try:
+        guest.console.wait(0.0)
+        guest.console.pump()
+        put = guest.console.put(b"poweroff\n")
+        for _piece in guest.console.follow():  # of which a first try may have read some
+            pass
+        return put, guest.ended
+    finally:
+        guest.close_console()
+
+
+PATIENCE = 0.3
+"""Seconds to wait for a guest, which answers at once unless a fault keeps it from it."""
 
 
 # -- domains by themselves --

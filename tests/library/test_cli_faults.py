@@ -18,6 +18,7 @@ import pytest
 import xenapic
 from tests.library.fakehost import Host
 from tests.library.faults import Faults
+from tests.library.operations import in_place
 from tests.library.test_faults_commands import CASES, leaves
 from xenapic.abi.library import load
 from xenapic.cli.app import app
@@ -47,11 +48,13 @@ ELSEWHERE = {
     "lab shell": "hands its terminal over",
     "lab fetch": "prints on stderr alone",
     "lab add": "prints only after it has added a Xen, which these tests do not build",
+    "lab build": "prints only after it has built a Xen: tests/lab/test_build.py",
     "lab remove": "prints nothing",
     "abi check": "needs headers and a compiler: tests/abi/test_proof.py",
-    "boot": "boots a kernel: tests/xen/test_boot.py",
+    "proposal series": "needs a tree of Xen's source: tests/pure/test_proposal_series.py",
     "explore": "prints one page of HTML, through the same stdout as the others",
     "lab compare": "needs recordings or boots: tests/pure/test_compare.py",
+    "lab xtf": "prints as xtf does: tests/pure/test_xtf.py",
     "lab verify": "test_a_report_on_a_full_disk_does_not_cost_the_result",
 }
 """Commands that are not run with each kind of stdout, and why."""
@@ -61,8 +64,9 @@ RUNS = [(name, words) for name, words in RUNS if "--dry-run" not in words]
 
 
 @pytest.fixture(autouse=True)
-def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Host]:
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
     made = Host(load())
+    made.obeys = "[xtf" not in request.node.name
     library = Faults(load(), made).library
     monkeypatch.setattr(xenapic, "open", lambda _library=None: Xen(library))
     monkeypatch.setenv("XENAPIC_STATE", str(tmp_path / "state"))
@@ -98,6 +102,7 @@ KINDS = {"full": (full, {1}), "broken": (broken, {1, 141}), "unwritable": (unwri
 
 def main(monkeypatch: pytest.MonkeyPatch, stdout: Any, words: list[str]) -> int:
     """Run the command with a stdout; return its status. Any exception but SystemExit is a traceback."""
+    words = in_place(words, Path(os.environ["XENAPIC_STATE"]).parent)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stdout)
         with pytest.raises(SystemExit) as end:
@@ -162,6 +167,8 @@ REPORTS = {
     "abi check": ("--save",),
     "boot": ("--log",),
     "lab compare": ("--html",),
+    "xtf": ("--junit",),
+    "lab xtf": ("--junit",),
 }
 """Options of commands that name a file to write."""
 

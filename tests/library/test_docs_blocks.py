@@ -10,11 +10,14 @@ import pytest
 
 import xenapic
 from tests.hosts import INTEL_LOG
+from tests.library.fakehost import Host
+from tests.library.faults import Faults
+from tests.library.operations import KERNEL
 from tests.library.test_exits import FakeTrace
 from tests.library.test_measure import MeasuredXen
 from xenapic.abi.library import Library, load
 from xenapic.exits.counter import ExitCounter
-from xenapic.live import vmcs
+from xenapic.live import images, vmcs
 from xenapic.live.vmcs import Patience
 from xenapic.live.xen import Xen
 from xenapic_docs.blocks import Block, Session, blocks, pages
@@ -39,9 +42,30 @@ def tracing(real: Library) -> Library:
     return replace(real, xenctrl=fake, foreign=fake, evtchn=fake)
 
 
+def booting(real: Library) -> Library:
+    """A host that boots guests, and counts their exits."""
+    return Faults(real, Host(real)).library
+
+
+def make_of(text: str) -> Callable[[Library], Library]:
+    """Return what makes the host that a block needs."""
+    if "xen.boot(" in text:
+        return booting
+    return tracing if "xits" in text else intel
+
+
+@pytest.fixture
+def guest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel and a ramdisk where `xenapic lab run --guest-kernel` has them."""
+    for name in ("vmlinuz", "initrd.img"):
+        (tmp_path / name).write_bytes(KERNEL)
+    monkeypatch.setattr(images, "Path", lambda path: tmp_path / Path(path).name)
+
+
+@pytest.mark.usefixtures("guest_files")
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_runs_on_a_xen(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make: Callable[[Library], Library] = tracing if "xits" in block.text else intel
+    make = make_of(block.text)
     count = ExitCounter.wait
     monkeypatch.chdir(Session(tmp_path).directory)
     monkeypatch.setenv("XENAPIC_STATE", str(tmp_path / "state"))

@@ -290,23 +290,7 @@ def test_every_call_fails_in_every_way(name: str, real: Library) -> None:
 
 # -- nothing without faults ------------------------------------------------------------------------
 
-BOOT = "booting a guest: only on a real Xen so far (tests/xen/test_boot.py)"
-EXEMPT = {
-    "xenapic.live.xen.open": "finds the library of the running Xen; then as Xen",
-    **{
-        f"xenapic.live.{name}": BOOT
-        for name in (
-            "boot.boot",
-            "xen.Xen.boot",
-            "xen.Xen.create_guest",
-            "xen.Xen.guest",
-            *(
-                f"guestconsole.GuestConsole.{method}"
-                for method in ("close", "expect", "follow", "pump", "put", "read", "tail", "wait", "write")
-            ),
-        )
-    },
-}
+EXEMPT = {"xenapic.live.xen.open": "finds the library of the running Xen; then as Xen"}
 """Public functions that work on a host and that no operation runs, and why."""
 ROOMS = ("live", "probe", "exits", "verify")
 OPENED = ("Xen", "Handle", "Domain", "Library", "Connection")
@@ -357,17 +341,11 @@ def test_every_function_of_the_libraries_is_called(real: Library) -> None:
     named = set(re.findall(r"[\"'.](xc_\w+|xenforeignmemory_\w+|xenevtchn_\w+|xtl_create\w+)\b", source))
     missing = {"xc_domain_getinfo_single"} if str(real.release) < "4.18" else {"xc_domain_getinfolist"}
     failing_only = {"xc_get_last_error", "xc_error_code_to_desc", "xc_clear_last_error"}
-    named -= {"xc_error", "xc_cpupoolinfo_t"} | FOR_BOOT  # types, and what only booting calls
+    named -= {"xc_error", "xc_cpupoolinfo_t"}  # types
     assert len(named) > 30
     assert named - called - failing_only <= missing | PREFIXES
 
 
-FOR_BOOT = {
-    "xc_evtchn_alloc_unbound",
-    "xc_hvm_param_get",
-    "xenevtchn_bind_interdomain",
-    "xenevtchn_notify",
-}
 PREFIXES = {"xc_domain_", "xc_vcpu_", "xc_evtchn_", "xc_hvm_param_"}
 """How functions start, which the source names too."""
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import importlib
 import lzma
+import resource
 import struct
 import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.kernels import bzimage, elf, note
+from tests.xtftree import GUESTS
+from xenapic import probe
 from xenapic.errors import ConfigInvalid, ImageInvalid
+from xenapic.live.load import batches
 from xenapic.loader.acpi import acpi_tables
 from xenapic.loader.executable import Executable, read_executable
 from xenapic.loader.kernel import read_kernel
@@ -27,14 +33,17 @@ from xenapic.loader.ring import WRAP, free_pieces, used_pieces
 from xenapic.loader.startinfo import ModulePlace, StartInfo, start_info_bytes
 
 CODE = b"\xf4" * 5000
+SMALL = elf(0x1000, [(0x1000, b"\xf4", 4096)])
 KERNEL = elf(0x1000004, [(0x1000000, CODE, 9000), (0x1004000, b"data", 4)])
 
 
 def lz4_legacy(data: bytes) -> bytes:
-    """Return data as ``lz4 -l`` packs it, with the size that Linux's build appends."""
-    packed = importlib.import_module("lz4.block").compress(data, store_size=False)
-    assert isinstance(packed, bytes)
-    return b"\x02\x21\x4c\x18" + struct.pack("<I", len(packed)) + packed + struct.pack("<I", len(data))
+    """Return data as ``lz4 -l`` packs it, in blocks of 8 MiB, with the size that Linux's build appends."""
+    packed = b"\x02\x21\x4c\x18"
+    for at in range(0, len(data), 8 << 20):
+        block = importlib.import_module("lz4.block").compress(data[at : at + (8 << 20)], store_size=False)
+        packed += struct.pack("<I", len(block)) + block
+    return packed + struct.pack("<I", len(data))
 
 
 def zstd(data: bytes) -> bytes:
@@ -46,8 +55,8 @@ def zstd(data: bytes) -> bytes:
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda data: data,
     "gzip": gzip.compress,
-    "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32) + struct.pack("<I", len(data)),
-    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32, preset=0) + struct.pack("<I", len(data)),
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE, preset=0),
     "bzip2": bz2.compress,
     "zstd": zstd,
     "lz4": lz4_legacy,
@@ -134,9 +143,10 @@ HOSTILE_NUMBERS = st.one_of(
 @given(
     entry=st.integers(0, (1 << 32) - 1),
     segments=st.lists(
-        st.tuples(st.integers(0, (1 << 32) - 1), st.binary(max_size=64), st.integers(0, 1 << 32)), max_size=5
+        st.tuples(st.integers(0, (1 << 32) - 1), st.binary(max_size=64), st.integers(0, (1 << 32) - 1)),
+        max_size=5,
     ),
-    bits=st.just(64),
+    bits=st.sampled_from([32, 64]),
     memory=st.integers(1, 5000),
     sizes=st.lists(st.integers(0, 1 << 33), max_size=3),
 )
@@ -191,6 +201,7 @@ def test_any_bytes_are_refused(data: bytes) -> None:
     assert read_or_refuse(data) is None
 
 
+@example(at=0x20, number=1 << 63, width="Q", end=0)  # the program headers' offset, past any index
 @given(
     at=st.integers(0, len(KERNEL[:300])),
     number=HOSTILE_NUMBERS,
@@ -203,6 +214,58 @@ def test_a_mutated_elf_is_refused_or_read(at: int, number: int, width: str, end:
     kernel = read_or_refuse(bytes(data[: len(data) - end % 3 * 1000]))
     if kernel is not None:
         lay_out_or_refuse(kernel, 64, [1000], 2)
+
+
+REAL = {
+    "probe": (Path(probe.__file__).parent / "guest" / "probe.elf").read_bytes(),
+    "of a test": GUESTS["fine"],
+}
+"""A kernel that a linker has made, and one of 32 bits."""
+
+
+@pytest.mark.parametrize("name", REAL)
+@given(data=st.data())
+def test_a_mutated_real_elf_is_laid_out_or_refused(name: str, data: st.DataObject) -> None:
+    """Mostly in the headers, where a number decides; with any modules, none of it leaves the memory."""
+    image = bytearray(REAL[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.one_of(st.integers(0, 0x200), st.integers(0, len(image) - 8)))
+        width = data.draw(st.sampled_from("BHIQ"))
+        number = data.draw(HOSTILE_NUMBERS) & (1 << struct.calcsize(width) * 8) - 1
+        struct.pack_into(f"<{width}", image, at, number)
+    kernel = read_or_refuse(bytes(image))
+    if kernel is not None:
+        sizes = data.draw(st.lists(st.integers(0, 1 << 33), max_size=3))
+        lay_out_or_refuse(kernel, data.draw(st.integers(1, 5000)), sizes, 3)
+
+
+@given(st.integers(1, 8192), st.integers(1, 128))
+def test_each_page_of_the_layout_is_given_once(memory: int, vcpus: int) -> None:
+    """What is asked of Xen for a layout: all its frames, and no other."""
+    layout = lay_out(read_kernel(SMALL, "k"), memory_mib=memory, vcpus=vcpus)
+    given = [range(first, first + count) for span in layout.ram for first, count in batches(span)]
+    for lower, upper in pairwise(given):
+        assert lower.stop == upper.start or upper.start == FOUR_GIB >> 12
+    assert sum(map(len, given)) == memory << 8
+    assert given[0].start == 0 and all(len(frames) <= 512 * 64 for frames in given)
+
+
+MOST_MORE = 40 << 20
+"""Bytes that unpacking a bomb may take beyond what the process has."""
+
+
+@pytest.mark.parametrize("form", sorted({*PACKERS} - {"plain"}))
+def test_a_bomb_takes_little_memory(form: str) -> None:
+    packed = PACKERS[form](b"\x7fELF" + bytes(64 << 20))
+    gc.collect()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MORE, before[1]))
+    try:
+        with pytest.raises(ImageInvalid, match="more than 4 MiB"):
+            unpack(memoryview(packed), "k", 4 << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,14 @@ from click.testing import CliRunner
 from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
+from xenapic.documents.junit import junit, of_report
 from xenapic.lab.errors import LabUsageError
 from xenapic.verify import matrix
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.checks import check_recording
 from xenapic.verify.page import LEGEND, LETTERS, STYLE, Shown, html_page, shown
 from xenapic.verify.recording import read_recording
-from xenapic.verify.reports import columns, junit, summary
+from xenapic.verify.reports import columns, summary
 
 BROADWELL = Path(__file__).parent.parent / "data" / "observed" / "xen-4.17-rc-broadwell_ult.json"
 
@@ -58,7 +59,7 @@ def test_summary(report: Report) -> None:
 
 
 def test_junit(report: Report) -> None:
-    (suite,) = ElementTree.fromstring(junit([report]))
+    (suite,) = ElementTree.fromstring(junit([of_report(report)]))
     assert suite.get("name") == "broad & well"
     assert int(suite.get("tests", "")) == len(list(suite)) == len(report.checks)
     assert len(suite.findall("*/failure")) == int(suite.get("failures", "")) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["COMMANDS", "KERNELS", "PROGRAM", "READERS", "Killed", "Need"]
+__all__ = ["COMMANDS", "KERNELS", "PROGRAM", "READERS", "TREE", "Killed", "Need"]
 
 PROGRAM = "program:"
 """Marks a function of `tests.torture.programs` in place of a subcommand."""
@@ -13,6 +13,10 @@ PROGRAM = "program:"
 
 KERNELS = {"/tmp/waits": b"\xf4\xeb\xfd", "/tmp/faults": b"\x0f\x0b"}
 """Kernels to boot, by file: one that halts forever (hlt; jmp), and one that ends at once (ud2 without an IDT)."""
+
+
+TREE = "/tmp/xtf"
+"""A tree of XTF, with a few tests."""
 
 
 class Need(Enum):
@@ -56,6 +60,7 @@ COMMANDS = (
         ("boot", "--kernel", "/tmp/waits", "--memory", "16", "--expect", "x", "--timeout", "0.3"),
     ),
     Killed("boot --console", ("boot", "--kernel", "/tmp/faults", "--memory", "16", "--console")),
+    Killed("xtf", ("xtf", TREE, "--quiet")),
     Killed("host --probe", ("host", "--probe"), weight=2),
     Killed("host --measure", ("host", "--measure"), weight=2),
     Killed("plan --measure", ("plan", "--prefer", "tpr_shadow", "--measure"), weight=1),

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.kernels import elf
-from tests.torture.commands import COMMANDS, KERNELS, Killed, Need
+from tests.torture.commands import COMMANDS, KERNELS, TREE, Killed, Need
 from tests.torture.host import Host
 from tests.torture.processes import ENDING, Moment, Nursery, Order, When
+from tests.xtftree import GUESTS, write_test
 
 __all__ = ["Kills"]
 
@@ -68,6 +69,9 @@ class Kills:
         self._commands = [command for command in COMMANDS if only in command.name]
         for path, code in KERNELS.items():
             Path(path).write_bytes(elf(KERNEL_AT, [(KERNEL_AT, code, len(code))]))
+        if not Path(TREE).exists():
+            for name in ("fine", "fails", "faults"):
+                write_test(Path(TREE), name, GUESTS[name])
         self.usual: dict[str, Usual] = {}
         self.tally = Tally()
 

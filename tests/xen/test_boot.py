@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.xen.boots import run
+from tests.xen.boots import on, run
 
 pytestmark = pytest.mark.xen
 SCRIPT = Path(__file__).parent / "dom0_boot.py"
+ECHO_SCRIPT = SCRIPT.with_name("dom0_echo.py")
+MOMENTS = ("0.3", "0.7", "1.2", "2.5", "5")
+"""Seconds after which a boot is interrupted."""
 BOTH = ("1:x2apic", "4:xapic")
 TRACE_PAGES = 512
 """More than counting exits leaves allocated, and less than the smallest guest here has."""
@@ -58,6 +62,40 @@ def test_linux_boots_and_obeys(xen_lab: Any, machine: str, release: str, kinds: 
     assert answer["killed"] == {"orphans": 1, "after": 0}
     assert answer["domains"] == [0]
     assert answer["pages lost"] <= TRACE_PAGES
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(("epyc", "4.17", ("1.5",)), id="epyc-4.17"),
+        pytest.param(("epyc", "4.20", MOMENTS), id="epyc-4.20", marks=pytest.mark.thorough),
+        on("broadwell_ult", "4.17", ("broadwell_ult", "4.17", MOMENTS), thorough=True),
+    ],
+)
+def test_a_guest_echoes_and_nothing_is_left(xen_lab: Any, where: tuple[str, str, tuple[str, ...]]) -> None:
+    machine, release, moments = where
+    done = run(
+        xen_lab,
+        ["python3", "/dom0_echo.py", *moments],
+        files={"/dom0_echo.py": ECHO_SCRIPT},
+        machine=machine,
+        xen=release,
+        timeout=1200,
+    )
+    assert done.status == 0, done.stderr.decode()
+    answer = json.loads(done.stdout)
+    for number, name in enumerate(("one", "two"), 1):
+        seen = answer[name]
+        assert seen["heard"] and seen["inspected"] and seen["complete"]
+        assert (seen["vcpus"], seen["reason"]) == (number, "poweroff")
+        if machine == "epyc":  # nothing is accelerated: each write of EOI leaves the guest
+            assert seen["registers"]["EOI write"] == 280
+        else:
+            assert "EOI write" not in seen["registers"]
+    assert (answer["x2apic"], answer["x2apic hidden"]) == ("1", "0")
+    assert answer["orphans"] == 1 and answer["domains"] == [0]
+    for status, said in answer["interrupted"]:
+        assert status in (130, -signal.SIGINT) and "Traceback" not in said, said
 
 
 @pytest.mark.thorough

@@ -93,6 +93,6 @@ class Channel(Events):
             raise call_failure("xenevtchn_bind_interdomain", number, asked, "", library.release)
 
     def notify(self) -> None:
-        """Send the other domain an event."""
-        if self._channel is not None:
-            self._evtchn.xenevtchn_notify(self._channel, self._port)
+        """Send the other domain an event; raise `CallFailed`, for instance when that domain has gone."""
+        if self._channel is not None and self._evtchn.xenevtchn_notify(self._channel, self._port) < 0:
+            raise CallFailed("xenevtchn_notify", self._ffi.errno, "send a guest an event")

@@ -1,4 +1,4 @@
-"""The files that ``verify`` and ``lab verify`` write."""
+"""The files that commands write beside what they print."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Files:
         results: Mapping[str, Result] | None = None,
     ) -> None:
         """Write the reports that were asked for; ``results`` of a matrix begin the page with an overview."""
+        from xenapic.documents.junit import junit, of_report
         from xenapic.verify.matrix import overview
         from xenapic.verify.page import html_page
-        from xenapic.verify.reports import junit
 
-        self.write(junit_file, lambda: junit([report for _recording, report in reports.values()]))
+        self.write(junit_file, lambda: junit(of_report(report) for _recording, report in reports.values()))
         first = None if results is None else overview(dict(results))
         self.write(html_file, lambda: html_page(title, reports, first))
 

@@ -54,6 +54,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "probe": ("documents.probe_findings:ProbeReport",),
     "machines": ("documents.lab_machines:MachineList",),
     "guest": ("documents.guest_side:GuestView",),
+    "xtf": ("xtf.results:XtfReport",),
     "abi-diff": ("documents.abi_differences:AbiDiff",),
     "error": ("documents.failures:ErrorReport",),
 }

@@ -166,12 +166,12 @@ class GuestConsole:
             taken += piece
         if not taken:
             return
-        self._channel.notify()
+        self.output += taken
+        del self.output[:-KEPT_BYTES]
         if self._log is not None:
             self._log.write(taken)
             self._log.flush()
-        self.output += taken
-        del self.output[:-KEPT_BYTES]
+        self._notify()
 
     def _drain(self) -> bytes:
         """Return what is in the ring, and free its room."""
@@ -202,8 +202,16 @@ class GuestConsole:
             done += len(part)
         if done:
             window.set_number(IN_PROD_AT, (prod + done) % WRAP)
-            self._channel.notify()
+            self._notify()
         return done
+
+    def _notify(self) -> None:
+        """Tell the guest that its ring has changed: it may wait for that, unless it has ended."""
+        try:
+            self._channel.notify()
+        except CallFailed:
+            if not self._ended():
+                raise
 
     def _take(self, length: int) -> bytes:
         taken = bytes(self.output[:length])

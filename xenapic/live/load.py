@@ -11,7 +11,7 @@ from xenapic.live.vcpu import FLAT_REGISTERS, set_first_vcpu
 from xenapic.loader.layout import Layout
 from xenapic.loader.memorymap import PAGE_BYTES, Span
 
-__all__ = ["SLACK_KIB", "Progress", "load"]
+__all__ = ["SLACK_KIB", "Progress", "batches", "load"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is loaded, the bytes that are done and the bytes in all."""
@@ -60,13 +60,13 @@ def load(
 def _populate(domain: Domain, layout: Layout, progress: Progress) -> None:
     size, done = layout.page_count * PAGE_BYTES, 0
     for span in (*layout.ram, *layout.other):
-        for first, count in _batches(span):
+        for first, count in batches(span):
             _populate_batch(domain, first, count)
             done += count * PAGE_BYTES
             progress("memory", done, size)
 
 
-def _batches(span: Span) -> Iterator[tuple[int, int]]:
+def batches(span: Span) -> Iterator[tuple[int, int]]:
     """Yield first frame and number of the frames of each call."""
     first, end = span.address // PAGE_BYTES, span.end // PAGE_BYTES
     for frame in range(first, end, LARGE_PAGES * EXTENTS):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_GROUPS", "GROUPS"]
+from collections.abc import Collection
+
+__all__ = ["DEFAULT_GROUPS", "GROUPS", "viridian_mask"]
 
 GROUPS = (
     "base",
@@ -22,3 +24,15 @@ GROUPS = (
 """``libxl_viridian_enlightenment``, tools/libs/light/libxl_types.idl."""
 DEFAULT_GROUPS = ("base", "freq", "time_ref_count", "apic_assist", "crash_ctl", "no_vp_limit", "cpu_hotplug")
 """What ``viridian=1`` enables: ``hvm_set_viridian_features``, tools/libs/light/libxl_x86.c."""
+NEGATED = "freq"
+"""Its bit, ``HVMPV_no_freq``, is set when the group is off."""
+
+
+def viridian_mask(groups: Collection[str]) -> int:
+    """Return ``HVM_PARAM_VIRIDIAN`` for enabled groups; 0 without the group base.
+
+    The bits are in the order of `GROUPS` (``xen/include/public/hvm/params.h``).
+    """
+    if GROUPS[0] not in groups:
+        return 0
+    return sum(1 << bit for bit, name in enumerate(GROUPS) if (name in groups) is not (name == NEGATED))

@@ -1,15 +1,13 @@
-"""Reports of a verification: a summary for people, JUnit XML for other tools."""
+"""The summary of a verification for people."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from xml.etree import ElementTree
 
 from xenapic.apic.state import ApicState
 from xenapic.verify.check import NOT_TESTABLE, Check, Report, Verdict
 
-__all__ = ["HOST", "Summary", "columns", "junit", "summary"]
+__all__ = ["HOST", "Summary", "columns", "summary"]
 
 HOST = "host"
 """Column for values that do not depend on an APIC's state."""
@@ -47,38 +45,3 @@ def _place(check: Check) -> tuple[str, str]:
         return check.topic, HOST
     flags = parts[0].removeprefix("misc_flags ")
     return (check.topic if flags == "0" else f"{check.topic}, {flags}"), parts[1]
-
-
-# -- JUnit -------------------------------------------------------------------------------------------
-
-
-def junit(reports: Sequence[Report]) -> str:
-    """Return JUnit XML: a suite for each report, a case for each value; values not covered are skipped."""
-    root = ElementTree.Element("testsuites")
-    for report in reports:
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=report.name,
-            tests=str(len(report.checks)),
-            failures=str(len(report.of(Verdict.DISAGREES))),
-            skipped=str(len(report.of(Verdict.NOT_COVERED))),
-            errors="0",
-        )
-        for check in report.checks:
-            _case(suite, check)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _case(suite: ElementTree.Element, check: Check) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=check.topic, name=_xml(check.where))
-    if check.verdict is Verdict.DISAGREES:
-        ElementTree.SubElement(case, "failure", message=_xml(str(check)))
-    elif check.verdict is Verdict.NOT_COVERED:
-        ElementTree.SubElement(case, "skipped", message=_xml(check.why))
-
-
-def _xml(text: str) -> str:
-    """Return text without the control characters that XML forbids."""
-    return "".join(char if char.isprintable() else " " for char in text)
