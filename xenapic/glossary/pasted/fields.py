@@ -148,6 +148,20 @@ HW_BITS = (
 80000007 EDX."""
 
 
+ASSISTED = ("assisted_xapic", "assisted_x2apic")
+"""What ``xl info`` of 4.17-rc prints, too."""
+
+
+def _acceleration(assisted: list[str]) -> str:
+    if not assisted:
+        return "None of it says anything about APIC acceleration: 'xenapic host' does."
+    return (
+        f"{' and '.join(assisted)}: only 4.17.0-rc1 to rc3, or a Xen with the interface added, says it. Its "
+        "Xen can use the control for guests, and a domain can turn it off. The other controls are not in the "
+        "list."
+    )
+
+
 def capabilities(line: str) -> Iterator[Meaning]:
     """Yield what ``virt_caps`` and ``hw_caps`` of ``xl info`` say."""
     for match in CAPS_LINE.finditer(line):
@@ -156,16 +170,20 @@ def capabilities(line: str) -> Iterator[Meaning]:
             continue
         says = dict.fromkeys(SAYS[VIRT_CAPS[word]] for word in words)
         absent = [SAYS[PHYSCAP.directio]] if not {"hvm_directio", "pv_directio"} & set(words) else []
+        assisted = [word for word in match["words"].split() if word in ASSISTED]
         text = f"The host: {'; '.join(says)}."
         if absent:
             text += "\nNot in the list: hvm_directio and pv_directio, so Xen uses no IOMMU."
         yield Meaning(
             quoted(match[0]),
             "what this host's Xen offers to guests (xl info)",
-            f"{text}\nNone of it says anything about APIC acceleration: 'xenapic host' does.",
+            f"{text}\n{_acceleration(assisted)}",
             True,
             "tools/xl/xl_info.c; xen/include/public/sysctl.h",
-            tuple(dict.fromkeys(f"PHYSCAP.{VIRT_CAPS[word].name}" for word in words)),
+            (
+                *(f"PHYSCAP_X86.{word.upper()}" for word in assisted),
+                *dict.fromkeys(f"PHYSCAP.{VIRT_CAPS[word].name}" for word in words),
+            ),
         )
     for match in HW_CAPS.finditer(line):
         values = [int(word, 16) for word in match["words"].split(":")]
