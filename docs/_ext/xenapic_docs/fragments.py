@@ -8,6 +8,7 @@ from pathlib import Path
 from xenapic.glossary import TopicKind
 from xenapic.model.typical import TYPICAL
 from xenapic_docs import (
+    change,
     finder,
     hardware,
     observed,
@@ -71,6 +72,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "proposal_counts": proposal.proposal_counts,
     "proposal_states": proposal.proposal_states,
     "proposal_today": proposal.proposal_today,
+    "proposal_places": change.proposal_places,
     "rules": reference.create_rules,
     "features": reference.features,
     "documents": reference.documents,
