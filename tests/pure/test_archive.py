@@ -122,6 +122,16 @@ def test_a_damaged_archive() -> None:
             open_archive(data[:at], "report")
 
 
+def test_a_member_without_a_name_is_an_error_of_ours() -> None:
+    data = zipped({"a": INTEL_LOG})
+    start, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    entry = data[start : start + 28] + b"\0\0" + data[start + 30 : end].removesuffix(b"a")
+    size = (end - start - 1).to_bytes(4, "little")
+    nameless = data[:start] + entry + data[end : end + 12] + size + data[end + 16 :]
+    with pytest.raises(FileUnreadable):
+        open_archive(nameless, "nameless")
+
+
 def test_bombs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TOTAL", 1 << 20)
     monkeypatch.setattr(module, "MAX_MEMBERS", 50)

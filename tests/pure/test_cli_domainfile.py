@@ -92,6 +92,42 @@ def test_possible_names_what_was_not_looked_at(tmp_path: Path) -> None:
     assert (dry.exit_code, "not looked at: a0" in dry.output) == (0, True)
 
 
+def test_cpus_depend_on_a_host_that_is_only_named(tmp_path: Path) -> None:
+    text = "whether xl refuses cpus depends on the CPUs and NUMA nodes of the host"
+    assert text in plan(tmp_path, HVM + 'cpus="2-15"\n').output
+    assert text not in plan(tmp_path, HVM).output
+
+
+def test_nested_virtualization_is_considered(tmp_path: Path) -> None:
+    def notes(processor: str, release: str, text: str = HVM + "nestedhvm=1\n") -> str:
+        options = ("--processor", processor, "--xen", release)
+        return "\n".join(
+            line for line in plan(tmp_path, text, *options).output.splitlines() if "nested" in line
+        )
+
+    assert "affected by nested-interrupt-status" in notes("broadwell-ep", "4.13.1")
+    assert "affected by nested-x2apic-entry-fails" in notes("broadwell-ep", "4.13.1")
+    assert "affected by" not in notes("broadwell-ep", "4.17.3")
+    assert "nested-interrupt-status: no" in notes("broadwell-ep", "4.17.3")
+    assert "concerns the APIC on SVM" in notes("zen2", "4.17.3")
+    assert "nestedhvm" not in notes("broadwell-ep", "4.17.3", HVM)
+
+
+def test_a_release_whose_rules_are_not_modelled_is_said_to_be(tmp_path: Path) -> None:
+    options = ("--processor", "broadwell-ep", "--xen", "4.13.1")
+    done = plan(tmp_path, HVM, *options)
+    assert done.exit_code == 0, done.output
+    assert "the rules of Xen 4.13 and its toolstacks are not modelled" in done.output
+    assert "nothing that xenapic checks" not in done.output
+    (check,) = json.loads(plan(tmp_path, HVM, *options, "--json").stdout)["checks"].values()
+    assert (check["request"], check["problems"]) == (None, [])
+    assert check["depends"]
+    plan(tmp_path, HVM, *options)
+    checked = run("validate", str(tmp_path / "a.cfg"), *options).output
+    assert "[depends]" in checked
+    assert "forbids the domain" not in checked
+
+
 def test_the_request_is_in_the_document(tmp_path: Path) -> None:
     text = HVM + "vcpus=2\ndevice_model_stubdomain_override=1\n"
     derived = derive_request(text, xen="4.17")

@@ -22,11 +22,16 @@ from xenapic.glossary.elsewhere import ROWS
 from xenapic.glossary.hostoptions import OPTIONS
 from xenapic.glossary.pasted import fields
 from xenapic.glossary.pasted.errnos import NUMBERS
+from xenapic.glossary.pasted.files import FILES
 from xenapic.glossary.pasted.meaning import LONGEST_QUOTE, Meaning
 from xenapic.glossary.pasted.messages import MESSAGES
-from xenapic.glossary.pasted.numbers import OTHER_MSRS, readings
-from xenapic.glossary.pasted.read import read_text
+from xenapic.glossary.pasted.needles import needles
+from xenapic.glossary.pasted.numbers import OTHER_MSRS, exit_meaning, readings
+from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
+from xenapic.glossary.pasted.read import MOST_CHARACTERS, MOST_LINES, read_text
 from xenapic.glossary.pasted.symptoms import NEEDS, SYMPTOMS
+from xenapic.glossary.pasted.tables import NAMED, plain_name
+from xenapic.glossary.pasted.traces import ERROR_BITS
 from xenapic.model.defects import DEFECTS
 from xenapic.model.named import named_host
 from xenapic.model.releases import XEN_RELEASES
@@ -146,7 +151,8 @@ def _table_holds(meaning: Meaning) -> bool:
     return match is not None and sum(shares) <= 100
 
 
-MESSAGE_TEXTS = {(row.title, row.text) for row in MESSAGES}
+EVERY_MESSAGE = (*MESSAGES, *OTHER_MESSAGES)
+MESSAGE_TEXTS = {(row.title, row.text) for row in EVERY_MESSAGE}
 ROW_TEXTS = {f"{row.text}\nUnder Xen: {row.xen}" for row in ROWS.values()}
 OPTION_TEXTS = {f"{row.text}\n{row.effect}" for row in OPTIONS.values()}
 BECAUSE = {f"libxl refuses the configuration before it asks Xen: {row.because}" for row in REFUSALS}
@@ -154,9 +160,42 @@ DEFECT_TITLES = {row.title for row in DEFECTS}
 
 
 def _message_holds(meaning: Meaning) -> bool:
-    rows = [row for row in MESSAGES if (row.title, row.text) == (meaning.title, meaning.text)]
+    rows = [row for row in EVERY_MESSAGE if (row.title, row.text) == (meaning.title, meaning.text)]
     quote = meaning.quote.removesuffix("…") + " "  # a pattern may end with a blank
     return any(row.pattern.search(quote) for row in rows) or meaning.quote.endswith("…")
+
+
+def _msr_holds(meaning: Meaning) -> bool:
+    """The number is in the quote; it is of the APIC exactly if the tables say so."""
+    match = re.match(r"(?:x2APIC )?MSR (\w+): ", meaning.title)
+    assert match
+    number = int(match[1], 16)
+    shown = number in {int(word, 16) for word in re.findall(r"[0-9a-fA-F]{2,8}\b", meaning.quote)}
+    of_apic = 0x800 <= number <= 0x8FF or number in OTHER_MSRS
+    return shown and of_apic is ("not of the APIC" not in meaning.title)
+
+
+def _named_exit_holds(meaning: Meaning) -> bool:
+    name = re.split(r"[ _](?=reason |REASON_|EXIT_)", meaning.quote)[-1].split()[-1]
+    plain = plain_name(
+        re.sub(r"(?i)^(?:EXIT_)?REASON_|^EXIT_|^VMX_REASON_|^VMEXIT_|^SVM_EXIT_|^VMX_EXIT_", "", name)
+    )
+    titles = [exit_meaning("", *pair) for pair in NAMED[plain]]
+    return meaning.title in {each.title for each in titles if each}
+
+
+def _apic_error_holds(meaning: Meaning) -> bool:
+    value = int(re.findall(r"\(([0-9a-fA-F]+)\)", meaning.quote)[0], 16)
+    said = meaning.title.removeprefix("an APIC reports: ").split(", ")
+    return said == ([name for bit, name in enumerate(ERROR_BITS) if value >> bit & 1] or ["no error"])
+
+
+def _instruction_error_holds(meaning: Meaning) -> bool:
+    match = re.search(r"VM-instruction error (\d+)", meaning.title)
+    assert match
+    return int(match[1]) in [
+        int(each, 16) for each in re.findall(r"\b(?:0x)?([0-9a-fA-F]+)\b", meaning.quote)
+    ]
 
 
 ORACLES: tuple[tuple[Callable[[Meaning], bool], Callable[[Meaning], bool]], ...] = (
@@ -165,11 +204,13 @@ ORACLES: tuple[tuple[Callable[[Meaning], bool], Callable[[Meaning], bool]], ...]
     (lambda m: m.title in BECAUSE, lambda m: True),
     (lambda m: "lack what Xen requires" in m.title, _insufficient_holds),
     (lambda m: "which the manual does not have" in m.title, _unknown_exit_holds),
+    (lambda m: m.title.startswith("a table of VM exits"), _table_holds),
+    (lambda m: bool(re.match(r"(?:x2APIC )?MSR \w+: (?!what the processor allows)", m.title)), _msr_holds),
+    (lambda m: bool(re.search(r"(?i)(?:EXIT|REASON)_|kvm_exit", m.quote)), _named_exit_holds),
     (lambda m: "exit reason " in m.title or "#VMEXIT code " in m.title, _exit_holds),
     (lambda m: m.title.startswith("errno "), _errno_holds),
     (lambda m: m.title.startswith(("createdomain.", "physinfo.")), _field_holds),
     (lambda m: m.title == "a raw request of a create", lambda m: "--set" in m.text),
-    (lambda m: m.title.startswith("a table of VM exits"), _table_holds),
     (
         lambda m: (
             "VM-execution controls, " in m.title
@@ -181,7 +222,12 @@ ORACLES: tuple[tuple[Callable[[Meaning], bool], Callable[[Meaning], bool]], ...]
     ),
     (lambda m: m.title.startswith("the boot log of a host"), lambda m: "Xen" in m.text),
     (lambda m: ", as told by " in m.title, _leaf_holds),
-    (lambda m: m.title.startswith("VM-instruction error "), lambda m: True),
+    (
+        lambda m: (m.title, m.text) in {(kind.title, kind.text) for kind in FILES},
+        lambda m: any(kind.line.match(m.quote) for kind in FILES if kind.title == m.title),
+    ),
+    (lambda m: m.title.startswith("an APIC reports: "), _apic_error_holds),
+    (lambda m: "VM-instruction error " in m.title, _instruction_error_holds),
     (lambda m: m.title.startswith("a VMCB's virtual-interrupt word"), lambda m: "vintr" in m.quote.lower()),
     (lambda m: "(xl info)" in m.title, lambda m: "caps" in m.quote),
     (lambda m: m.title.startswith("MSR ") and "allows" in m.title, lambda m: True),
@@ -227,6 +273,11 @@ def _pieces(chance: random.Random) -> str:
             f"flags={chance.getrandbits(chance.randrange(1, 12))} max_vcpus={chance.randrange(9)}",
             f"misc_flags: {chance.getrandbits(4):#x}",
             f"d0v0 vmentry failure (reason {0x80000000 | chance.randrange(64):#x}): x",
+            f"unchecked MSR access error: WRMSR to {chance.choice((0x1B, 0x10, 0x6E0, 0x800 + chance.randrange(256))):#x}",
+            f"APIC error on CPU{chance.randrange(9)}: 00({chance.randrange(256):02x})",
+            f"EXIT_REASON_{chance.choice(sorted(NAMED))} {chance.choice(sorted(NAMED))}",
+            f"kvm_exit: vcpu 1 reason {chance.choice(sorted(NAMED))} rip 0x1",
+            f"KVM: entry failed, hardware error {chance.choice((7, 8, 0x80000021, 0x80000022, 99)):#x}",
             f"failed: errno = {chance.choice(sorted(NUMBERS))}",
             f"exitcode = {chance.choice(list(SVM_NAMES)):#x} exit_int_info = 0",
             f"APIC_ACCESS {chance.randrange(999)}\nEXTERNAL_INTERRUPT {chance.randrange(999)}",
@@ -255,6 +306,58 @@ def test_mutated_pastes_say_nothing_that_does_not_follow() -> None:
         check(
             text[:at] + chance.choice(["", " ", "0", "f", "\n", "=", "(XEN) ", "\x1b[31m"]) + text[at + 1 :]
         )
+
+
+def test_a_message_is_found_by_its_needles() -> None:
+    """A row's needles are in every line that its pattern matches; most rows have some."""
+    lines = [line for seed in fuzz.pasted_seeds() for line in seed.decode("latin-1").splitlines()]
+    for row in EVERY_MESSAGE:
+        for line in lines:
+            if row.needles and row.pattern.search(line[:2000]):
+                assert any(needle in line.lower() for needle in row.needles), (
+                    row.pattern.pattern,
+                    row.needles,
+                )
+    assert sum(bool(row.needles) for row in EVERY_MESSAGE) > 0.9 * len(EVERY_MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("abc def", ("abc def",)),
+        (r"abc|\bx2apic\.so\b", ("abc", "x2apic.so")),
+        (r"abc(?:long|longer)?de", ("abc",)),
+        (r"colou?rs [a|b]xyz\d+ no", ("colo",)),
+        (r"a[]|]bcd|\(xyz", ("bcd", "(xyz")),
+        (r"a.{0,60}b|x{100,200}", ()),
+        (r"ab|xyz", ()),
+        (r"(?:abc|def)", ()),
+        (r"Stubdom \d+ for", ("stubdom ",)),
+        (r"abcd{2}x", ("abc",)),
+        (r"abcd*xyzz+", ("xyzz",)),
+    ],
+)
+def test_needles(pattern: str, words: tuple[str, ...]) -> None:
+    assert needles(pattern) == words
+
+
+HOSTILE = {
+    "a setting": "cpuid=" + "x" * 1900,
+    "a list": "host," + "a=b," * 400,
+    "a name": "EXIT_REASON_" + "A" * 1800,
+    "a message": "error WRMSR " * 150,
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_looked_at_is_bounded(line: str) -> None:
+    """What is beyond the bounds is counted as not looked at, even if it would mean something."""
+    known = "SecondaryExec=000014fb"
+    assert read_text(f"{line}\n{known}").meanings
+    pasted = read_text(f"{line}\n" * (MOST_CHARACTERS // len(line) + 1) + known)
+    assert not any(known in meaning.quote for meaning in pasted.meanings)
+    assert pasted.unread
+    assert not read_text("x\n" * MOST_LINES + known).meanings
 
 
 def test_the_oracles_notice_a_wrong_statement() -> None:

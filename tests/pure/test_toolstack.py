@@ -6,7 +6,6 @@ import json
 import lzma
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
 from errno import EINVAL
 from pathlib import Path
 from typing import Any
@@ -16,57 +15,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xenapic
-from xenapic.apic.features import Technology
-from xenapic.errors import NameUnknown, PolicyInvalid, ToolstackRefused
-from xenapic.model.conditions import Situation
-from xenapic.model.create import check_request
-from xenapic.model.flags import PHYSCAP
-from xenapic.model.host import Host, describe
-from xenapic.model.named import blank_physinfo, version_of
+from tests.toolstack.randomfiles import random_cases
+from tests.toolstack.records import Record, answer_differs, derive, differences
+from xenapic.errors import HostUnknown, NameUnknown, PolicyInvalid, ToolstackRefused
 from xenapic.model.releases import XEN_RELEASES
-from xenapic.parse.bootlog import BootLog
 from xenapic.parse.xlcfg import XlSetting, read_xl_cfg
 from xenapic.toolstack import xl
 from xenapic.toolstack.keys import known
 from xenapic.toolstack.pcispec import pci_error
-from xenapic.toolstack.request import DerivedRequest, Evidence, derive_request, release_of, to_create_request
+from xenapic.toolstack.request import Evidence, derive_request
 
 DATA = Path(__file__).parents[1] / "data" / "toolstack"
-RECORDS: list[dict[str, Any]] = json.loads(lzma.decompress((DATA / "requests.json.xz").read_bytes()))
+RECORDS: list[Record] = json.loads(lzma.decompress((DATA / "requests.json.xz").read_bytes()))
 """What Debian's xl of 4.17 and 4.20 handed to ``xc_domain_create`` on a real Xen, or why it did not."""
-POOLS = {"Pool-0": 0, "second": 1}
 PVH = 'name="b"\ntype="pvh"\nkernel="/boot/kernel"\n'
 HVM = 'name="b"\ntype="hvm"\nmemory=64\n'
 PV = 'name="b"\nkernel="/boot/kernel"\n'
 
 
-def derive(record: dict[str, Any]) -> DerivedRequest:
-    return derive_request(
-        record["cfg"],
-        xen=record["xen"],
-        capabilities=record.get("physinfo", {}).get("capabilities", 0x30B),
-        xl_conf='autoballoon="off"\n' + record.get("xlconf", ""),
-        pools=POOLS,
-        extra=record.get("xl_args", ()),
-    )
-
-
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: f"{record['id']}-{record['xen']}")
-def test_equals_the_real_xl(record: dict[str, Any]) -> None:
+def test_equals_the_real_xl(record: Record) -> None:
+    assert differences(record) == []
     if record["xl"] == "request":
-        derived = derive(record)
-        assert derived.fields == record["request"]
-        assert derived.evidence is Evidence.EXECUTED
-        if "more_requests" in record:
-            assert list(derived.more) == record["more_requests"]
-        return
-    with pytest.raises(ToolstackRefused) as caught:
-        derive(record)
-    assert caught.value.status == record["xl_status"]
-    said = record.get("message", "")
-    assert caught.value.message in said
-    assert bool(caught.value.message) == bool(said)
-    assert ("libxl_create.c" in said or "libxl_x86.c" in said) == (caught.value.tool == "libxl")
+        assert derive(record).evidence is Evidence.EXECUTED
+
+
+RANDOM: list[Record] = json.loads(lzma.decompress((DATA / "random.json.xz").read_bytes()))
+"""Random files, recorded with ``python -m tests.toolstack.record --random``."""
+
+
+@pytest.mark.parametrize("xen", ["4.17.7", "4.20.5-pre"])
+def test_equals_the_real_xl_on_random_files(xen: str) -> None:
+    records = [record for record in RANDOM if record["xen"] == xen]
+    assert len(records) > 900
+    wrong = {record["id"]: [*differences(record), *answer_differs(record)] for record in records}
+    assert {name: lines for name, lines in wrong.items() if lines} == {}
+
+
+def test_a_difference_is_seen() -> None:
+    sent = next(record for record in RECORDS if "more_requests" in record)
+    refused = next(record for record in RECORDS if record["xl"] != "request" and record.get("message"))
+    changed = {**sent, "request": {**sent["request"], "flags": 99}, "more_requests": []}
+    assert [line.split(":")[0] for line in differences(changed)] == ["flags", "further requests"]
+    assert differences({**sent, "cfg": ""})[0].startswith("refused here")
+    assert differences({**refused, "cfg": sent["cfg"]})[0].startswith("sent here")
+    status = differences({**refused, "xl_status": 77})
+    assert [line.split(":")[0] for line in status] == ["status"]
+    assert differences({**refused, "message": "something else"})[0].startswith("message")
+
+
+def test_random_cases_are_the_same_again() -> None:
+    drawn = list(random_cases(50, 3))
+    assert drawn == list(random_cases(50, 3))
+    assert drawn != list(random_cases(50, 4))
+    assert {"capabilities", "xlconf", "xl_args"} <= {key for case in drawn for key in case}
 
 
 def test_all_records_are_there() -> None:
@@ -319,6 +321,49 @@ def test_any_text_ends_in_a_request_or_a_refusal(text: str) -> None:
         assert error.because
 
 
+@pytest.mark.parametrize(
+    ("cpus", "message"),
+    [
+        ('"0"', None),
+        ('"7"', None),  # beyond the one CPU, but in the last byte of xl's map
+        ('"8"', "vcpu hard affinity map is empty"),
+        ('""', "vcpu hard affinity map is empty"),
+        ('"all,^0-7"', "vcpu hard affinity map is empty"),
+        ('"nodes:0"', None),
+        ('"nodes:1"', "vcpu hard affinity map is empty"),
+        ("['0', '9']", "vcpu hard affinity map is empty"),
+        ("['0', [], 'zzz']", None),
+        ("['0', '1', 'zzz']", None),  # more than the vCPUs
+        ('"^all"', 'Can\'t combine "^" and "all".'),
+        ('"2-1"', "Invalid pcpu range: 2-1."),
+        ('"nodes:x"', "Invalid pcpu range: x."),
+        ('"0-99999999999999999999"', "Invalid pcpu range: 0-99999999999999999999."),
+    ],
+)
+def test_cpus(cpus: str, message: str | None) -> None:
+    text = f"{PVH}vcpus=2\ncpus={cpus}\n"
+    if message is None:
+        assert derive_request(text, cpus=1, nodes=1).fields["max_vcpus"] == 2
+        return
+    assert refusal(text, cpus=1, nodes=1).message == message
+    if message.endswith("empty") and '""' not in cpus:
+        assert derive_request(text).fields["max_vcpus"] == 2  # the host's CPUs are not known
+
+
+def test_virtual_numa_depends_on_the_host() -> None:
+    text = PVH + "vnuma=[['pnode=1','size=16','vcpus=0-3']]\n"
+    assert derive_request(text).fields["max_vcpus"] == 4
+    assert derive_request(text, cpus=4, nodes=2).fields["max_vcpus"] == 4
+    assert refusal(text, nodes=1).message == "xl: invalid pnode number: 1"
+    assert "more vcpus than pcpus" in refusal(text, cpus=3).message
+    assert derive_request(text + "maxvcpus=4\n", cpus=3).fields["max_vcpus"] == 4
+
+
+def test_older_toolstacks_are_not_modelled() -> None:
+    with pytest.raises(HostUnknown):
+        derive_request(PVH, xen="4.13")
+
+
 def test_settings_of_the_command_line() -> None:
     assert derive_request(PVH + "# end", extra=("vcpus=3",)).fields["max_vcpus"] == 3
     with pytest.raises(PolicyInvalid, match="key=value"):
@@ -336,19 +381,13 @@ def test_xl_conf_can_end_every_command() -> None:
 ANSWERED = [record for record in RECORDS if "answer" in record]
 
 
-def host_of(record: dict[str, Any]) -> Host:
-    """The lab's host of a record; capabilities that were pretended are not Xen's."""
-    word = 0x30B if record["physinfo"]["pretended"] else record["physinfo"]["capabilities"]
-    technology = Technology.SVM if record["machine"] == "epyc" else Technology.VMX
-    version = version_of(release_of(record["xen"]), record.get("xen_args", ""))
-    return describe(version, blank_physinfo(technology, PHYSCAP(word)), BootLog(True, True, None), EINVAL)
-
-
 @pytest.mark.parametrize("record", ANSWERED, ids=lambda record: f"{record['id']}-{record['xen']}")
 def test_the_rules_give_xens_recorded_answer(record: dict[str, Any]) -> None:
-    request = replace(to_create_request(record["request"]), ssidref=0)
-    situation = Situation(host_of(record), cpupool_has_cpus=request.cpupool_id == 0)
-    answer = check_request(request, situation)
-    if answer.errno != record["answer"]:  # decided by what the lab's QEMU does not say, or ours to avoid
-        codes = {row.problem.code for row in answer.depends} | {row.code for row in answer.problems}
-        assert codes & {"nested-virt-missing", "grant-frames-caution"}
+    assert answer_differs(record) == []
+
+
+def test_another_answer_is_seen() -> None:
+    record = next(one for one in ANSWERED if one["answer"] == 0)
+    assert answer_differs({**record, "answer": EINVAL, "answer_name": "EINVAL"}) == [
+        "Xen's answer: 0 here, 22 by Xen"
+    ]

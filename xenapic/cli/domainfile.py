@@ -106,7 +106,8 @@ def as_checks(check: FileCheck) -> Iterator[Check]:
         for problem in problems:
             text = f"{problem.field}={problem.value}: {problem.rule}"
             yield Check(problem.code, area, verdict, text, problem.source, problem.remedy.rstrip("."))
+    advice = "Ask with a report of the host" if check.derived is not None else ""
     for text in check.depends:
-        yield Check("depends", area, CheckVerdict.UNKNOWN, text, "", "Ask with a report of the host")
-    if check.possible:
+        yield Check("depends", area, CheckVerdict.UNKNOWN, text, "", advice)
+    if check.possible and check.derived is not None:
         yield Check("domain", area, CheckVerdict.PASS, "nothing that xenapic checks forbids the domain")

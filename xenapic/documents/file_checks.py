@@ -73,7 +73,7 @@ class FileCheckEntry:
     possible: bool
     """Whether nothing that was checked forbids the domain."""
     request: RequestEntry | None
-    """Null when the toolstack refuses the configuration."""
+    """Null when the toolstack refuses the configuration, or is not modelled."""
     refused: ToolstackRefusalEntry | None
     problems: tuple[ProblemEntry, ...]
     """Rules of Xen that the request breaks."""

@@ -12,6 +12,7 @@ from xenapic.apic.processors import APICV
 from xenapic.apic.registers import SLOT_SIZE, msr_of
 from xenapic.apic.state import ApicState
 from xenapic.glossary import prose
+from xenapic.glossary.constants import OF_CONTROLS
 from xenapic.glossary.topic import Source, Topic, TopicKind, joined
 from xenapic.model.acceleration import domain_choice, host_controls, vcpu_apic
 from xenapic.model.releases import XEN_RELEASES, XenRelease
@@ -31,7 +32,12 @@ def _control(name: str) -> Topic:
         words.sdm,
         words.xen,
         (*words.see, *_rule_codes(name), *_capability(row)),
-        (row.name, row.name.removeprefix("use "), row.name.removeprefix("process ")),
+        (
+            row.name,
+            row.name.removeprefix("use "),
+            row.name.removeprefix("process "),
+            *OF_CONTROLS.get(name, ()),
+        ),
     )
 
 

@@ -279,6 +279,56 @@ TERMS: dict[str, Prose] = {
         xen="cpuid_viridian_leaves (xen/arch/x86/hvm/viridian/viridian.c)",
         see=("viridian-ignores-assisted-flags",),
     ),
+    "guest interrupt status": Prose(
+        "A field of the VMCS with two vectors, used with virtual-interrupt delivery: RVI, the highest virtual "
+        "interrupt that is requested (from the virtual IRR), and SVI, the one in service (from the virtual ISR).",
+        sdm=DELIVERY,
+        xen="GUEST_INTR_STATUS; vmx_sync_pir_to_irr, vmx_process_isr (xen/arch/x86/hvm/vmx/vmx.c)",
+        see=("virtual_interrupt_delivery",),
+    ),
+    "EOI-exit bitmap": Prose(
+        "A bit for each vector. With virtual-interrupt delivery, a guest's EOI of a vector whose bit is 1 exits "
+        "(VIRTUALIZED_EOI). Xen sets the bits of level-triggered interrupts, whose end the I/O APIC must see.",
+        sdm='SDM volume 3C, "EOI virtualization"',
+        xen="EOI_EXIT_BITMAP; vmx_update_eoi_exit_bitmap (xen/arch/x86/hvm/vmx/vmx.c)",
+        see=("VIRTUALIZED_EOI", "EOI virtualization"),
+    ),
+    "TPR threshold": Prose(
+        "A field of the VMCS, used with the TPR shadow and without virtual-interrupt delivery: a guest's write "
+        "that lowers the TPR below it exits, because an interrupt that waits may then be taken.",
+        sdm='SDM volume 3C, "TPR virtualization"',
+        xen="TPR_THRESHOLD (xen/arch/x86/hvm/vmx/intr.c)",
+        see=("tpr_shadow", "TPR_BELOW_THRESHOLD"),
+    ),
+    "posted-interrupt descriptor": Prose(
+        "64 bytes of memory for each vCPU: a bit for each vector that was posted (PIR), outstanding notification "
+        "(ON), suppress notification (SN), and for an IOMMU notification vector (NV) and destination (NDST).",
+        sdm=POSTED,
+        xen="struct pi_desc, PI_DESC_ADDR (xen/arch/x86/include/asm/hvm/vmx/vmcs.h)",
+        see=("posted_interrupts",),
+    ),
+    "IA32_APIC_BASE": Prose(
+        "MSR 1B: whether the APIC is enabled (bit 11) and in x2APIC mode (bit 10), whether this is the boot processor "
+        "(bit 8), and where the APIC's page is. A guest's RDMSR and WRMSR of it always exit. Since 4.12 Xen answers "
+        "a guest that moves the page with #GP.",
+        sdm=APIC_STATE,
+        xen="guest_wrmsr_apic_base (xen/arch/x86/hvm/vlapic.c)",
+        see=("disabled", "xapic", "x2apic", "apic-window-moves"),
+    ),
+    "TSC deadline": Prose(
+        "A mode of the APIC's timer: a guest writes the TSC value of the next interrupt to IA32_TSC_DEADLINE "
+        "(MSR 6E0). The MSR is none of 800 to 8FF: a guest's write of it exits on every processor and release.",
+        sdm='SDM volume 3A, "TSC-deadline mode"',
+        xen="vlapic_tdt_msr_set (xen/arch/x86/hvm/vlapic.c)",
+        see=("LVTT", "tdt"),
+    ),
+    "INIT and SIPI": Prose(
+        "Two kinds of IPIs with which an operating system starts another processor. A guest's are emulated: its write "
+        "of ICR exits, and Xen starts the vCPU.",
+        sdm='SDM volume 3A, "MP initialization"',
+        xen="vlapic_init_sipi_action (xen/arch/x86/hvm/vlapic.c)",
+        see=("ICR",),
+    ),
 }
 
 ALSO: dict[str, tuple[str, ...]] = {
@@ -287,6 +337,22 @@ ALSO: dict[str, tuple[str, ...]] = {
     "XEN_HVM_CPUID_APIC_ACCESS_VIRT": ("APIC_ACCESS_VIRT", "HvmLeaf.APIC_ACCESS_VIRT"),
     "XEN_HVM_CPUID_X2APIC_VIRT": ("X2APIC_VIRT", "HvmLeaf.X2APIC_VIRT"),
     "Viridian hints": ("viridian", "CPUID4A_MSR_BASED_APIC", "CPUID6A_APIC_OVERLAY"),
+    "APIC-access page": ("APIC_ACCESS_ADDR", "APIC-access address"),
+    "virtual-APIC page": ("VIRTUAL_APIC_PAGE_ADDR", "virtual-APIC address", "vlapic", "VAPIC page"),
+    "guest interrupt status": ("GUEST_INTR_STATUS", "InterruptStatus", "RVI", "SVI"),
+    "EOI-exit bitmap": ("EOI_EXIT_BITMAP", *(f"EOI_EXIT_BITMAP{number}" for number in range(4))),
+    "TPR threshold": ("TPR_THRESHOLD",),
+    "posted-interrupt descriptor": (
+        "PIR",
+        "PI_DESC_ADDR",
+        "POSTED_INTR_DESC_ADDR",
+        "POSTED_INTR_NOTIFICATION_VECTOR",
+        "POSTED_INTR_NV",
+        "PostedIntrVec",
+    ),
+    "IA32_APIC_BASE": ("MSR_IA32_APICBASE", "MSR_APIC_BASE", "APIC_BASE", "apicbase"),
+    "TSC deadline": ("TSC_DEADLINE", "IA32_TSC_DEADLINE", "MSR_TSC_DEADLINE", "MSR_IA32_TSC_DEADLINE"),
+    "INIT and SIPI": ("SIPI", "INIT-SIPI-SIPI", "start-up IPI"),
 }
 """Other spellings of terms."""
 
@@ -443,6 +509,12 @@ FLAGS: dict[str, str] = {
     "MISC.MSR_RELAXED": "Reading an MSR that Xen does not handle returns 0 instead of faulting, if the processor has the MSR.",
     "MISC.ASSISTED_XAPIC": "Virtualize APIC accesses for this domain. Only in 4.17.0-rc1 to rc3.",
     "MISC.ASSISTED_X2APIC": "Virtualize x2APIC mode for this domain. Only in 4.17.0-rc1 to rc3.",
+    "APIC.TPR_SHADOW": "Use TPR shadow for this domain. Every other bit but ACCESS_PAGE needs it.",
+    "APIC.ACCESS_PAGE": "Map the APIC-access page in this domain and virtualize accesses to it; without it they are slower, and right.",
+    "APIC.REGISTERS": "APIC-register virtualization for this domain.",
+    "APIC.DELIVERY": "Virtual-interrupt delivery for this domain.",
+    "APIC.POSTED": "Process posted interrupts for this domain.",
+    "APIC.X2APIC_MODE": "Virtualize x2APIC mode for this domain, while its APIC is in that mode.",
     "PHYSCAP_X86.ASSISTED_XAPIC": "The host can virtualize APIC accesses.",
     "PHYSCAP_X86.ASSISTED_X2APIC": (
         "The host has x2APIC mode, and register virtualization or virtual-interrupt delivery."
@@ -493,6 +565,7 @@ REFUSALS: dict[str, str] = {
     "x2apic-hidden": "x2APIC mode is required, but the guest may not enter it.",
     "aspect-imposed": "A forbidden aspect is in force for every such guest on this host.",
     "aspect-unknown": "It is unknown whether a required or forbidden aspect will be in force.",
+    "aspect-needs-forbidden": "A required aspect needs one that the policy forbids. Only on a Xen with one bit per control.",
     "policy-conflict": "The policy requires and forbids the same aspect.",
     "guest-type-missing": "Xen cannot run a PVH or HVM guest on this host.",
 }
@@ -502,6 +575,8 @@ CAUTIONS: dict[str, str] = {
     "preferred-not-had": "A preferred aspect will not be in force.",
     "preferred-unknown": "It is unknown whether a preferred aspect will be in force.",
     "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
+    "no-setting": "Bits are set for which no toolstack has a setting: only xenapic can create such a domain, on a Xen with one bit "
+    "per control.",
     "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
     "asked-twice": "An aspect is preferred and also required or forbidden; the preference has no effect.",
     "release-unverified": "The release is not known: the answer is that for a known one whose layout it has.",
@@ -613,6 +688,7 @@ ERRORS: dict[str, str] = {
     "host-unknown": "A question about a host that the known facts about it cannot answer.",
     "log-invalid": "A text is not a boot log of Xen that says anything about VMX or SVM.",
     "file-unreadable": "A file cannot be read; the message says why.",
+    "tree-unexpected": "A source tree of Xen in which a place is not as a change expects it; the file and the function are named.",
     "image-invalid": "A kernel cannot be booted, or the images do not fit the domain; the message says why.",
     "guest-failed": "A booted guest did not do in time what was expected, or its console cannot be used.",
     "probe-failed": "The probe guest failed or timed out, or its timing cannot tell a VM exit from none.",
@@ -627,6 +703,7 @@ ERRORS: dict[str, str] = {
     "lab-snapshot": "A snapshot of a started machine is damaged or does not fit; the machine boots instead.",
     "lab-usage": "There is no such machine, release of Xen or file.",
     "lab-prerequisite": "Programs or package sources that the lab needs are missing; the message says what to install.",
+    "lab-build": "A Xen could not be built from source; the message has the end of the log, and its file.",
     "lab-fetch": "The packages of a Xen release could not be fetched or unpacked.",
     "lab-channel": "What dom0 sent back is damaged, or too large for the channel.",
     "lab-boot": "The emulated machine did not complete a stage of its boot. The error has the serial log.",

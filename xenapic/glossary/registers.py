@@ -19,6 +19,7 @@ from xenapic.apic.registers import (
     register,
 )
 from xenapic.glossary import prose
+from xenapic.glossary.constants import OF_REGISTERS
 from xenapic.glossary.topic import Source, Topic, TopicKind
 from xenapic.model.typical import TYPICAL
 from xenapic.policy.outlook import AccessRow, register_rows, rows
@@ -70,7 +71,7 @@ def _about(row: Register) -> Topic:
         "\n".join(lines) or "Neither mode has a register here.",
         'SDM volume 3A, "Local APIC register address map"',
         f"APIC_{row.symbol} (xen/arch/x86/include/asm/apicdef.h)" if row.symbol else "",
-        aliases=(row.name, f"APIC_{row.symbol}") if row.symbol else (),
+        aliases=(row.name, f"APIC_{row.symbol}", *OF_REGISTERS.get(row.symbol, ())) if row.symbol else (),
     )
 
 

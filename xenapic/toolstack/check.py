@@ -10,8 +10,10 @@ from xenapic.frozen import dataclass
 from xenapic.model.conditions import UNKNOWN_CAPABILITIES, Situation
 from xenapic.model.create import Creation, Dependency, check_request
 from xenapic.model.facts import Answer
-from xenapic.model.flags import PHYSCAP
+from xenapic.model.flags import CDF, PHYSCAP
 from xenapic.model.host import Host
+from xenapic.model.releases import XEN_RELEASES
+from xenapic.toolstack.nested import nested_notes
 from xenapic.toolstack.request import POOLS, DerivedRequest, derive_request, to_create_request
 
 __all__ = ["FileCheck", "check_file"]
@@ -25,7 +27,7 @@ class FileCheck:
     """What becomes of a configuration on a host."""
 
     derived: DerivedRequest | None
-    """The request that the toolstack sends; None when it refuses the configuration."""
+    """The request that the toolstack sends; None when it refuses the configuration, or is not modelled."""
     refused: ToolstackRefused | None = None
     """The toolstack's refusal, on any host that this one may be."""
     problems: tuple[Problem, ...] = ()
@@ -58,6 +60,8 @@ def check_file(
     `PolicyInvalid` when ``extra`` is not made of settings.
     """
     lines = tuple(extra)
+    if not host.release.create_rules:
+        return _not_modelled(text, host, xl_conf, pools, lines)
     words = _possible_capabilities(host)
     answers = {word: _derive(text, host, word, xl_conf, pools, lines) for word in words}
     derived = [answer for answer in answers.values() if isinstance(answer, DerivedRequest)]
@@ -70,6 +74,27 @@ def check_file(
             return replace(known, depends=(f"the pool depends on {POOLS_OF_HOST}", *known.depends))
         return FileCheck(derived=None, refused=refusal)
     return _checked(derived[0], host, depends)
+
+
+def _not_modelled(
+    text: str, host: Host, xl_conf: str, pools: Mapping[str, int] | None, lines: tuple[str, ...]
+) -> FileCheck:
+    """Return what can be said on a release whose rules are not modelled: nested virtualization's defects."""
+    oldest = XEN_RELEASES[0]
+    try:
+        everything = sum(PHYSCAP)
+        asked = derive_request(text, oldest, everything, xl_conf, pools or POOLS, lines)
+    except ToolstackRefused:
+        asked = None
+    nested = asked is not None and asked.request.flags & CDF.nested_virt
+    return FileCheck(
+        derived=None,
+        depends=(
+            f"whether the file is taken is not known: the rules of Xen {host.release.name} and its toolstacks"
+            f" are not modelled, those from {oldest.name} on are",
+        ),
+        notes=tuple(nested_notes(host)) if nested else (),
+    )
 
 
 Derivation = DerivedRequest | ToolstackRefused
@@ -93,9 +118,18 @@ def _derive(
             pools=POOLS if pools is None else pools,
             extra=extra,
             arch_capabilities=int(physinfo.arch_capabilities or 0),
+            cpus=_cpus(host),
+            nodes=None if host.unknown else physinfo.nr_nodes,
         )
     except ToolstackRefused as error:
         return error
+
+
+def _cpus(host: Host) -> int | None:
+    """Return how many CPUs a host has; None if it is only named, or some are offline, whose numbers count."""
+    physinfo = host.physinfo
+    known = not host.unknown and physinfo.nr_cpus == physinfo.max_cpu_id + 1
+    return physinfo.nr_cpus if known else None
 
 
 def _possible_capabilities(host: Host) -> list[PHYSCAP]:
@@ -148,7 +182,7 @@ def _checked(derived: DerivedRequest, host: Host, depends: tuple[str, ...]) -> F
         derived=derived,
         problems=tuple(problem for problem in problems if problem.errno is not None),
         cautions=tuple(problem for problem in problems if problem.errno is None),
-        depends=(*depends, *map(_rule_depends, rules), *_label_depends(host)),
+        depends=(*depends, *map(_rule_depends, rules), *_cpu_depends(derived, host), *_label_depends(host)),
         notes=tuple(_notes(derived, host)),
     )
 
@@ -181,12 +215,22 @@ def _rule_depends(dependency: Dependency) -> str:
     return f"{problem.field}={problem.value} depends on {dependency.fact} [{problem.code}]"
 
 
+def _cpu_depends(derived: DerivedRequest, host: Host) -> list[str]:
+    """Return the settings that xl compares with the host's CPUs and nodes, which are not known."""
+    names = [name for name in ("cpus", "vnuma") if name in derived.considered]
+    if _cpus(host) is not None or not names:
+        return []
+    return [f"whether xl refuses {' and '.join(names)} depends on the CPUs and NUMA nodes of the host"]
+
+
 def _label_depends(host: Host) -> list[str]:
     return ["the security label depends on Flask's policy"] if host.flask.answer is Answer.YES else []
 
 
 def _notes(derived: DerivedRequest, host: Host) -> list[str]:
     notes = list(derived.warnings)
+    if derived.request.flags & CDF.nested_virt:
+        notes += nested_notes(host)
     asked = "altp2m" in derived.considered or "altp2mhvm" in derived.considered
     if asked and derived.release.number < (4, 21) and host.altp2m.answer is Answer.NO:
         notes.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xenapic.frozen import dataclass
 from xenapic.model.releases import XenRelease
 
-__all__ = ["KEYS", "OTHERS", "Key", "known"]
+__all__ = ["FIRST", "KEYS", "OTHERS", "Key", "known"]
 
 FIRST, NEVER = (4, 15), (9, 9)
 
@@ -38,6 +38,8 @@ KEYS: tuple[Key, ...] = (
     Key("vcpus", "max_vcpus", "is the number if maxvcpus is not given; at most 1024"),
     Key("maxvcpus", "max_vcpus", "must not be below vcpus"),
     Key("vnuma", "max_vcpus", "its nodes give vCPUs and maxmem; not with PV nor with memory below maxmem"),
+    Key("cpus", "", "ranges of CPUs of which the host has some"),
+    Key("cpus_soft", "", "ranges of CPUs"),
     Key("max_event_channels", "max_evtchn_port", "absent or 0: 1023"),
     Key("max_grant_frames", "max_grant_frames", "absent: xl.conf's, else -1 for the host's default"),
     Key("max_maptrack_frames", "max_maptrack_frames", "absent: xl.conf's, else -1 for the host's default"),
@@ -129,7 +131,7 @@ ASSISTED = (
 
 SINCE_4_15 = """
 acpi acpi_firmware acpi_laptop_slate acpi_s3 acpi_s4 apic bios_path_override boot bootloader_args
-cap channel cpu_weight cpuid cpus cpus_soft device_model device_model_override device_model_user
+cap channel cpu_weight cpuid device_model device_model_override device_model_user
 device_tree disk display dm_restrict driver_domain e820_host extratime firmware_override hpet keymap
 latency localtime nographic nomigrate nx opengl p9 pae pci_msitranslate pci_permissive
 pci_power_mgmt pci_seize period pvcalls pvshim pvshim_cmdline pvshim_extra pvshim_path rdm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from xenapic.errors import PolicyInvalid, ToolstackRefused
+from xenapic.errors import HostUnknown, PolicyInvalid, ToolstackRefused
 from xenapic.frozen import dataclass
 from xenapic.model.config import CreateRequest
 from xenapic.model.guest_types import GuestType
@@ -74,34 +74,49 @@ def release_of(xen: str | XenRelease) -> XenRelease:
     return xen_release(xen)
 
 
-def derive_request(
+def derive_request(  # noqa: PLR0913  (the facts of a host, which are keyword-only)
     text: str,
     xen: str | XenRelease = "4.17",
     capabilities: int = USUAL_CAPABILITIES,
     xl_conf: str = "",
     pools: Mapping[str, int] = POOLS,
     extra: Iterable[str] = (),
+    *,
     arch_capabilities: int = 0,
+    cpus: int | None = None,
+    nodes: int | None = None,
 ) -> DerivedRequest:
     """Return the create request that a toolstack sends for the text of an xl.cfg or of a libvirt domain XML.
 
     ``capabilities`` are the host's (``physinfo.capabilities``), ``xl_conf`` the text of its xl.conf,
     ``pools`` the numbers of its CPU pools by name, ``extra`` the lines ``key=value`` that ``xl create FILE``
-    is given after the file. Assumed are autoballoon="off", a qemu that is installed, and XSM off.
+    is given after the file. ``cpus`` and ``nodes`` are how many the host has; what depends on them is not
+    refused when they are not known. Assumed are autoballoon="off", a qemu that is installed, and XSM off.
 
-    Raises `ToolstackRefused` where xl, libvirt or libxl ends before Xen is asked, and `NameUnknown` for a
-    release that is not known. Source: ``tools/xl/xl_parse.c`` and ``tools/libs/light/libxl_create.c`` of each
-    release; for 4.17 and 4.20 (Debian's builds) compared with recordings of what the real xl sent. For XML
-    ``src/libxl/libxl_conf.c`` of libvirt 11.3.
+    Raises `ToolstackRefused` where xl, libvirt or libxl ends before Xen is asked, `NameUnknown` for a
+    release that is not known, and `HostUnknown` for one whose toolstacks are not modelled. Source:
+    ``tools/xl/xl_parse.c`` and ``tools/libs/light/libxl_create.c`` of each release; for 4.17 and 4.20
+    (Debian's builds) compared with recordings of what the real xl sent. For XML ``src/libxl/libxl_conf.c``
+    of libvirt 11.3.
     """
     release = release_of(xen)
-    host = HostFacts(capabilities=capabilities, arch_capabilities=arch_capabilities, pools=dict(pools))
+    if not release.create_rules:
+        raise HostUnknown(
+            f"what the toolstacks of Xen {release.name} make of a configuration is not modelled"
+        )
+    host = HostFacts(
+        capabilities=capabilities,
+        arch_capabilities=arch_capabilities,
+        pools=dict(pools),
+        cpus=cpus,
+        nodes=nodes,
+    )
     if looks_like_xml(text):
         if [*extra]:
             raise PolicyInvalid("settings after the file are for an xl.cfg, not for libvirt's XML")
         return _from_libvirt(text, host, release)
     defaults = xl.global_defaults(xl_conf, release)
-    wanted, get = xl.parse(_with_extra(text, extra), release, defaults)
+    wanted, get = xl.parse(_with_extra(text, extra), release, defaults, host)
     fields = libxl.request(wanted, host, release)
     keys = known(release)
     return DerivedRequest(

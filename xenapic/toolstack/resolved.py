@@ -5,14 +5,13 @@ from __future__ import annotations
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.guest_types import GuestType
 from xenapic.model.releases import XenRelease
-from xenapic.toolstack.wanted import HostFacts, Wanted, unsigned32
+from xenapic.toolstack.wanted import ULONG_MAX, HostFacts, Wanted, unsigned32
 
 __all__ = ["MIB", "Resolved"]
 
 MIB = 1024
 VIDEO_MIB = {None: 8, "cirrus": 8, "stdvga": 16, "qxl": 128}
 """The least video memory of qemu-xen in MiB."""
-ULONG_MAX = (1 << 64) - 1
 
 
 class Resolved:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
 
-__all__ = ["DEFAULT_KIB", "HostFacts", "Wanted", "signed32", "unsigned32"]
+__all__ = ["DEFAULT_KIB", "ULONG_MAX", "HostFacts", "Wanted", "signed32", "unsigned32"]
 
-DEFAULT_KIB = (1 << 64) - 1
+ULONG_MAX = (1 << 64) - 1
+DEFAULT_KIB = ULONG_MAX
 """``LIBXL_MEMKB_DEFAULT``: no size was given."""
 
 
@@ -30,6 +33,8 @@ class Wanted:
     vcpu_bits: int = 0
     """Size of ``avail_vcpus``; 0 when libxl makes it itself."""
     max_vcpus: int = 0
+    hard_affinity: list[int | None] = field(default_factory=list)
+    """Masks of CPUs that ``cpus`` names; None where it is not known."""
     event_channels: int = 0
     max_grant_frames: int = -1
     max_maptrack_frames: int = -1
@@ -75,6 +80,10 @@ class HostFacts:
     """``physinfo.arch_capabilities``; only 4.17-rc has any."""
     pools: dict[str, int]
     """CPU pools: number by name."""
+    cpus: int | None = None
+    """CPUs that are online; None when it is not known."""
+    nodes: int | None = None
+    """NUMA nodes; None when it is not known."""
 
 
 def unsigned32(number: int) -> int:

@@ -2,7 +2,7 @@
 
 Follows ``parse_config_data`` (``tools/xl/xl_parse.c``) and ``parse_global_config`` (``tools/xl/xl.c``) of
 each release in their own order, since the first refusal ends xl. Not followed: the syntax of disks,
-network cards and other devices, ``cpus=``, ``cpuid=`` (its mistakes are only warnings).
+network cards and other devices, ``cpuid=`` (its mistakes are only warnings).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from xenapic.frozen import dataclass
 from xenapic.model.guest_types import GuestType
 from xenapic.model.releases import XenRelease
 from xenapic.parse.xlcfg import read_xl_cfg
-from xenapic.toolstack import xllists
+from xenapic.toolstack import affinity, xllists
 from xenapic.toolstack.choices import CHOICES, Choice
 from xenapic.toolstack.reader import PARSE, Getter, OutOfBounds, refused
-from xenapic.toolstack.wanted import DEFAULT_KIB, Wanted, signed32, unsigned32
+from xenapic.toolstack.wanted import DEFAULT_KIB, HostFacts, Wanted, signed32, unsigned32
 
 __all__ = ["Defaults", "global_defaults", "parse"]
 
@@ -64,11 +64,11 @@ def global_defaults(text: str, release: XenRelease) -> Defaults:
     return Defaults(**numbers)
 
 
-def parse(text: str, release: XenRelease, defaults: Defaults) -> tuple[Wanted, Getter]:
+def parse(text: str, release: XenRelease, defaults: Defaults, host: HostFacts) -> tuple[Wanted, Getter]:
     """Read a domain's file; raise `ToolstackRefused` where xl ends."""
     get = getter(text, release, "Failed to parse config: Invalid argument", PARSE)
     wanted = Wanted(type=_type(get))
-    run = Run(get, wanted, release, defaults)
+    run = Run(get, wanted, release, defaults, host)
     for step in STEPS:
         step(run)
     return wanted, get
@@ -82,6 +82,7 @@ class Run:
     wanted: Wanted
     release: XenRelease
     defaults: Defaults
+    host: HostFacts
 
     def choose(self, place: str) -> None:
         """Check the keys of one place in xl's order that must have one of a few values."""
@@ -168,7 +169,7 @@ def _vcpus(run: Run) -> None:
     if maximum is not None:
         wanted.max_vcpus = signed32(maximum)
     run.choose("early")
-    xllists.vnuma(get, wanted)
+    xllists.vnuma(get, wanted, run.host)
     if wanted.max_memory_kib == DEFAULT_KIB:
         wanted.max_memory_kib = wanted.memory_kib
     if wanted.max_vcpus == 0:
@@ -176,6 +177,8 @@ def _vcpus(run: Run) -> None:
     if wanted.max_vcpus < vcpus:
         because = f"vcpus={vcpus} is more than maxvcpus={wanted.max_vcpus}"
         raise refused("xl: maxvcpus < vcpus", ("vcpus", "maxvcpus"), because)
+    wanted.hard_affinity = affinity.hard_maps(get, wanted.max_vcpus, run.host)
+    affinity.soft_maps(get, wanted.max_vcpus, run.host)
 
 
 def _bounded(get: Getter, key: str, default: int, source: str = PARSE, where: str = "") -> int:
@@ -342,6 +345,7 @@ def _last(run: Run) -> None:
             setattr(wanted, key, _assisted(run, key))
     if release.number >= (4, 16):
         wanted.vpmu = get.flag("vpmu")
+    affinity.refuse_empty(wanted.hard_affinity)
 
 
 def _assisted(run: Run, key: str) -> bool | None:

@@ -9,7 +9,7 @@ from xenapic.model.viridian import GROUPS
 from xenapic.parse.xlcfg import XlValue, c_number
 from xenapic.toolstack.pcispec import pci_error
 from xenapic.toolstack.reader import Getter, refused
-from xenapic.toolstack.wanted import DEFAULT_KIB, Wanted
+from xenapic.toolstack.wanted import DEFAULT_KIB, ULONG_MAX, HostFacts, Wanted
 
 __all__ = [
     "arm_sci",
@@ -28,7 +28,6 @@ __all__ = [
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 UINT32_MAX = (1 << 32) - 1
-ULONG_MAX = (1 << 64) - 1
 BLANK = r"[ \t\n\v\f\r]*"
 HEX = re.compile(rf"{BLANK}[+-]?(?:0[xX])?[0-9a-fA-F]+")
 DECIMAL = re.compile(rf"{BLANK}([+-]?)([0-9]+)")
@@ -218,11 +217,10 @@ def iomem(get: Getter) -> None:
             raise refused(message, ("iomem",), "an item is FRAME,COUNT or FRAME,COUNT@GUEST_FRAME")
 
 
-def vnuma(get: Getter, wanted: Wanted) -> None:
+def vnuma(get: Getter, wanted: Wanted, host: HostFacts) -> None:
     """Read the virtual NUMA nodes, which set the memory and the number of vCPUs.
 
-    Not checked here, because it depends on the host: that the nodes of the host exist, and, without
-    ``maxvcpus``, that it has so many CPUs.
+    That the host has the nodes, and without ``maxvcpus`` so many CPUs, is checked if the host's are known.
     """
     nodes = get.items("vnuma", quiet=True)
     if not nodes:
@@ -234,11 +232,14 @@ def vnuma(get: Getter, wanted: Wanted) -> None:
             raise refused("xl: cannot get vnode config option list", ("vnuma",), "each node is a list")
         for item in node:
             if isinstance(item, str):
-                more_kib, more_vcpus = _vnode_option(item)
+                more_kib, more_vcpus = _vnode_option(item, host)
                 kib, vcpus = kib + more_kib, vcpus + more_vcpus
     if wanted.max_vcpus not in (0, vcpus):
         message = "xl: vnuma vcpus and maxvcpus= mismatch"
         raise refused(message, ("vnuma", "maxvcpus"), f"the nodes have {vcpus} vCPUs")
+    if wanted.max_vcpus == 0 and host.cpus is not None and vcpus > host.cpus:
+        message = "xl: vnuma specifies more vcpus than pcpus, use maxvcpus= to override this check."
+        raise refused(message, ("vnuma",), f"the nodes have {vcpus} vCPUs; CPUs of the host: {host.cpus}")
     wanted.max_vcpus = vcpus
     if wanted.max_memory_kib not in (DEFAULT_KIB, kib):
         message = "xl: maxmem and vnuma memory size mismatch"
@@ -246,7 +247,7 @@ def vnuma(get: Getter, wanted: Wanted) -> None:
     wanted.max_memory_kib = kib
 
 
-def _vnode_option(item: str) -> tuple[int, int]:
+def _vnode_option(item: str, host: HostFacts) -> tuple[int, int]:
     """Return KiB and vCPUs of one option of a node."""
     name, equals, value = item.partition("=")
     if not equals or not name or not value:
@@ -256,7 +257,11 @@ def _vnode_option(item: str) -> tuple[int, int]:
         return _ulong(value) << 10, 0
     if name == "vcpus":
         return 0, sum(_range(part) for part in value.split(",") if part)
-    for part in value.split(",") if name in ("pnode", "vdistances") else ():
+    if name == "pnode":
+        node = _ulong(value)
+        if host.nodes is not None and node >= host.nodes:
+            raise refused(f"xl: invalid pnode number: {node}", ("vnuma",), "the host has no such node")
+    for part in value.split(",") if name == "vdistances" else ():
         _ulong(part)
     return 0, 0
 

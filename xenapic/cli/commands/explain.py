@@ -188,7 +188,7 @@ def _answer(
     if len(line) <= WIDEST and "\n" not in line:
         from xenapic.glossary import find
 
-        topics = find(line)
+        topics = find(line) or _settings(line)
         if NUMBER.fullmatch(line):
             from xenapic.glossary.pasted.numbers import readings
 
@@ -199,6 +199,17 @@ def _answer(
     from xenapic.glossary.pasted.read import read_text
 
     return (), read_text(text, version, host)
+
+
+def _settings(line: str) -> list[Topic]:
+    """Return the topics of the name in a line ``name=value`` if it is a setting of an xl.cfg."""
+    from xenapic.glossary import find
+    from xenapic.toolstack.keys import KEYS, OTHERS
+
+    name, equals, value = line.partition("=")
+    name = name.strip()
+    known = name in OTHERS or any(row.name == name for row in KEYS) or name.startswith("assisted_x")
+    return find(name) if equals and value.strip() and known else []
 
 
 def _unknown(text: str, where: str, pasted: Pasted | None) -> str:
@@ -287,7 +298,8 @@ def _show_topics(topics: Sequence[Topic], fates: Mapping[str, str], everything: 
 def _show_version(version: XenVersion, topics: Sequence[Topic], fates: Mapping[str, str]) -> None:
     """Print what is known about a version: its release, and which defects it has."""
     release = f", of the release {topics[0].name}: xenapic explain {topics[0].name}" if topics else ""
-    click.echo(output.printable(f"Xen {version}{release}"))
+    named = str(version) if str(version).casefold().startswith("xen") else f"Xen {version}"
+    click.echo(output.printable(f"{named}{release}"))
     had = {code: text for code, text in fates.items() if not text.startswith("no")}
     click.echo("\nKnown defects around the APIC:" if had else "\nNo known defect around the APIC.")
     for code, text in had.items():

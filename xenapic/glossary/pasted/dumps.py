@@ -92,7 +92,6 @@ ENTRY_FAILURE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 VM_EXIT = re.compile(r"\breason=(?:0x)?([0-9a-f]{8}) qualification=", re.IGNORECASE | re.ASCII)
-KVM_EXIT = re.compile(r"\bkvm_exit:.{0,60}?reason (?P<name>[A-Za-z_]{2,40})", re.ASCII)
 EXITCODE = re.compile(r"\bexitcode = (0x[0-9a-f]{1,16})\b", re.IGNORECASE | re.ASCII)
 VINTR = re.compile(r"\bvintr = (0x[0-9a-f]{1,16}|0)\b", re.IGNORECASE | re.ASCII)
 INSTRUCTION_ERROR = re.compile(

@@ -30,9 +30,9 @@ def errno_meaning(quote: str, number: int, sure: bool = True) -> Meaning | None:
     known = name in ERRNOS
     text = f"{os.strerror(number)}."
     if known:
-        text += f" 'xenapic explain {name}' lists the rules of a create that answer with it."
+        text += f" If a create failed with it: 'xenapic explain {name}' lists the rules that answer so."
     if number == errno.EINVAL:
         text += (
-            " A release build of Xen does not log why: 'xenapic create --dry-run' says which rule is broken."
+            " A release build of Xen does not log why; 'xenapic create --dry-run' says which rule is broken."
         )
     return Meaning(quote, f"errno {number}, {name}", text, sure, SOURCE, (name,) if known else ())

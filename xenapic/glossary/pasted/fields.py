@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from enum import IntFlag
 
 from xenapic.glossary.pasted.meaning import Meaning, quoted
+from xenapic.model.apicbits import ASKED, offer_of, words_shown
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.parse.flagnames import names
 
@@ -40,6 +41,18 @@ def _altp2m(value: int) -> str:
 def _ssidref(value: int) -> str:
     known = {12: "SECINITSID_DOMU, what libxl sends for a guest", 13: "SECINITSID_DOMDM, for a stub domain"}
     return known.get(value, str(value))
+
+
+def _proposed(name: str, value: int) -> str:
+    """Return what a word means on a Xen with the proposed interface, if it can come from one."""
+    if name == "misc_flags" and value > 0 and value & ASKED:
+        return f" (in the proposal: {words_shown(value)}; in an answer of Xen, on means in force)"
+    offer = offer_of(value) if name == "arch_capabilities" and value > 0 else None
+    if offer is None:
+        return ""
+    words = (("available", offer.available), ("default", offer.default))
+    listed = ", ".join(f"{word} {'|'.join(names(bits)) or 'nothing'}" for word, bits in words)
+    return f" (in the proposal: {listed})"
 
 
 NUMBERS: dict[str, Callable[[int], str]] = {
@@ -80,6 +93,7 @@ def fields(line: str) -> Iterator[Meaning]:
             kind = FLAG_WORDS[name]
             listed = names(kind(value)) if value >= 0 else [str(value)]
             says = ", ".join(listed) or "no bit is set"
+            says += _proposed(name, value)
             see = tuple(f"{kind.__name__}.{each}" for each in listed if each in kind.__members__)
         else:
             says, see = NUMBERS[name](value), ()
@@ -148,6 +162,20 @@ HW_BITS = (
 80000007 EDX."""
 
 
+ASSISTED = ("assisted_xapic", "assisted_x2apic")
+"""What ``xl info`` of 4.17-rc prints, too."""
+
+
+def _acceleration(assisted: list[str]) -> str:
+    if not assisted:
+        return "None of it says anything about APIC acceleration: 'xenapic host' does."
+    return (
+        f"{' and '.join(assisted)}: only 4.17.0-rc1 to rc3, or a Xen with the interface added, says it. Its "
+        "Xen can use the control for guests, and a domain can turn it off. The other controls are not in the "
+        "list."
+    )
+
+
 def capabilities(line: str) -> Iterator[Meaning]:
     """Yield what ``virt_caps`` and ``hw_caps`` of ``xl info`` say."""
     for match in CAPS_LINE.finditer(line):
@@ -156,16 +184,20 @@ def capabilities(line: str) -> Iterator[Meaning]:
             continue
         says = dict.fromkeys(SAYS[VIRT_CAPS[word]] for word in words)
         absent = [SAYS[PHYSCAP.directio]] if not {"hvm_directio", "pv_directio"} & set(words) else []
+        assisted = [word for word in match["words"].split() if word in ASSISTED]
         text = f"The host: {'; '.join(says)}."
         if absent:
             text += "\nNot in the list: hvm_directio and pv_directio, so Xen uses no IOMMU."
         yield Meaning(
             quoted(match[0]),
             "what this host's Xen offers to guests (xl info)",
-            f"{text}\nNone of it says anything about APIC acceleration: 'xenapic host' does.",
+            f"{text}\n{_acceleration(assisted)}",
             True,
             "tools/xl/xl_info.c; xen/include/public/sysctl.h",
-            tuple(dict.fromkeys(f"PHYSCAP.{VIRT_CAPS[word].name}" for word in words)),
+            (
+                *(f"PHYSCAP_X86.{word.upper()}" for word in assisted),
+                *dict.fromkeys(f"PHYSCAP.{VIRT_CAPS[word].name}" for word in words),
+            ),
         )
     for match in HW_CAPS.finditer(line):
         values = [int(word, 16) for word in match["words"].split(":")]

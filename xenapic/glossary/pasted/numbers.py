@@ -55,6 +55,8 @@ LABELS = (
     "exitcode",
     "exit code",
     "vmexit",
+    "vm exit",
+    "vm-exit",
     "errno",
     "error",
     "rc",
@@ -303,7 +305,7 @@ def _other_msr(number: Number) -> tuple[int, Meaning] | None:
     return 0, Meaning(number.quote, f"MSR {value:X}: {name}", text, False, "", see)
 
 
-EXIT_WORDS = ("reason", "exit", "exit reason", "exitcode", "exit code", "vmexit")
+EXIT_WORDS = ("reason", "exit", "exit reason", "exitcode", "exit code", "vmexit", "vm exit", "vm-exit")
 NOT_EXITS = ("msr", "offset", "register", "errno", "error", "rc", "address", "gpa")
 
 

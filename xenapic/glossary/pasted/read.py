@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from xenapic.glossary.pasted.dumps import control_words, exit_lines
 from xenapic.glossary.pasted.errnos import BY_MESSAGE, errno_meaning
 from xenapic.glossary.pasted.fields import capabilities, fields, leaves
+from xenapic.glossary.pasted.files import whole_files
 from xenapic.glossary.pasted.logs import host_meaning, logged_host
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.messages import MESSAGES
 from xenapic.glossary.pasted.numbers import readings
+from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
 from xenapic.glossary.pasted.symptoms import CRASH, fitting
 from xenapic.glossary.pasted.tables import exit_table
+from xenapic.glossary.pasted.traces import apic_errors, entry_hardware_error, exit_names, msr_lines
 from xenapic.glossary.pasted.words import capability_value, insufficient
 from xenapic.parse.xenversion import find_version
 
@@ -24,9 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_LINES", "Pasted", "read_text"]
 
-MOST_LINES = 20_000
+MOST_LINES = 10_000
 LONGEST_LINE = 2_000
-"""Lines and characters of a line that are looked at; what is beyond is counted as not looked at."""
+MOST_CHARACTERS = 1_000_000
+"""Lines, characters of a line and in all that are looked at; what is beyond is counted as not looked at."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -53,7 +57,7 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     lines = [line for line in lines if line]
     if len(lines) == 1 and (numbers := readings(lines[0])):
         return Pasted(numbers, 1, 0, version)
-    used = [line[:LONGEST_LINE] for line in lines[:MOST_LINES]]
+    used = _looked_at(lines)
     joined = "\n".join(used)
     named = version or find_version(joined)
     logged = logged_host(joined) if len(used) > 1 else None
@@ -61,22 +65,37 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     every: list[Meaning] = []
     read = set()
     crash = ""
+    known: dict[str, bool] = {}
     for number, line in enumerate(used):
-        meanings = list(_line(line, named, host))
-        if meanings:
+        if line not in known:  # logs repeat themselves
+            meanings = list(_line(line, named, host))
+            known[line] = bool(meanings)
+            every += meanings
+        if known[line]:
             read.add(number)
-        every += meanings
         if CRASH.search(line):
             crash = crash or line
             read.add(number)
     whole = [*control_words(used), *exit_table(used)]
     if logged is not None:
         whole.insert(0, host_meaning(logged))
-    every = [*whole, *every]
-    read.update(_lines_of(used, whole))
+    files = list(whole_files(used)) if len(used) > 1 else []
+    every = [*whole, *every, *(meaning for meaning, _ in files)]
+    read.update(_lines_of(used, whole), *(numbers for _, numbers in files))
     if crash and not any(meaning.title.startswith("known defect") for meaning in every):
         every.append(_no_defect(crash))
     return Pasted(_distinct(every), len(lines), len(lines) - len(read), named)
+
+
+def _looked_at(lines: Sequence[str]) -> list[str]:
+    """Return the lines that are looked at, cut to the length that is."""
+    used, left = [], MOST_CHARACTERS
+    for line in lines[:MOST_LINES]:
+        used.append(line[:LONGEST_LINE])
+        left -= len(used[-1])
+        if left < 0:
+            break
+    return used
 
 
 def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[Meaning]:
@@ -85,8 +104,15 @@ def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[
         yield from reader(line)
 
 
+EVERY_MESSAGE = (*MESSAGES, *OTHER_MESSAGES)
+
+
 def _message(line: str) -> Iterator[Meaning]:
-    for row in MESSAGES:
+    """Yield what a message means, and the errno in its line unless the message gives the number a meaning."""
+    plain = line.lower()
+    for row in EVERY_MESSAGE:
+        if row.needles and not any(needle in plain for needle in row.needles):
+            continue
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
             groups = match.groupdict()
@@ -97,13 +123,23 @@ def _message(line: str) -> Iterator[Meaning]:
                 and (meaning := errno_meaning(number, int(number)))
             ):
                 yield meaning
+            elif row.errno:
+                yield from _errors(line)
             return
+    yield from _errors(line)
 
 
-ERRNO_NAME = re.compile(
-    r"\b(?:errno|error|rc|returned|failed|ret)\W{1,4}(?P<number>-?\d{1,3})\b", re.IGNORECASE | re.ASCII
+ERRNO_NAMES = tuple(
+    re.compile(pattern, re.IGNORECASE | re.ASCII)
+    for pattern in (
+        r"\berrno\W{1,4}-?(?P<number>\d{1,3})\b",
+        # -1 is what a call returns, whatever the errno is.
+        r"\b(?:error|rc|returned|failed|ret|err)(?: with)?\W{1,4}-(?!1\b)(?P<number>\d{1,3})\b",
+        r"\bxc_\w{3,40}\W{0,3}.{0,12}?\b(?:error|failed)\W{1,4}(?P<number>\d{1,3})\b",
+    )
 )
-FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err)", re.IGNORECASE)
+"""A positive number is an errno only if the text says so: other things have error numbers, too."""
+FAILED = re.compile(r"\b(?:fail|error|unable|cannot|could not|err|denied|returned)", re.IGNORECASE)
 
 
 def _errors(line: str) -> Iterator[Meaning]:
@@ -124,12 +160,12 @@ def _errors(line: str) -> Iterator[Meaning]:
             at = plain.index(message)
             yield meaning._replace(quote=quoted(line[at : at + len(message)]))
             return
-    if (match := ERRNO_NAME.search(line)) and (
-        meaning := errno_meaning(
-            quoted(match[0]), abs(int(match["number"])), sure="errno" in match[0].lower()
-        )
-    ):
-        yield meaning
+    for pattern in ERRNO_NAMES:
+        if match := pattern.search(line):
+            sure = "errno" in match[0].lower()
+            if meaning := errno_meaning(quoted(match[0]), int(match["number"]), sure=sure):
+                yield meaning
+            return
 
 
 OPTION = re.compile(
@@ -138,6 +174,8 @@ OPTION = re.compile(
 LISTED = re.compile(
     r"\b(?:vmx flags|flags|viridian|Command line|GRUB_CMDLINE_XEN\w*|options kvm\w*)\b", re.IGNORECASE
 )
+HIDING = re.compile(r"\bcpuid\s*\+?=|\bhost[,:]\w+=|<feature\b|<apic\b", re.IGNORECASE)
+"""A guest's CPUID in an xl.cfg or a libvirt domain XML."""
 MOST_NAMES = 8
 
 
@@ -146,6 +184,8 @@ def _names(line: str) -> Iterator[Meaning]:
     from xenapic.glossary.elsewhere import ROWS
     from xenapic.glossary.hostoptions import OPTIONS
 
+    if HIDING.search(line):  # what a guest is told; the name of an option of Xen is something else there
+        return
     listed, shown = LISTED.search(line), 0
     elsewhere = {spelling.lower(): name for name, row in ROWS.items() for spelling in (name, *row.aliases)}
     for match in OPTION.finditer(line):
@@ -212,6 +252,8 @@ TOOLS = (
     "illegal",
     "out of range",
     "must be",
+    "bitmap",
+    "neither",
 )
 READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     insufficient,
@@ -220,9 +262,12 @@ READERS: tuple[Callable[[str], Iterator[Meaning]], ...] = (
     capabilities,
     leaves,
     fields,
+    msr_lines,
+    apic_errors,
+    exit_names,
+    entry_hardware_error,
     _message,
     _toolstack,
-    _errors,
     _names,
 )
 """What is tried on each line."""
@@ -239,12 +284,24 @@ def _lines_of(lines: Sequence[str], whole: Sequence[Meaning]) -> Iterator[int]:
             yield number
 
 
+APIC_CODE = re.compile(r"\bv?l?apic\w*\b|\bx2apic\w*\b|\bvmx/intr\.c", re.IGNORECASE | re.ASCII)
+
+
 def _no_defect(line: str) -> Meaning:
+    if APIC_CODE.search(line):
+        text = (
+            "The line names a part of Xen's APIC code, but no known defect stops there: it may be an "
+            "unknown one. Xen's developers want to see the whole log (xen-devel)."
+        )
+    else:
+        text = (
+            "Nothing in the text points to the APIC or its acceleration; look at the lines before it, and at "
+            "Xen's advisories for other parts."
+        )
     return Meaning(
         quoted(line),
         "none of the known defects around the APIC leaves this mark",
-        "Nothing in the text points to the APIC or its acceleration; look at the lines before it, and at "
-        "Xen's advisories for other parts.",
+        text,
         False,
         "xenapic/model/defects.py",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from xenapic.apic.features import Technology
@@ -12,10 +13,10 @@ from xenapic.exits.judgement import Cause, Clues, ExitKind, Removable, judge_exi
 from xenapic.exits.reasons import SVM_NAMES, VMX_NAMES
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 
-__all__ = ["exit_table", "is_row"]
+__all__ = ["NAMED", "exit_table", "is_row", "plain_name"]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     return re.sub(r"[^A-Z0-9]", "", name.upper())
 
 
@@ -51,7 +52,7 @@ for _each, _names in (
     (Technology.SVM, [*((name, number) for number, name in SVM_NAMES.items()), *LINUX_SVM.items()]),
 ):
     for _name, _number in _names:
-        NAMED[_plain(_name)] = (*NAMED.get(_plain(_name), ()), (_each, _number))
+        NAMED[plain_name(_name)] = (*NAMED.get(plain_name(_name), ()), (_each, _number))
 COUNT = r"(?P<count>\d{1,15})(?![\w.%])"
 NAME = r"(?:EXIT_REASON_|VMEXIT_|VMX_|SVM_)?(?P<name>[A-Za-z][A-Za-z0-9_]{1,30}(?: [a-z]{2,12}){0,3}?)"
 CODE = r"(?:0x(?P<hexadecimal>[0-9a-f]{1,8})|(?P<decimal>\d{1,4}))"
@@ -78,6 +79,7 @@ class Row(NamedTuple):
     """Whether the row has the exit's name: numbers alone can be something else."""
 
 
+@lru_cache(maxsize=10_000)
 def _row(line: str) -> Row | None:
     if len(line) > 200:
         return None
@@ -85,8 +87,10 @@ def _row(line: str) -> Row | None:
     place = int(address[1], 16) if address else None
     named = ROWS[0].fullmatch(line)
     if named:
-        meant = NAMED.get(_plain(named["name"]), ())
-        return Row(quoted(line), meant, int(named["count"]), place, True) if meant else None
+        meant = NAMED.get(plain_name(named["name"]), ())
+        if not meant:
+            return None
+        return Row(quoted(line), meant, _count(line, named, meant), place, True)
     coded = ROWS[1].fullmatch(line)
     if coded is None:
         return None
@@ -101,6 +105,19 @@ def _row(line: str) -> Row | None:
         number = int(coded["decimal"])
         meant = ((Technology.VMX, number),) if number in VMX_NAMES else ()
     return Row(quoted(line), meant, int(coded["count"]), place, False) if meant else None
+
+
+NEXT = re.compile(r"[ \t|:,=()]+(\d{1,15})(?![\w.%])", re.ASCII)
+
+
+def _count(line: str, named: re.Match[str], meant: tuple[tuple[Technology, int], ...]) -> int:
+    """Return how often an exit is said to have occurred: not its own code, which some tables have too."""
+    first = named["count"]
+    own = any(
+        int(first, 16 if technology is Technology.SVM else 10) == number for technology, number in meant
+    )
+    after = NEXT.match(line, named.end("count"))
+    return int(after[1] if own and after else first)
 
 
 def exit_table(lines: Sequence[str]) -> Iterator[Meaning]:
@@ -152,7 +169,7 @@ REMOVABLE = {
 def _kind(row: Row, technology: Technology) -> ExitKind:
     reason = next(number for each, number in row.technologies if each is technology)
     operation = None
-    words = _plain(row.quote)
+    words = plain_name(row.quote)
     if "WRITE" in words or "WRMSR" in words:
         operation = Operation.WRITE
     elif "READ" in words or "RDMSR" in words:
