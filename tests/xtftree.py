@@ -43,6 +43,19 @@ def echo() -> bytes:
     return guest(end=ECHO + SHUTDOWN)
 
 
+# eax = 1; cpuid; the digit of ECX bit 21 becomes the text; until it was read: as in PRINT
+TELL_X2APIC = bytes.fromhex(
+    "b801000000 0fa2 c1e915 83e101 83c130 880d00f4fffe c7050cfcfffe01000000 bf08fcfffe 8b07 3b4704 75f9".replace(
+        " ", ""
+    )
+)
+
+
+def tell_x2apic() -> bytes:
+    """Return a guest that prints 1 if it is offered x2APIC, else 0."""
+    return guest(end=TELL_X2APIC + SHUTDOWN)
+
+
 def guest(text: str = "", end: bytes = SHUTDOWN, reason: int = POWEROFF) -> bytes:
     """Return a guest's image."""
     data = bytearray(DATA_AT)

@@ -23,6 +23,7 @@ The tree::
     ├── HostUnknown            the known facts about a host do not answer the question
     ├── HeadersUnusable        no layout can be read from a Xen's headers
     ├── FileUnreadable         a file that is missing, a directory, forbidden, or too large
+    ├── TreeUnexpected         a source tree of Xen in which a place is not as a change expects it
     ├── ImageInvalid           a kernel, or a set of images, that cannot be booted
     ├── GuestFailed            a booted guest did not do what was expected, or has no console
     ├── MeasureFailed          the controls in force could not be read
@@ -260,6 +261,21 @@ class FileUnreadable(XenApicError):
         self.file = file
         self.why = why
         super().__init__(f"{file}: {why}")
+
+
+class TreeUnexpected(XenApicError, ValueError):
+    """A source tree of Xen in which a place is not as a change expects it.
+
+    ``file`` is relative to the tree, ``within`` the function, empty for the file itself.
+    """
+
+    code = "tree-unexpected"
+
+    def __init__(self, file: str, within: str, what: str) -> None:
+        self.file = file
+        self.within = within
+        self.what = what
+        super().__init__(f"{file}: {within + ': ' if within else ''}{what}")
 
 
 class ImageInvalid(XenApicError, ValueError):

@@ -48,6 +48,9 @@ class Host(MeasuredXen):
         self.booted: dict[int, FakeGuest] = {}
         """The domains that were offered a console."""
         self.obeys = True
+        self.policy: list[int] = []
+        self.leaf_1, self.seen_leaf_1 = 0xF6FA3203, dict[int, int]()
+        """ECX of the CPUID leaf that a domain gets, and what it was set to, by domain."""
         self.guest(GUEST, FakeVcpu(initialised=True))
         self.domains[ORPHAN] = ORPHANS_MARK.bytes
         self.vcpus[ORPHAN] = []
@@ -216,6 +219,48 @@ class Host(MeasuredXen):
 
     def xc_hvm_param_get(self, _xch: Any, domid: int, number: int, value: Any) -> int:
         value[0] = self.booted[domid].parameters.get(number, 0) if domid in self.booted else 0
+        return 0
+
+    # The policy of a domain is its leaf 1; leaf 0 comes before.
+
+    def xc_cpu_policy_init(self) -> Any:
+        self.policy = [0, 0]
+        return self.ffi.cast("xc_cpu_policy_t *", 1)
+
+    def xc_cpu_policy_destroy(self, _policy: Any) -> None:
+        self.policy = []
+
+    def xc_cpu_policy_get_size(self, _xch: Any, leaves: Any, msrs: Any) -> int:
+        leaves[0], msrs[0] = 5, 1
+        return 0
+
+    def xc_cpu_policy_get_domain(self, _xch: Any, domid: int, _policy: Any) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        self.policy = [0xD, self.leaf_1]
+        return 0
+
+    def xc_cpu_policy_serialise(
+        self, _xch: Any, _policy: Any, leaves: Any, count: Any, _msrs: Any, _none: Any
+    ) -> int:
+        if count[0] < len(self.policy):
+            return self._refuse(errno.ENOBUFS)
+        for number, word in enumerate(self.policy):
+            leaves[number].leaf, leaves[number].subleaf, leaves[number].c = number, 0xFFFFFFFF, word
+        count[0] = len(self.policy)
+        return 0
+
+    def xc_cpu_policy_update_cpuid(self, _xch: Any, _policy: Any, leaves: Any, count: int) -> int:
+        for number in range(count):
+            if leaves[number].leaf > 1:
+                return self._refuse(errno.ERANGE)
+            self.policy[leaves[number].leaf] = leaves[number].c
+        return 0
+
+    def xc_cpu_policy_set_domain(self, _xch: Any, domid: int, _policy: Any) -> int:
+        if domid not in self.domains:
+            return self._refuse(errno.ESRCH)
+        self.seen_leaf_1[domid] = self.policy[1]
         return 0
 
     def xc_domain_unpause(self, xch: Any, domid: int) -> int:

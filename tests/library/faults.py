@@ -18,6 +18,7 @@ POINTERS = frozenset(
         "xenforeignmemory_open",
         "xenforeignmemory_map",
         "xenevtchn_open",
+        "xc_cpu_policy_init",
         "open_memstream",
         "xtl_createlogger_stdiostream",
     }
@@ -29,6 +30,7 @@ CANNOT_FAIL = {
     "xenforeignmemory_unmap": "nothing can be done about it",
     "xenevtchn_close": "nothing can be done about it",
     "xenevtchn_unmask": "nothing can be done about it; waiting only takes longer",
+    "xc_cpu_policy_destroy": "returns nothing",
     "xc_cpupool_infofree": "returns nothing",
     "xc_get_last_error": "belongs to a call that has failed",
     "xc_clear_last_error": "returns nothing",
@@ -141,6 +143,7 @@ class Faults:
             xenctrl=Face(self, host),
             foreign=Face(self, host),
             evtchn=Face(self, host),
+            loaded_guest=Face(self, host),
             toollog=Face(self, real.toollog),
             libc=Face(self, real.libc),
         )

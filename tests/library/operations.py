@@ -290,6 +290,12 @@ def boot(xen: Xen) -> object:
 
 
 @operation()
+def boot_without_x2apic(xen: Xen) -> object:
+    with _boot(xen, policy=Policy(guest_x2apic=False)) as guest:
+        return guest.owned
+
+
+@operation()
 def boot_and_release(xen: Xen) -> object:
     with _boot(xen) as guest:
         guest.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from tests.library.fakehost import Host
 from tests.library.faults import Faults
 from tests.library.operations import KERNEL, OPERATIONS, in_place
 from xenapic.abi.library import Library, load
-from xenapic.errors import ConfigRefused, ImageInvalid
+from xenapic.apic.state import ApicState
+from xenapic.errors import ConfigInvalid, ConfigRefused, ImageInvalid, LibraryNotFound
 from xenapic.live.images import Module
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
@@ -125,7 +127,6 @@ def test_a_refused_boot_creates_nothing(host: Host, real: Library) -> None:
     with Xen(faults.library) as xen:
         for refused in (
             {"memory_mib": 4096},
-            {"policy": Policy(guest_x2apic=False)},
             {"config": DomainConfig.pvh(max_grant_frames=1 << 30)},
         ):
             with pytest.raises(ConfigRefused):
@@ -135,12 +136,41 @@ def test_a_refused_boot_creates_nothing(host: Host, real: Library) -> None:
     assert "xc_domain_create" not in faults.calls
 
 
-def test_hiding_x2apic_is_refused_with_the_reason(host: Host, real: Library) -> None:
+def test_x2apic_is_hidden_before_the_guest_runs(host: Host, real: Library) -> None:
+    with (
+        Xen(Faults(real, host).library) as xen,
+        xen.boot(KERNEL, memory_mib=3, policy=Policy(guest_x2apic=False), start=False) as guest,
+    ):
+        assert host.seen_leaf_1 == {guest.domid: host.leaf_1 & ~(1 << 21)}
+
+
+def test_a_guest_without_x2apic_cannot_start_in_it(host: Host, real: Library) -> None:
+    policy, state = Policy(guest_x2apic=False), ApicState.X2APIC
+    faults = Faults(real, host)
+    with Xen(faults.library) as xen, pytest.raises(ConfigInvalid, match="cannot start in x2APIC mode"):
+        xen.boot(KERNEL, memory_mib=3, policy=policy, state=state)
+    assert "xc_domain_create" not in faults.calls
+
+
+def test_hiding_x2apic_needs_libxenguest(host: Host, real: Library, tmp_path: Path) -> None:
+    """It is looked for next to libxenctrl, before anything is created."""
+    faults = Faults(real, host)
+    elsewhere = replace(faults.library, loaded_guest=None, path=str(tmp_path / "libxenctrl.so.4.17"))
+    with (
+        Xen(elsewhere) as xen,
+        pytest.raises(LibraryNotFound, match=r"libxenguest\.so\.4\.17 cannot be loaded"),
+    ):
+        xen.boot(KERNEL, memory_mib=3, policy=Policy(guest_x2apic=False))
+    assert "xc_domain_create" not in faults.calls
+
+
+def test_hiding_x2apic_is_refused_on_4_15(host: Host, real: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xenapic.live.boot.CPUID_SINCE", (9, 9))
     with Xen(Faults(real, host).library) as xen, pytest.raises(ConfigRefused) as caught:
         xen.boot(KERNEL, memory_mib=3, policy=Policy(guest_x2apic=False))
     (problem,) = caught.value.problems
     assert problem.code == "boot-x2apic-hidden" and "xc_cpuid_apply_policy" in problem.rule
-    assert "4.17.2" in problem.source
+    assert not host.seen_leaf_1
 
 
 # -- XTF -----------------------------------------------------------------------------------------------

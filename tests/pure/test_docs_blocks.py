@@ -79,7 +79,7 @@ def test_commands_have_the_options_that_are_used(
 ) -> None:
     monkeypatch.chdir(session.directory)
     monkeypatch.setattr(click.Command, "invoke", lambda self, context: None)
-    added = re.findall(r"^(?:\$ )?xenapic lab add (\S+)", block.text, re.MULTILINE)
+    added = re.findall(r"^(?:\$ )?xenapic lab (?:add|build) (\S+)", block.text, re.MULTILINE)
     for module in ("added", "catalog"):
         monkeypatch.setattr(f"xenapic.lab.{module}.added_names", lambda: added)
     lines = [command.line for command in block.commands] if block.language == "console" else [block.text]

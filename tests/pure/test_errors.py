@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, Any] = {
     "str": "some words",
     "int": 22,
     "int | None": 19,
+    "Path": Path("/tmp/build.log"),
     "Path | None": Path("/tmp/serial.log"),
     "Sequence[str]": ["first", "second"],
     "Sequence[Problem]": [PROBLEM, PROBLEM],

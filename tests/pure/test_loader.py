@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.kernels import bzimage, elf, note
@@ -201,6 +201,7 @@ def test_any_bytes_are_refused(data: bytes) -> None:
     assert read_or_refuse(data) is None
 
 
+@example(at=0x20, number=1 << 63, width="Q", end=0)  # the program headers' offset, past any index
 @given(
     at=st.integers(0, len(KERNEL[:300])),
     number=HOSTILE_NUMBERS,

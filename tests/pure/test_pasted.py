@@ -22,11 +22,13 @@ from xenapic.glossary.elsewhere import ROWS
 from xenapic.glossary.hostoptions import OPTIONS
 from xenapic.glossary.pasted import fields
 from xenapic.glossary.pasted.errnos import NUMBERS
+from xenapic.glossary.pasted.files import FILES
 from xenapic.glossary.pasted.meaning import LONGEST_QUOTE, Meaning
 from xenapic.glossary.pasted.messages import MESSAGES
+from xenapic.glossary.pasted.needles import needles
 from xenapic.glossary.pasted.numbers import OTHER_MSRS, exit_meaning, readings
 from xenapic.glossary.pasted.othermessages import OTHER_MESSAGES
-from xenapic.glossary.pasted.read import read_text
+from xenapic.glossary.pasted.read import MOST_CHARACTERS, MOST_LINES, read_text
 from xenapic.glossary.pasted.symptoms import NEEDS, SYMPTOMS
 from xenapic.glossary.pasted.tables import NAMED, plain_name
 from xenapic.glossary.pasted.traces import ERROR_BITS
@@ -220,6 +222,10 @@ ORACLES: tuple[tuple[Callable[[Meaning], bool], Callable[[Meaning], bool]], ...]
     ),
     (lambda m: m.title.startswith("the boot log of a host"), lambda m: "Xen" in m.text),
     (lambda m: ", as told by " in m.title, _leaf_holds),
+    (
+        lambda m: (m.title, m.text) in {(kind.title, kind.text) for kind in FILES},
+        lambda m: any(kind.line.match(m.quote) for kind in FILES if kind.title == m.title),
+    ),
     (lambda m: m.title.startswith("an APIC reports: "), _apic_error_holds),
     (lambda m: "VM-instruction error " in m.title, _instruction_error_holds),
     (lambda m: m.title.startswith("a VMCB's virtual-interrupt word"), lambda m: "vintr" in m.quote.lower()),
@@ -300,6 +306,58 @@ def test_mutated_pastes_say_nothing_that_does_not_follow() -> None:
         check(
             text[:at] + chance.choice(["", " ", "0", "f", "\n", "=", "(XEN) ", "\x1b[31m"]) + text[at + 1 :]
         )
+
+
+def test_a_message_is_found_by_its_needles() -> None:
+    """A row's needles are in every line that its pattern matches; most rows have some."""
+    lines = [line for seed in fuzz.pasted_seeds() for line in seed.decode("latin-1").splitlines()]
+    for row in EVERY_MESSAGE:
+        for line in lines:
+            if row.needles and row.pattern.search(line[:2000]):
+                assert any(needle in line.lower() for needle in row.needles), (
+                    row.pattern.pattern,
+                    row.needles,
+                )
+    assert sum(bool(row.needles) for row in EVERY_MESSAGE) > 0.9 * len(EVERY_MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("abc def", ("abc def",)),
+        (r"abc|\bx2apic\.so\b", ("abc", "x2apic.so")),
+        (r"abc(?:long|longer)?de", ("abc",)),
+        (r"colou?rs [a|b]xyz\d+ no", ("colo",)),
+        (r"a[]|]bcd|\(xyz", ("bcd", "(xyz")),
+        (r"a.{0,60}b|x{100,200}", ()),
+        (r"ab|xyz", ()),
+        (r"(?:abc|def)", ()),
+        (r"Stubdom \d+ for", ("stubdom ",)),
+        (r"abcd{2}x", ("abc",)),
+        (r"abcd*xyzz+", ("xyzz",)),
+    ],
+)
+def test_needles(pattern: str, words: tuple[str, ...]) -> None:
+    assert needles(pattern) == words
+
+
+HOSTILE = {
+    "a setting": "cpuid=" + "x" * 1900,
+    "a list": "host," + "a=b," * 400,
+    "a name": "EXIT_REASON_" + "A" * 1800,
+    "a message": "error WRMSR " * 150,
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_looked_at_is_bounded(line: str) -> None:
+    """What is beyond the bounds is counted as not looked at, even if it would mean something."""
+    known = "SecondaryExec=000014fb"
+    assert read_text(f"{line}\n{known}").meanings
+    pasted = read_text(f"{line}\n" * (MOST_CHARACTERS // len(line) + 1) + known)
+    assert not any(known in meaning.quote for meaning in pasted.meanings)
+    assert pasted.unread
+    assert not read_text("x\n" * MOST_LINES + known).meanings
 
 
 def test_the_oracles_notice_a_wrong_statement() -> None:

@@ -40,6 +40,18 @@ def test_equals_the_real_xl(record: Record) -> None:
         assert derive(record).evidence is Evidence.EXECUTED
 
 
+RANDOM: list[Record] = json.loads(lzma.decompress((DATA / "random.json.xz").read_bytes()))
+"""Random files, recorded with ``python -m tests.toolstack.record --random``."""
+
+
+@pytest.mark.parametrize("xen", ["4.17.7", "4.20.5-pre"])
+def test_equals_the_real_xl_on_random_files(xen: str) -> None:
+    records = [record for record in RANDOM if record["xen"] == xen]
+    assert len(records) > 900
+    wrong = {record["id"]: [*differences(record), *answer_differs(record)] for record in records}
+    assert {name: lines for name, lines in wrong.items() if lines} == {}
+
+
 def test_a_difference_is_seen() -> None:
     sent = next(record for record in RECORDS if "more_requests" in record)
     refused = next(record for record in RECORDS if record["xl"] != "request" and record.get("message"))

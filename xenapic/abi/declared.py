@@ -16,7 +16,19 @@ __all__ = ["DECLARATIONS", "FUNCTION", "PACKED", "STRUCT", "SUBJECTS", "all_line
 DECLARATIONS = Path(__file__).resolve().parent / "decl"
 PACKED = "packed"
 """The file of structures without padding, which use no type of the others."""
-SUBJECTS = ("types", "domctl", "sysctl", "hvm", "xenctrl", "trace", "toollog", "evtchn", "foreign", "libc")
+SUBJECTS = (
+    "types",
+    "domctl",
+    "sysctl",
+    "hvm",
+    "xenctrl",
+    "trace",
+    "toollog",
+    "evtchn",
+    "foreign",
+    "guest",
+    "libc",
+)
 """The files in `DECLARATIONS`, each after those whose types it uses."""
 
 MARK = re.compile(r"\s*//@(?P<bounds>(?:\s+(?:>=|<)4\.\d+)+)$")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xenapic.abi.calls.console import ConsoleCalls
+from xenapic.abi.calls.cpuid import CpuidCalls
 from xenapic.abi.calls.domains import DomainCalls
 from xenapic.abi.calls.host import HostCalls
 from xenapic.abi.calls.hvm import HvmCalls
@@ -30,6 +31,7 @@ class Handle:
         self.domains = DomainCalls(connection)
         self.memory = MemoryCalls(connection)
         self.hvm = HvmCalls(connection)
+        self.cpuid = CpuidCalls(connection)
         self.trace = TraceCalls(connection)
         try:
             self._check_release()

@@ -38,13 +38,14 @@ STRUCTS = {
     "xen_sysctl_tbuf_op": "struct xen_sysctl_tbuf_op",
     "t_buf": "struct t_buf",
     "xc_error": "xc_error",
+    "xen_cpuid_leaf": "struct xen_cpuid_leaf",
 }
 """The structures that xenapic reads or writes, and what the headers call each."""
 UNKNOWN_SIZE = "t_info", "mfn_offset"
 """A structure without a size of its own: only the place of its last member matters."""
 SKIPPED = "struct xen_cpupoolinfo"
 """A function with this type is not compared: the headers know the type by another name."""
-HEADERS = ("xenctrl.h", "xenforeignmemory.h", "xenevtchn.h", "xen/hvm/save.h", "xen/trace.h")
+HEADERS = ("xenctrl.h", "xenguest.h", "xenforeignmemory.h", "xenevtchn.h", "xen/hvm/save.h", "xen/trace.h")
 COMPILERS = ("gcc", "cc", "clang")
 LIMIT = 60.0
 SIZE = "(size)"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         LibXenCtrl,
         LibXenEvtchn,
         LibXenForeignMemory,
+        LibXenGuest,
         LibXenToolLog,
     )
 
@@ -40,6 +41,7 @@ __all__ = ["ENVIRONMENT", "Library", "load", "running_release"]
 ENVIRONMENT = "XENAPIC_LIBXENCTRL"
 SONAME = re.compile(r"libxenctrl\.so\.(?P<release>\d+\.\d+)")
 STEM = "libxenctrl.so."
+GUEST_STEM = "libxenguest.so."
 TOOLLOG_SONAME = "libxentoollog.so.1"
 FOREIGN_SONAME = "libxenforeignmemory.so.1"
 EVTCHN_SONAME = "libxenevtchn.so.1"
@@ -63,6 +65,19 @@ class Library:
     evtchn: LibXenEvtchn
     proof: LayoutProof | None = None
     """What the layout rests on, if `release` is not in `RELEASES`."""
+    loaded_guest: LibXenGuest | None = None
+    """libxenguest in place of the one that `guest` would load."""
+
+    @property
+    def guest(self) -> LibXenGuest:
+        """The libxenguest of the same release, which few operations need; raises `LibraryNotFound`."""
+        folder, slash, name = self.path.rpartition("/")
+        beside = name.replace(STEM, GUEST_STEM) if STEM in name else f"{GUEST_STEM}{self.release}"
+        try:
+            return self.loaded_guest or self.ffi.dlopen(f"{folder}{slash}{beside}")
+        except OSError as error:
+            advice = _advice(str(self.release))
+            raise LibraryNotFound(f"{beside} cannot be loaded: {error}. {advice}") from error
 
 
 Layout = Union["str | os.PathLike[str]", LayoutProof, None]

@@ -103,7 +103,7 @@ def access_page(
     if operation is Operation.READ:
         stays = offset in virtualized_reads(controls)
         return Outcome(Kind.STAYS, Completion.READ) if stays else exits
-    return _page_write(controls, offset, value) if offset in virtualized_writes(controls) else exits
+    return _page_write(controls, address, value) if offset in virtualized_writes(controls) else exits
 
 
 def _not_virtualized(backing: Backing) -> Outcome:
@@ -113,15 +113,18 @@ def _not_virtualized(backing: Backing) -> Outcome:
     return Outcome(Kind.EXITS_BEFORE, reason=VmxExit.EPT_VIOLATION)
 
 
-def _page_write(controls: Controls, offset: int, value: int | None) -> Outcome:
-    """Return what follows a write that has reached the virtual-APIC page (SDM: APIC-write emulation)."""
-    if offset == Reg.TASKPRI:
+def _page_write(controls: Controls, address: int, value: int | None) -> Outcome:
+    """Return what follows a write that has reached the virtual-APIC page (SDM: APIC-write emulation).
+
+    The processor completes a write that starts where the register does; one of its other bytes exits.
+    """
+    if address == Reg.TASKPRI:
         return _tpr_write(controls)
-    if offset == Reg.EOI and controls.has("virtual_interrupt_delivery"):
+    if address == Reg.EOI and controls.has("virtual_interrupt_delivery"):
         return EOI_STAYS
-    if offset == Reg.ICR and controls.has("virtual_interrupt_delivery"):
+    if address == Reg.ICR and controls.has("virtual_interrupt_delivery"):
         return _icr_write(value)
-    if offset == Reg.ICR2:
+    if address & ~0xF == Reg.ICR2:
         return Outcome(Kind.STAYS, Completion.ICR_HIGH)
     return Outcome(Kind.EXITS_AFTER, reason=VmxExit.APIC_WRITE)
 

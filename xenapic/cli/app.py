@@ -37,6 +37,7 @@ COMMANDS = {
     "workload": "Measure what acceleration is worth: exits and time of one operation.",
     "xtf": "Run tests of Xen's test framework as guests.",
     "abi": "Show what differs between releases of Xen, for toolstacks.",
+    "proposal": "Turn the proposal, one control per bit, into patches for Xen.",
     "schema": "Print the JSON schema of a command's --json output.",
     "completion": "Print the script that makes a shell complete xenapic.",
     "lab": "Boot a real Xen in an emulated machine and run a command in it.",

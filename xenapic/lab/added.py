@@ -28,7 +28,7 @@ from xenapic.lab.libraries import Libraries, read_libraries
 from xenapic.lab.xens import RELEASES, Progress, Release, XenFiles
 from xenapic.lab.xens import ensure as ensure_release
 
-__all__ = ["AddedXen", "add", "added", "added_names", "remove"]
+__all__ = ["AddedXen", "add", "added", "added_names", "check_name", "remove"]
 
 FORMAT = "added-2"
 """Change it when this module makes something else of the same files."""
@@ -76,7 +76,7 @@ class AddedXen:
             base.first,
             base.root,
             base.python,
-            (path / LIBRARIES,),
+            (path / LIBRARIES,) if (path / LIBRARIES).exists() else (),
         )
 
 
@@ -133,16 +133,21 @@ def add(
     ``root`` is the Debian release for dom0's root, by default the oldest whose C library is new enough.
     Raises `LabUsageError` that says what cannot be taken, and what to give instead.
     """
-    if NAME.fullmatch(name) is None:
-        raise LabUsageError(f"{name!r} cannot name a Xen: use letters, digits and . _ + ~ -")
-    if name in RELEASES:
-        raise LabUsageError(f"{name} is the name of Debian's Xen; choose another one")
+    check_name(name)
     kept = Entry(_home() / name, FORMAT)
     kept.ensure(lambda into: _Taking(into, progress).take(sources, root, options), renew=True)
     found = added(name)
     if found is None:
         raise LabUsageError(f"Xen {name!r} was removed while it was added")
     return found
+
+
+def check_name(name: str) -> None:
+    """Raise `LabUsageError` if a Xen cannot be added under a name."""
+    if NAME.fullmatch(name) is None:
+        raise LabUsageError(f"{name!r} cannot name a Xen: use letters, digits and . _ + ~ -")
+    if name in RELEASES:
+        raise LabUsageError(f"{name} is the name of Debian's Xen; choose another one")
 
 
 class _Taking:
@@ -158,21 +163,27 @@ class _Taking:
         """Copy everything; return what the entry's manifest keeps."""
         for package in sources.packages:
             self._note(package.name, package)
+        for what, name, digest in sources.origin:
+            self._taken[what] = {"path": name, "sha256": digest}
         with gathered(sources, self._into.parent, self._progress) as files:
             self._unpacked = files.unpacked
             hypervisor = read_hypervisor(files.hypervisor)
             self._note("hypervisor", files.hypervisor)
-            libraries = read_libraries(files.libraries)
-            suite = libraries.root(root)
-            _agree(files.hypervisor, hypervisor.release, libraries)
             (self._into / HYPERVISOR).write_bytes(hypervisor.image)
-            for directory, below in files.headers:
-                self._copy_headers(directory, self._into / HEADERS / below)
-            proof = self._proof(libraries)
-            self._write_libraries(libraries, proof)
+            if sources.debian:
+                proof, release = None, _debians(sources.debian)
+                suite = sources.debian
+                _agree(files.hypervisor, hypervisor.release, release)
+            else:
+                libraries = read_libraries(files.libraries)
+                release, suite = libraries.release, libraries.root(root)
+                _agree(files.hypervisor, hypervisor.release, release)
+                for directory, below in files.headers:
+                    self._copy_headers(directory, self._into / HEADERS / below)
+                proof = self._proof(libraries)
+                self._write_libraries(libraries, proof)
             if files.kernel is not None:
                 self._write_kernel(files.kernel)
-        release = libraries.release
         return {
             "added": {
                 "xen": release + hypervisor.extra,
@@ -242,12 +253,17 @@ MOST_HEADERS = 2000
 VERSIONED = re.compile(r"xen(?:-syms)?-(\d{1,2}\.\d{1,3})(?!\d)")
 
 
-def _agree(hypervisor: Path, said: str, libraries: Libraries) -> None:
+def _debians(suite: str) -> str:
+    """Return the release of Xen whose libraries are in a Debian release's root."""
+    return _base(suite).version
+
+
+def _agree(hypervisor: Path, said: str, libraries: str) -> None:
     """Raise `LabUsageError` if the hypervisor, or else its file's name, says that its release is another."""
     named = VERSIONED.match(hypervisor.resolve().name)
-    release = said or (named[1] if named else libraries.release)
-    if release != libraries.release:
+    release = said or (named[1] if named else libraries)
+    if release != libraries:
         raise LabUsageError(
-            f"{hypervisor} is Xen {release}, and the libraries are of Xen {libraries.release}: "
+            f"{hypervisor} is Xen {release}, and the libraries are of Xen {libraries}: "
             "give both of the same build"
         )

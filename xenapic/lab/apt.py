@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
 from pathlib import Path
 
 from xenapic.lab.errors import LabPrerequisite
@@ -27,10 +29,10 @@ class Source:
     suites: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
 
-    def deb822(self) -> str:
+    def deb822(self, kind: str = "deb") -> str:
         """Return the source as a stanza of a ``.sources`` file, with component main only."""
         lines = [
-            "Types: deb",
+            f"Types: {kind}",
             f"URIs: {' '.join(self.uris)}",
             f"Suites: {' '.join(self.suites)}",
             "Components: main",
@@ -134,12 +136,12 @@ class Package:
 class Apt:
     """apt with its own directories below `work`; the machine's state does not change."""
 
-    def __init__(self, work: Path, sources: Sequence[Source]) -> None:
+    def __init__(self, work: Path, sources: Sequence[Source], kind: str = "deb") -> None:
         self._work = work
         for name in ("lists/partial", "cache/archives/partial", "none"):
             (work / name).mkdir(parents=True, exist_ok=True)
         (work / "status").touch()
-        (work / "lab.sources").write_text("\n".join(s.deb822() for s in sources))
+        (work / "lab.sources").write_text("\n".join(s.deb822(kind) for s in sources))
         (work / "apt.conf").write_text(_CONF.format(work=work))
 
     def update(self) -> None:
@@ -162,9 +164,31 @@ class Apt:
             self._run("apt-get", "download", *packages, cwd=into)
         return sorted((_package(p) for p in into.glob("*.deb")), key=lambda p: p.name)
 
+    def source_versions(self, package: str) -> list[str]:
+        """Return the versions of a source package that the lists name, the newest first.
+
+        This needs ``deb-src`` as the kind of the sources.
+        """
+        text = self._run("apt-cache", "showsrc", "--only-source", package)
+        versions = set(re.findall(r"^Version: (\S+)$", text, re.M))
+        return sorted(versions, key=cmp_to_key(_compared), reverse=True)
+
+    def download_source(self, package: str, version: str, into: Path) -> None:
+        """Fetch a version of a source package into a directory; raise `FetchFailed` if it is not there."""
+        wanted = f"{package}={version}"
+        self._run("apt-get", "source", "--download-only", "--only-source", wanted, cwd=into)
+
     def _run(self, program: str, *args: str, cwd: Path | None = None) -> str:
         env = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         return run(program, "-qq", f"-c={self._work / 'apt.conf'}", *args, cwd=cwd, env=env)
+
+
+def _compared(one: str, other: str) -> int:
+    """Return how two versions compare, as dpkg orders them."""
+    if one == other:
+        return 0
+    newer = subprocess.run(["dpkg", "--compare-versions", one, "gt", other], check=False)
+    return 1 if newer.returncode == 0 else -1
 
 
 def _package(path: Path) -> Package:

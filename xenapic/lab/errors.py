@@ -31,6 +31,17 @@ class FetchFailed(LabError):
     code = "lab-fetch"
 
 
+class BuildFailed(LabError):
+    """A Xen could not be built; the message has the last lines of the log, ``log`` is its file."""
+
+    code = "lab-build"
+
+    def __init__(self, what: str, log: Path, said: str) -> None:
+        self.log = log
+        tail = [f"  | {line}" for line in said.splitlines()[-TAIL_LINES:]]
+        super().__init__("\n".join([what, *tail, f"log: {log}"]))
+
+
 class ChannelBroken(LabError):
     """What dom0 sent is damaged, or exceeds the channel's room."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from xenapic.lab.errors import LabPrerequisite, LabUsageError
 from xenapic.lab.programs import dying_with_us, need, run
 
-__all__ = ["Gathered", "Sources", "gathered"]
+__all__ = ["Gathered", "Sources", "gathered", "libraries_in"]
 
 INSTALLED = ("dist/install", "install", "")
 """Where a tree keeps what was installed, seen from a source tree, from ``dist`` and from itself."""
@@ -33,6 +33,10 @@ class Sources:
     libraries: Path | None = None
     headers: Path | None = None
     kernel: Path | None = None
+    debian: str = ""
+    """The Debian release whose root has the libraries already; then none are taken."""
+    origin: tuple[tuple[str, str, str], ...] = ()
+    """What the hypervisor was built from: for each thing its kind, its path or name, and its SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def gathered(sources: Sources, room: Path, progress: Callable[[str], None]) -> I
             places.append(work)
         yield Gathered(
             sources.hypervisor or _hypervisor(places),
-            (sources.libraries,) if sources.libraries else _libraries(places),
+            _given_libraries(sources, places),
             ((sources.headers, ""),) if sources.headers else _headers(places),
             sources.kernel,
             work,
@@ -124,7 +128,14 @@ def _only(paths: list[Path]) -> Path:
     return paths[0]
 
 
-def _libraries(places: Sequence[Path]) -> tuple[Path, ...]:
+def _given_libraries(sources: Sources, places: Sequence[Path]) -> tuple[Path, ...]:
+    if sources.debian:
+        return ()
+    return (sources.libraries,) if sources.libraries else libraries_in(places)
+
+
+def libraries_in(places: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the directories of trees that hold a libxenctrl; raise `LabUsageError` if there is none."""
     for place in places:
         for top in INSTALLED[: 2 if (place / "tools/libs").is_dir() else None]:
             if (place / top).is_dir():

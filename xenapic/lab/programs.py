@@ -22,6 +22,14 @@ PACKAGES = {
     "dpkg-deb": ("dpkg",),
     "xz": ("xz-utils",),
     "setpriv": ("util-linux",),
+    "dpkg-source": ("dpkg-dev",),
+    "gcc": ("gcc", "libc6-dev"),
+    "ld": ("binutils",),
+    "make": ("make",),
+    "flex": ("flex",),
+    "bison": ("bison",),
+    "python3": ("python3",),
+    "git": ("git",),
 }
 
 

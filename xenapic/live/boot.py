@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
+from xenapic.abi.calls.cpuid import CPUID_SINCE
 from xenapic.apic.state import ApicState
 from xenapic.errors import ConfigInvalid, Problem
 from xenapic.frozen import dataclass
@@ -28,6 +29,10 @@ __all__ = ["Order", "Progress", "boot"]
 POOL_KIB_PER_VCPU, POOL_SHARE = 1024, 128
 """Xen's memory for a domain's page tables, at most: 1 MiB for each vCPU, and 8 KiB for each MiB
 (``libxl__get_required_paging_memory``, ``tools/libs/light/libxl_create.c``, with shadow paging)."""
+
+
+X2APIC = (1, "c", 21)
+"""CPUID leaf, register and bit."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def boot(
             "only a PVH domain with a local APIC can be booted here: firmware for HVM, and PV guests, need a "
             "toolstack (xl)"
         )
+    if _hides_x2apic(order) and order.state is ApicState.X2APIC:
+        raise ConfigInvalid("a guest that x2APIC is hidden from cannot start in x2APIC mode")
     data, name = kernel_bytes(order.kernel)
     with ExitStack() as stack:
         sources = []
@@ -80,6 +87,8 @@ def boot(
             acpi=order.acpi,
         )
         problems = tuple(_problems(xen, order, layout))
+        if _hides_x2apic(order) and not problems:
+            _ = xen.handle.library.guest  # raises before anything is created
         guest = xen.create_guest(config, order.policy, problems)
         try:
             _load(guest, order, layout, sources, progress or (lambda what, done, size: None))
@@ -113,20 +122,22 @@ def _problems(xen: Xen, order: Order, layout: Layout) -> Iterator[Problem]:
             late=False,
             source="physinfo.free_pages",
         )
-    if order.policy is not None and not order.policy.guest_x2apic:
+    if _hides_x2apic(order) and xen.handle.library.release.number < CPUID_SINCE:
         yield Problem(
             code="boot-x2apic-hidden",
             field="guest_x2apic",
             value=False,
-            rule="hiding x2APIC changes the domain's CPUID, for which toolstacks call xc_cpuid_apply_policy; "
-            "its arguments changed between point releases while the library's name stayed, so that xenapic "
-            "cannot call it safely",
+            rule="libxenguest of 4.15 has no call that hides x2APIC safely: xc_cpuid_apply_policy has other "
+            "arguments from 4.15.5 on",
             remedy='Start it with xl and cpuid="host,x2apic=0", or keep Linux in xAPIC mode with nox2apic',
             errno=None,
             late=False,
-            source="tools/include/xenctrl.h: xc_cpuid_apply_policy has one argument more from 4.15.5, 4.16.5 "
-            "and 4.17.2 on",
+            source="tools/include/xenctrl.h of 4.15.4 and 4.15.5",
         )
+
+
+def _hides_x2apic(order: Order) -> bool:
+    return order.policy is not None and not order.policy.guest_x2apic
 
 
 def _pool_kib(order: Order) -> int:
@@ -135,5 +146,7 @@ def _pool_kib(order: Order) -> int:
 
 def _load(guest: Guest, order: Order, layout: Layout, sources: Sequence[Source], progress: Progress) -> None:
     guest.set_max_vcpus(order.config.max_vcpus)
+    if _hides_x2apic(order):
+        guest.handle.cpuid.hide(guest.domid, *X2APIC)
     load(guest, layout, sources, state=order.state, native_tsc=order.native_tsc, progress=progress)
     offer_console(guest.handle, guest.domid, layout.console)

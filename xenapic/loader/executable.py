@@ -103,7 +103,7 @@ def read_executable(data: bytes | memoryview, name: str) -> Executable:
         return _read(view)
     except _Bad as error:
         raise ImageInvalid(name, str(error)) from None
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset past the end, or past any index
         raise ImageInvalid(name, "the ELF file is truncated") from None
 
 

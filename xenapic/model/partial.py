@@ -60,7 +60,7 @@ class SimulatedPage:
         offset, at = address & ~0xF, address % 16
         merged = bytearray(self._registers.get(offset, 0).to_bytes(REGISTER_BYTES, "little"))
         merged[at : at + len(data)] = data
-        new = int.from_bytes(merged, "little")
-        self._registers[offset] = new & 0xFF if offset == Reg.TASKPRI else new
-        if offset == Reg.SPIV and not is_lost(outcome, address) and not new & SPIV_ENABLED:
+        new, lost = int.from_bytes(merged, "little"), is_lost(outcome, address)
+        self._registers[offset] = new & 0xFF if offset == Reg.TASKPRI and not lost else new
+        if offset == Reg.SPIV and not lost and not new & SPIV_ENABLED:
             self._registers[Reg.LVTT] = self._registers.get(Reg.LVTT, 0) | LVT_MASKED

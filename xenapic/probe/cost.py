@@ -70,7 +70,7 @@ class WorkloadCost:
         for run in self.runs:
             total.update(run.exits)
         operations = sum(run.operations for run in self.runs)
-        return {kind: count / operations for kind, count in total.most_common()}
+        return {kind: count / operations for kind, count in total.most_common() if count}
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from xenapic.glossary import TopicKind
 from xenapic.model.typical import TYPICAL
 from xenapic_docs import (
+    change,
     finder,
     hardware,
     observed,
@@ -20,6 +21,7 @@ from xenapic_docs import (
     terms,
     toolstacks,
     torture,
+    worth,
 )
 from xenapic_docs.comparison import comparison
 from xenapic_docs.decision import diagram
@@ -70,6 +72,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "proposal_counts": proposal.proposal_counts,
     "proposal_states": proposal.proposal_states,
     "proposal_today": proposal.proposal_today,
+    "proposal_places": change.proposal_places,
     "rules": reference.create_rules,
     "features": reference.features,
     "documents": reference.documents,
@@ -82,6 +85,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "machines": reference.machines,
     "metrics": reference.metrics,
     "bench_xen": speed.calls,
+    "worth_source": worth.source,
+    "proposal_seen": worth.proposal_seen,
+    "worth_events": worth.events,
+    "worth_accesses": worth.accesses,
+    "worth_exits": worth.exits,
     "torture": torture.figures,
     "torture_killed": torture.killed,
     "toolstack_fields": toolstacks.keys_with_fields,

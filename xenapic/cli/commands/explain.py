@@ -298,7 +298,8 @@ def _show_topics(topics: Sequence[Topic], fates: Mapping[str, str], everything: 
 def _show_version(version: XenVersion, topics: Sequence[Topic], fates: Mapping[str, str]) -> None:
     """Print what is known about a version: its release, and which defects it has."""
     release = f", of the release {topics[0].name}: xenapic explain {topics[0].name}" if topics else ""
-    click.echo(output.printable(f"Xen {version}{release}"))
+    named = str(version) if str(version).casefold().startswith("xen") else f"Xen {version}"
+    click.echo(output.printable(f"{named}{release}"))
     had = {code: text for code, text in fates.items() if not text.startswith("no")}
     click.echo("\nKnown defects around the APIC:" if had else "\nNo known defect around the APIC.")
     for code, text in had.items():

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["MESSAGES", "Message"]
+from xenapic.glossary.pasted.needles import needles
+
+__all__ = ["HOST_ONLY", "MESSAGES", "Message", "message"]
 
 
 class Message(NamedTuple):
@@ -21,12 +23,19 @@ class Message(NamedTuple):
     see: tuple[str, ...] = ()
     errno: bool = True
     """Whether a number or an error's name in the line can be an errno; if not, it has a meaning of its own."""
+    needles: tuple[str, ...] = ()
+    """A line without any of them, in lower case, does not match; empty if nothing is known."""
 
 
-def _row(
+def message(
     pattern: str, title: str, text: str, source: str = "", see: tuple[str, ...] = (), errno: bool = True
 ) -> Message:
-    return Message(re.compile(pattern, re.IGNORECASE | re.ASCII), title, text, source, see, errno)
+    """Return a row of a table of messages."""
+    compiled = re.compile(pattern, re.IGNORECASE | re.ASCII)
+    return Message(compiled, title, text, source, see, errno, needles(pattern))
+
+
+_row = message
 
 
 VMCS = "xen/arch/x86/hvm/vmx/vmcs.c"
@@ -391,7 +400,7 @@ MESSAGES: tuple[Message, ...] = (
     ),
     # -- running guests -----------------------------------------------------------------------------
     _row(
-        r"\w+ emulation failed \(\d+\): d\d+v\d+",
+        r"\b\w{1,20} emulation failed \(\d+\): d\d+v\d+",
         "Xen could not emulate an instruction of a guest",
         "The number is a code of the emulator (1: unhandleable), not an errno. The line has the address of the "
         "instruction, not of what it accessed: whether that was the APIC's page is not in it.",

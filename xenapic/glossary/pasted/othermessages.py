@@ -5,9 +5,7 @@ Sources: Linux (``arch/x86/kernel/apic``, ``arch/x86/kvm``), libvirt (``src/libx
 
 from __future__ import annotations
 
-import re
-
-from xenapic.glossary.pasted.messages import HOST_ONLY, Message
+from xenapic.glossary.pasted.messages import HOST_ONLY, Message, message
 
 __all__ = ["OTHER_MESSAGES"]
 
@@ -27,7 +25,7 @@ KERNEL_OWN = (
 def _row(
     pattern: str, title: str, text: str, source: str = LINUX, see: tuple[str, ...] = (), errno: bool = False
 ) -> Message:
-    return Message(re.compile(pattern, re.IGNORECASE | re.ASCII), title, text, source, see, errno)
+    return message(pattern, title, text, source, see, errno)
 
 
 OTHER_MESSAGES: tuple[Message, ...] = (
@@ -125,6 +123,21 @@ OTHER_MESSAGES: tuple[Message, ...] = (
         "a Linux whose processor did not run for a while, or whose timer came late",
         "In a guest: the vCPU was not scheduled, or an interrupt was lost. The line alone does not say which.",
         "Linux, kernel/time, kernel/rcu, kernel/watchdog.c",
+    ),
+    _row(
+        r"CLOCK_WATCHDOG_TIMEOUT",
+        "Windows' stop code 101: a processor did not take its clock interrupt in time",
+        "In a guest: the vCPU was not scheduled, it hung, or an interrupt was lost. The code alone does not say which. Of the "
+        "known defects, those under 'explain --xen VERSION' can lose an interrupt.",
+        "Microsoft, bug check code reference, 0x101",
+    ),
+    _row(
+        r"Hyper-V: Using (?:enlightened APIC|IPI hypercalls|hypercall for .{3,40}TLB)|hv_apic: .{3,80}",
+        "a Linux that runs as a guest of Hyper-V, or of something that shows its leaves (viridian=)",
+        "It uses Hyper-V's MSRs or hypercalls in place of its APIC for some operations. Each of them exits; accesses that "
+        "stay in the guest would not. Xen's own leaves come first for a Linux guest, so under Xen this is unusual.",
+        "Linux, arch/x86/hyperv/hv_apic.c",
+        ("Viridian hints",),
     ),
     # -- KVM --------------------------------------------------------------------------------------------
     _row(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xenapic.glossary.pasted.dumps import control_words, exit_lines
 from xenapic.glossary.pasted.errnos import BY_MESSAGE, errno_meaning
 from xenapic.glossary.pasted.fields import capabilities, fields, leaves
+from xenapic.glossary.pasted.files import whole_files
 from xenapic.glossary.pasted.logs import host_meaning, logged_host
 from xenapic.glossary.pasted.meaning import Meaning, quoted
 from xenapic.glossary.pasted.messages import MESSAGES
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_LINES", "Pasted", "read_text"]
 
-MOST_LINES = 20_000
+MOST_LINES = 10_000
 LONGEST_LINE = 2_000
-"""Lines and characters of a line that are looked at; what is beyond is counted as not looked at."""
+MOST_CHARACTERS = 1_000_000
+"""Lines, characters of a line and in all that are looked at; what is beyond is counted as not looked at."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -55,7 +57,7 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     lines = [line for line in lines if line]
     if len(lines) == 1 and (numbers := readings(lines[0])):
         return Pasted(numbers, 1, 0, version)
-    used = [line[:LONGEST_LINE] for line in lines[:MOST_LINES]]
+    used = _looked_at(lines)
     joined = "\n".join(used)
     named = version or find_version(joined)
     logged = logged_host(joined) if len(used) > 1 else None
@@ -63,22 +65,37 @@ def read_text(text: str, version: XenVersion | None = None, host: Host | None = 
     every: list[Meaning] = []
     read = set()
     crash = ""
+    known: dict[str, bool] = {}
     for number, line in enumerate(used):
-        meanings = list(_line(line, named, host))
-        if meanings:
+        if line not in known:  # logs repeat themselves
+            meanings = list(_line(line, named, host))
+            known[line] = bool(meanings)
+            every += meanings
+        if known[line]:
             read.add(number)
-        every += meanings
         if CRASH.search(line):
             crash = crash or line
             read.add(number)
     whole = [*control_words(used), *exit_table(used)]
     if logged is not None:
         whole.insert(0, host_meaning(logged))
-    every = [*whole, *every]
-    read.update(_lines_of(used, whole))
+    files = list(whole_files(used)) if len(used) > 1 else []
+    every = [*whole, *every, *(meaning for meaning, _ in files)]
+    read.update(_lines_of(used, whole), *(numbers for _, numbers in files))
     if crash and not any(meaning.title.startswith("known defect") for meaning in every):
         every.append(_no_defect(crash))
     return Pasted(_distinct(every), len(lines), len(lines) - len(read), named)
+
+
+def _looked_at(lines: Sequence[str]) -> list[str]:
+    """Return the lines that are looked at, cut to the length that is."""
+    used, left = [], MOST_CHARACTERS
+    for line in lines[:MOST_LINES]:
+        used.append(line[:LONGEST_LINE])
+        left -= len(used[-1])
+        if left < 0:
+            break
+    return used
 
 
 def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[Meaning]:
@@ -87,9 +104,15 @@ def _line(line: str, version: XenVersion | None, host: Host | None) -> Iterator[
         yield from reader(line)
 
 
+EVERY_MESSAGE = (*MESSAGES, *OTHER_MESSAGES)
+
+
 def _message(line: str) -> Iterator[Meaning]:
     """Yield what a message means, and the errno in its line unless the message gives the number a meaning."""
-    for row in (*MESSAGES, *OTHER_MESSAGES):
+    plain = line.lower()
+    for row in EVERY_MESSAGE:
+        if row.needles and not any(needle in plain for needle in row.needles):
+            continue
         if match := row.pattern.search(line):
             yield Meaning(quoted(match[0]), row.title, row.text, True, row.source, row.see)
             groups = match.groupdict()
@@ -261,12 +284,24 @@ def _lines_of(lines: Sequence[str], whole: Sequence[Meaning]) -> Iterator[int]:
             yield number
 
 
+APIC_CODE = re.compile(r"\bv?l?apic\w*\b|\bx2apic\w*\b|\bvmx/intr\.c", re.IGNORECASE | re.ASCII)
+
+
 def _no_defect(line: str) -> Meaning:
+    if APIC_CODE.search(line):
+        text = (
+            "The line names a part of Xen's APIC code, but no known defect stops there: it may be an "
+            "unknown one. Xen's developers want to see the whole log (xen-devel)."
+        )
+    else:
+        text = (
+            "Nothing in the text points to the APIC or its acceleration; look at the lines before it, and at "
+            "Xen's advisories for other parts."
+        )
     return Meaning(
         quoted(line),
         "none of the known defects around the APIC leaves this mark",
-        "Nothing in the text points to the APIC or its acceleration; look at the lines before it, and at "
-        "Xen's advisories for other parts.",
+        text,
         False,
         "xenapic/model/defects.py",
     )

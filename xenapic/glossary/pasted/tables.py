@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from xenapic.apic.features import Technology
@@ -78,6 +79,7 @@ class Row(NamedTuple):
     """Whether the row has the exit's name: numbers alone can be something else."""
 
 
+@lru_cache(maxsize=10_000)
 def _row(line: str) -> Row | None:
     if len(line) > 200:
         return None
@@ -86,7 +88,9 @@ def _row(line: str) -> Row | None:
     named = ROWS[0].fullmatch(line)
     if named:
         meant = NAMED.get(plain_name(named["name"]), ())
-        return Row(quoted(line), meant, int(named["count"]), place, True) if meant else None
+        if not meant:
+            return None
+        return Row(quoted(line), meant, _count(line, named, meant), place, True)
     coded = ROWS[1].fullmatch(line)
     if coded is None:
         return None
@@ -101,6 +105,19 @@ def _row(line: str) -> Row | None:
         number = int(coded["decimal"])
         meant = ((Technology.VMX, number),) if number in VMX_NAMES else ()
     return Row(quoted(line), meant, int(coded["count"]), place, False) if meant else None
+
+
+NEXT = re.compile(r"[ \t|:,=()]+(\d{1,15})(?![\w.%])", re.ASCII)
+
+
+def _count(line: str, named: re.Match[str], meant: tuple[tuple[Technology, int], ...]) -> int:
+    """Return how often an exit is said to have occurred: not its own code, which some tables have too."""
+    first = named["count"]
+    own = any(
+        int(first, 16 if technology is Technology.SVM else 10) == number for technology, number in meant
+    )
+    after = NEXT.match(line, named.end("count"))
+    return int(after[1] if own and after else first)
 
 
 def exit_table(lines: Sequence[str]) -> Iterator[Meaning]:

@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "Run a command in dom0 of a real Xen, and exit with its status.",
     "shell": "Open a prompt in dom0 of a real Xen.",
     "add": "Add a Xen of your own: a build, single files, or packages.",
+    "build": "Build a hypervisor from source, and add it.",
     "remove": "Remove a Xen that was added.",
     "fetch": "Fetch Xen and Bochs into the cache, so that later runs need no network.",
     "compare": "Compare two Xens: what your patch changes.",
