@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PART = @sh tools/part.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all verify test-pure lint docs outputs fuzz bench bench-xen torture dist zipapp deb stubs index schemas prerequisites test-prerequisites clean
+.PHONY: help demo test test-all verify verify-proposal test-pure lint docs outputs fuzz bench bench-xen torture dist zipapp deb stubs index schemas prerequisites test-prerequisites clean
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,16 @@ test-all: $(VENV)/.installed ## run the tests that `make test` leaves out, too: 
 
 verify: $(VENV)/.runs ## compare the model with a real Xen on every machine of the lab (build/verify.html)
 	$(PART) verify $(BIN)/xenapic lab verify --html build/verify.html --junit build/verify.xml --record-dir build/recordings
+
+PROPOSAL_MACHINES = broadwell_ult,sapphire_rapids,corei7_sandy_bridge_2600k,core2_penryn_t9600,epyc
+PROPOSAL = $(BIN)/xenapic lab
+
+verify-proposal: $(VENV)/.runs ## build a Xen with one bit per control, and compare it with the model and with an unchanged one
+	$(PART) build $(PROPOSAL) build one-bit --from debian:4.17 --proposal
+	$(PART) build-plain $(PROPOSAL) build plain --from debian:4.17
+	$(PART) verify-proposal $(PROPOSAL) verify --xen one-bit --machines $(PROPOSAL_MACHINES) --apicv on \
+		--html build/verify-proposal.html --junit build/verify-proposal.xml --record-dir build/proposal
+	$(PART) compare-proposal $(PROPOSAL) compare plain one-bit --machines $(PROPOSAL_MACHINES)
 
 test-pure: $(VENV)/.installed ## run the tests that need no emulated machine
 	$(BIN)/python -m pytest -m "not xen" -n auto

@@ -6,9 +6,12 @@ This is the one place for every command. SIGKILL cannot be caught: what it leave
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
@@ -16,6 +19,8 @@ __all__ = ["ENDING", "run", "undisturbed", "unwind_on_termination"]
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """The signals that end a program and can be held back."""
+SOON = 0.01
+"""Seconds."""
 
 
 def run(program: Callable[[], object]) -> None:
@@ -26,6 +31,7 @@ def run(program: Callable[[], object]) -> None:
     exit handlers complete.
     """
     sys.excepthook = _without_traceback
+    sys.unraisablehook = _send_again
     try:
         unwind_on_termination()
         program()
@@ -50,8 +56,36 @@ def undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Ended(SystemExit):
+    """A signal ends the program."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise _Ended(number)
+
+
+def _send_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception was raised in a finalizer, where Python drops it and goes on."""
+    number = None
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        number = int(signal.SIGINT)
+    elif isinstance(ignored.exc_value, _Ended):
+        number = ignored.exc_value.number
+    if number is None:
+        sys.__unraisablehook__(ignored)
+        return
+    with contextlib.suppress(RuntimeError):  # no thread starts at the interpreter's end
+        _thread.start_new_thread(_send_soon, (number,))
+
+
+def _send_soon(number: int) -> None:
+    """Send this process a signal when the main thread has left what drops exceptions."""
+    time.sleep(SOON)
+    os.kill(os.getpid(), number)
 
 
 def _without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

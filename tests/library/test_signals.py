@@ -9,7 +9,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import atexit, os, signal, sys
+import atexit, os, signal, sys, time, weakref
 import xenapic.cli, xenapic.cli.app, xenapic.cli.output
 number, moment = int(sys.argv[1]), sys.argv[2]
 sys.argv[1:] = ["explain", "EOI"]
@@ -17,6 +17,15 @@ def strike(*_args):
     os.kill(os.getpid(), number)
 if moment == "start":
     xenapic.cli.app.prepare_streams = strike
+elif moment == "finalizer":
+    def dropped():
+        class Thing:
+            pass
+        thing = Thing()
+        ended = weakref.ref(thing, strike)
+        del thing
+        time.sleep(30)
+    xenapic.cli.app.prepare_streams = dropped
 elif moment == "end":
     xenapic.cli.app.flush = strike
 else:
@@ -25,7 +34,7 @@ xenapic.cli.main()
 """
 
 
-@pytest.mark.parametrize("moment", ["start", "end", "exit handlers"])
+@pytest.mark.parametrize("moment", ["start", "finalizer", "end", "exit handlers"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_the_edges_of_a_command_prints_no_traceback(number: signal.Signals, moment: str) -> None:
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from errno import EINVAL, ENODEV
@@ -46,7 +47,10 @@ from xenapic.model.proposal import (
     Refused,
     available,
     default_of,
+    in_force,
     leaf,
+    offer,
+    requests,
     resolve,
     vcpu,
     viridian,
@@ -54,6 +58,10 @@ from xenapic.model.proposal import (
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 from xenapic.parse.flagnames import flags_of
 from xenapic.policy.terms import Aspect
+from xenapic.probe.findings import Op
+from xenapic.verify.check import Verdict
+from xenapic.verify.checks import check_file
+from xenapic.verify.gaps import gap_of
 
 DATA = Path(__file__).parent.parent / "data"
 RELEASE = XEN_RELEASES[-1]
@@ -62,12 +70,6 @@ HOSTS = {
     for row in PROCESSORS.values()
     for apicv in (True, False)
 }
-
-
-def requests() -> Iterator[tuple[APIC, APIC]]:
-    for wants in product((0, 1, 2), repeat=len(APIC)):
-        pairs = list(zip(APIC, wants, strict=True))
-        yield APIC(sum(b for b, w in pairs if w == 1)), APIC(sum(b for b, w in pairs if w == 2))
 
 
 def test_one_bit_for_each_aspect() -> None:
@@ -143,16 +145,47 @@ def test_the_words_of_a_real_xen_that_had_a_first_version() -> None:
     broadwell = host_controls(XEN_RELEASES[3], Controls.of(*(APICV | {"secondary_controls"})))
     assert XEN_RELEASES[3].name == "4.17"
     kept = set()
-    for off, in_force, primary, states in recorded_words():
-        assert resolve(available(broadwell), APIC(0), off) == in_force
+    for off, bits, primary, states in recorded_words():
+        assert resolve(available(broadwell), APIC(0), off) == bits
         for state, secondary in states.items():
             expected = Controls.from_words(0x3F, primary, secondary)
-            made = vcpu(broadwell, in_force, state).controls
-            if state is ApicState.X2APIC and in_force & MODE == APIC.ACCESS_PAGE:
-                kept.add(in_force)
+            made = vcpu(broadwell, bits, state).controls
+            if state is ApicState.X2APIC and bits & MODE == APIC.ACCESS_PAGE:
+                kept.add(bits)
                 expected = replace(expected, secondary=expected.secondary | 1)
             assert made == expected, (off, state)
     assert kept == {APIC(0x02), APIC(0x03), APIC(0x0F)}, "the rule that was changed since"
+
+
+def test_the_recording_of_a_xen_that_has_it_agrees() -> None:
+    report = check_file(DATA / "proposal" / "broadwell_ult.json")
+    assert report.ok and report.compared > 3800
+    creates = [check for check in report.checks if check.topic == "create"]
+    assert len(creates) >= 729 and not report.of(Verdict.DISAGREES)
+
+
+def test_what_each_control_is_worth_was_recorded_as_the_model_has_it() -> None:
+    data = json.loads((DATA.parent.parent / "docs" / "data" / "control-worth.json").read_text())
+    broadwell = host_controls(XEN_RELEASES[3], Controls.of(*APICV))
+    runs = {(tuple(run["off"]), run["state"]) for run in data["runs"]}
+    assert len(runs) == 12
+    for run in data["runs"]:
+        state, off = ApicState(run["state"]), flags_of(APIC, tuple(run["off"]))
+        made = vcpu(broadwell, in_force(offer(broadwell), APIC(0), off), state)
+        for leaves, accesses in ((True, run["left"]), (False, run["stayed"])):
+            for op, offset, value in accesses:
+                written = value if op == "write" else None
+                outcome = access(
+                    made.controls,
+                    state,
+                    made.bitmap,
+                    offset,
+                    Operation(op),
+                    value=written,
+                    backing=made.backing,
+                )
+                gap = gap_of(data["emulator"], made, Op(op), offset)
+                assert outcome.kind.leaves is leaves or gap, (run["off"], state, op, hex(offset))
 
 
 def test_refusals_in_their_order() -> None:
@@ -201,5 +234,5 @@ def test_an_unchanged_xen_offers_nothing() -> None:
         assert offer_of(arch_capabilities(release, host)) is None
     assert offer_of(None) is None and offer_of(0x0F) is None
     assert offer_of(0x2F0100) is None, "a default that is not available"
-    for offer in (Offer(KNOWN, KNOWN), Offer(APIC(0x23), APIC(0x03))):
-        assert offer_of(offer_word(offer)) == offer == offer_of(offer_word(offer) | 3)
+    for one in (Offer(KNOWN, KNOWN), Offer(APIC(0x23), APIC(0x03))):
+        assert offer_of(offer_word(one)) == one == offer_of(offer_word(one) | 3)

@@ -32,11 +32,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 NOT_USED = (
     "xenapic.lab",
     "xenapic._xenctrl",
-    "xenapic.verify.__main__",
-    "xenapic.__main__",
     "xenapic.cli.commands.lab",
 )
-"""Modules that no command in dom0 needs, and programs."""
+"""Modules that no command in dom0 needs."""
 
 
 class When(Enum):
@@ -146,7 +144,7 @@ def _silent_when_interrupted(
 def _import_everything() -> None:
     """Import what the commands will need, and keep the garbage collector from touching it in each child."""
     for module in walk_packages(xenapic.__path__, "xenapic."):
-        if not module.name.startswith(NOT_USED):
+        if not module.name.startswith(NOT_USED) and not module.name.endswith(".__main__"):
             with contextlib.suppress(ImportError):  # an extra that dom0 lacks, such as pytest
                 import_module(module.name)
     for name in ("programs", "endurance"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
 import sys
 import threading
 
 import xenapic
-from xenapic import ApicState, DomainConfig
+from xenapic import ApicState, DomainConfig, DomainNotFound, HandleClosed
 from xenapic.exits.counter import ExitCounter
 from xenapic.probe.run import run_probe
 
@@ -48,10 +49,12 @@ def threads() -> None:
     """Create domains from four threads that share a handle, and drop some."""
 
     def work(xen: xenapic.Xen) -> None:
-        for number in range(CREATES):
-            domain = xen.create_domain(DomainConfig.pv())
-            if number % 2:
-                domain.destroy()
+        # A signal makes the main thread close the handle meanwhile, and destroy what is left.
+        with contextlib.suppress(HandleClosed, DomainNotFound):
+            for number in range(CREATES):
+                domain = xen.create_domain(DomainConfig.pv())
+                if number % 2:
+                    domain.destroy()
 
     with xenapic.open() as xen:
         started = [threading.Thread(target=work, args=(xen,), daemon=True) for _ in range(4)]

@@ -29,6 +29,7 @@ class HostChoice:
     processors: tuple[str, ...] = ()
     xen: str | None = None
     xen_options: str | None = None
+    proposal: bool = False
     measure: bool = False
 
     @property
@@ -171,6 +172,11 @@ OPTIONS = (
         f"[default: the host's own; with --processor and --cpuinfo {DEFAULT_XEN}]",
     ),
     click.option("--xen-options", metavar="TEXT", help="Other boot options of Xen, e.g. apicv=0."),
+    click.option(
+        "--proposal",
+        is_flag=True,
+        help="With --processor: its Xen has one bit per control, the proposed interface of no release.",
+    ),
     click.option(
         "--measure",
         is_flag=True,

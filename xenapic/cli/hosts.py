@@ -110,6 +110,10 @@ def _check(choice: HostChoice) -> None:
         raise click.UsageError("only one --log goes with one --processor or --cpuinfo")
     if choice.xl_infos and len(choice.logs) > 1:
         raise click.UsageError("--xl-info goes with one --log only, of the same host")
+    if choice.proposal and (not choice.processors or of_files):
+        raise click.UsageError(
+            "--proposal goes with --processor; of any other host, physinfo says whether it has it"
+        )
     stdin_once(*choice.files)
 
 
@@ -254,6 +258,12 @@ def _named(name: str, choice: HostChoice) -> tuple[str, Host]:
     if name == HERE:
         _file, content = read_input("/proc/cpuinfo")
         return _title("this machine", choice, DEFAULT_XEN), _from_cpuinfo("/proc/cpuinfo", content, choice)
-    row = processor(name)
-    host = named_host(row, _release(choice), choice.xen_options or "", extra_of(choice.xen))
-    return _title(name if name in PROCESSORS else f"{name} ({row.name})", choice, DEFAULT_XEN), host
+    row, release = processor(name), _release(choice)
+    if choice.proposal and not release.has_physinfo_arch_capabilities:
+        raise click.UsageError(
+            f"--proposal needs Xen 4.17 or later: physinfo of {release.name} has no place for it"
+        )
+    options = choice.xen_options or ""
+    host = named_host(row, release, options, extra_of(choice.xen), proposal=choice.proposal)
+    title = _title(name if name in PROCESSORS else f"{name} ({row.name})", choice, DEFAULT_XEN)
+    return f"{title} with one bit per control" if choice.proposal else title, host

@@ -15,6 +15,7 @@ from xenapic.apic.state import ApicState
 from xenapic.documents.xen_info import VersionEntry
 from xenapic.errors import DocumentInvalid, HostUnknown
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import Offer
 from xenapic.model.facts import Answer, Fact
 from xenapic.model.flags import PHYSCAP
 from xenapic.model.gnttab import GrantLimits
@@ -138,6 +139,10 @@ class HostReport:
     altp2m: FactEntry = NOT_REPORTED
     """Whether alternate p2m tables are available."""
     grant_limits: GrantLimits
+    per_control: FactEntry = NOT_REPORTED
+    """Whether each domain can choose each control: the proposed interface, which no release has."""
+    offer: Offer | None = None
+    """What a domain can choose, control by control; null where Xen decides for the host."""
     x2apic_mode: FactEntry = NOT_REPORTED
     """Whether Xen itself runs the processors' APICs in x2APIC mode."""
     interrupt_remapping: FactEntry = NOT_REPORTED
@@ -169,6 +174,8 @@ class HostReport:
             nested_virt=FactEntry.of(host.nested_virt),
             altp2m=FactEntry.of(host.altp2m),
             grant_limits=host.grant_limits,
+            per_control=FactEntry.of(host.per_control),
+            offer=host.offer,
             x2apic_mode=FactEntry.of(host.x2apic_mode),
             interrupt_remapping=FactEntry.of(host.interrupt_remapping),
             posted_by_iommu=FactEntry.of(host.posted_by_iommu),
@@ -198,6 +205,7 @@ class HostReport:
             nested_virt=self.nested_virt.value(),
             altp2m=self.altp2m.value(),
             grant_limits=self.grant_limits,
+            per_control=self.per_control.value(),
             x2apic_mode=self.x2apic_mode.value(),
             interrupt_remapping=self.interrupt_remapping.value(),
             posted_by_iommu=self.posted_by_iommu.value(),

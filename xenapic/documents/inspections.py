@@ -8,6 +8,7 @@ from xenapic.apic.state import ApicState
 from xenapic.documents.accesses import AccessEntry
 from xenapic.documents.domains import GUEST_NAMES, GuestName
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import APIC
 from xenapic.model.flags import MISC
 from xenapic.verify.inspection import Inspection, Promise, VcpuInspection
 
@@ -68,6 +69,8 @@ class InspectionReport:
     policy: bool
     """Whether the domain was created for a policy."""
     vcpus: tuple[VcpuEntry, ...]
+    in_force: APIC | None = None
+    """The controls that Xen says are in force; null where it decides for the whole host."""
 
     @classmethod
     def of(cls, inspection: Inspection) -> InspectionReport:
@@ -79,4 +82,5 @@ class InspectionReport:
             ok=inspection.ok,
             policy=inspection.policy is not None,
             vcpus=tuple(map(VcpuEntry.of, inspection.vcpus)),
+            in_force=inspection.in_force,
         )

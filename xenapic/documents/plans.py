@@ -213,6 +213,8 @@ class ReasonEntry:
     source: str
     """The source of the fact."""
     remedies: tuple[RemedyEntry, ...]
+    errno: int | None = None
+    """What Xen would answer to such a create; null where no create could ask for it."""
 
     @classmethod
     def of(cls, reason: Reason) -> ReasonEntry:
@@ -224,12 +226,13 @@ class ReasonEntry:
             reason.fact,
             reason.source,
             tuple(map(RemedyEntry.of, reason.remedies)),
+            reason.errno,
         )
 
     def reason(self) -> Reason:
         """Return the reason."""
         remedies = tuple(entry.remedy() for entry in self.remedies)
-        return Reason(self.code, self.aspect, self.asked, self.fact, self.source, remedies)
+        return Reason(self.code, self.aspect, self.asked, self.fact, self.source, remedies, self.errno)
 
 
 @dataclass(frozen=True, slots=True)

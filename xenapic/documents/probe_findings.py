@@ -96,6 +96,8 @@ class ProbeReport:
     """Accesses by MSR, whatever the state."""
     deliveries: tuple[DeliveryRecord, ...]
     move: MoveEntry
+    viridian: tuple[int, ...] | None = None
+    """EAX of Viridian's leaves 0x40000004 and 0x40000006; null without Viridian."""
 
     @classmethod
     def of(cls, findings: Findings) -> ProbeReport:
@@ -120,6 +122,7 @@ class ProbeReport:
             msrs=entries(findings.msrs),
             deliveries=tuple(map(DeliveryRecord.of, findings.deliveries)),
             move=MoveEntry(move.asked, move.fault, move.apic_base, MeasuredAccess.of(move.version, findings)),
+            viridian=findings.viridian,
         )
 
     def value(self) -> Findings:
@@ -145,4 +148,5 @@ class ProbeReport:
                 for entry in self.deliveries
             ),
             move=Move(move.asked, move.fault, move.apic_base, move.version.access()),
+            viridian=self.viridian,
         )

@@ -21,6 +21,8 @@ def span(rule: Rule) -> str:
     """Return the releases that have a rule."""
     if rule.needs_interface:
         return DEVELOPMENT.name
+    if rule.needs_bits:
+        return "none: the proposal"
     since = "since {}.{}".format(*rule.since) if rule.since != FIRST else ""
     until = "before {}.{}".format(*rule.until) if rule.until != NEVER else ""
     return joined(since, until) or "all"

@@ -87,12 +87,14 @@ def _refused() -> Iterator[tuple[Policy, Host, GuestType]]:
     full, small, amd = (PROCESSORS[name] for name in ("sapphire-rapids-sp", "westmere", "zen4"))
     newest = XEN_RELEASES[-1]
     hosts = [named_host(row, release) for row in (full, small, amd) for release in (newest, DEVELOPMENT)]
+    hosts += [named_host(row, newest, proposal=True) for row in (full, small)]
     hosts.append(named_host(full, newest, "apicv=0"))
     hosts.append(replace(hosts[0], features=dict.fromkeys(hosts[0].features, NOT_KNOWN)))
     hosts.append(replace(hosts[0], physinfo=replace(hosts[0].physinfo, capabilities=PHYSCAP.pv)))
     policies = [Policy(dict.fromkeys(Aspect, want)) for want in (Want.REQUIRE, Want.FORBID)]
     policies.append(replace(policies[0], guest_x2apic=False))
     policies.append(replace(policies[0], assisted_xapic=False))
+    policies.append(Policy({Aspect.DELIVERY: Want.REQUIRE, Aspect.TPR_SHADOW: Want.FORBID}))
     yield from product(policies, hosts, (GuestType.PVH, GuestType.PV))
 
 

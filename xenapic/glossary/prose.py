@@ -509,6 +509,12 @@ FLAGS: dict[str, str] = {
     "MISC.MSR_RELAXED": "Reading an MSR that Xen does not handle returns 0 instead of faulting, if the processor has the MSR.",
     "MISC.ASSISTED_XAPIC": "Virtualize APIC accesses for this domain. Only in 4.17.0-rc1 to rc3.",
     "MISC.ASSISTED_X2APIC": "Virtualize x2APIC mode for this domain. Only in 4.17.0-rc1 to rc3.",
+    "APIC.TPR_SHADOW": "Use TPR shadow for this domain. Every other bit but ACCESS_PAGE needs it.",
+    "APIC.ACCESS_PAGE": "Map the APIC-access page in this domain and virtualize accesses to it; without it they are slower, and right.",
+    "APIC.REGISTERS": "APIC-register virtualization for this domain.",
+    "APIC.DELIVERY": "Virtual-interrupt delivery for this domain.",
+    "APIC.POSTED": "Process posted interrupts for this domain.",
+    "APIC.X2APIC_MODE": "Virtualize x2APIC mode for this domain, while its APIC is in that mode.",
     "PHYSCAP_X86.ASSISTED_XAPIC": "The host can virtualize APIC accesses.",
     "PHYSCAP_X86.ASSISTED_X2APIC": (
         "The host has x2APIC mode, and register virtualization or virtual-interrupt delivery."
@@ -559,6 +565,7 @@ REFUSALS: dict[str, str] = {
     "x2apic-hidden": "x2APIC mode is required, but the guest may not enter it.",
     "aspect-imposed": "A forbidden aspect is in force for every such guest on this host.",
     "aspect-unknown": "It is unknown whether a required or forbidden aspect will be in force.",
+    "aspect-needs-forbidden": "A required aspect needs one that the policy forbids. Only on a Xen with one bit per control.",
     "policy-conflict": "The policy requires and forbids the same aspect.",
     "guest-type-missing": "Xen cannot run a PVH or HVM guest on this host.",
 }
@@ -568,6 +575,8 @@ CAUTIONS: dict[str, str] = {
     "preferred-not-had": "A preferred aspect will not be in force.",
     "preferred-unknown": "It is unknown whether a preferred aspect will be in force.",
     "flag-ignored": "This release ignores assisted_xapic and assisted_x2apic, but does what they ask for anyway.",
+    "no-setting": "Bits are set for which no toolstack has a setting: only xenapic can create such a domain, on a Xen with one bit "
+    "per control.",
     "defect-accepted": "The policy accepts a defect by its code, and the plan runs into it.",
     "asked-twice": "An aspect is preferred and also required or forbidden; the preference has no effect.",
     "release-unverified": "The release is not known: the answer is that for a known one whose layout it has.",

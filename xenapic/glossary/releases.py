@@ -7,9 +7,11 @@ from enum import IntFlag
 
 from xenapic.glossary import prose
 from xenapic.glossary.topic import Source, Topic, TopicKind, joined
+from xenapic.model.apicbits import APIC
 from xenapic.model.defects import DEFECTS, defects_of
 from xenapic.model.executed import basis
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, known_bits
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86, known_bits, names
+from xenapic.model.proposal import CONTROL, NEEDS
 from xenapic.model.releases import FIELD_SINCE, FLAG_SINCE, XEN_RELEASES, XenRelease
 
 __all__ = ["SOURCES"]
@@ -52,6 +54,7 @@ FLAG_WORDS: dict[type[IntFlag], tuple[str, str, str]] = {
     PHYSCAP_X86: ("XEN_SYSCTL_PHYSCAP_X86_", "physinfo.arch_capabilities", "xen/include/public/sysctl.h"),
     PHYSCAP: ("XEN_SYSCTL_PHYSCAP_", "physinfo.capabilities", "xen/include/public/sysctl.h"),
     CDF: ("XEN_DOMCTL_CDF_", "createdomain.flags", "xen/include/public/domctl.h"),
+    APIC: ("XEN_X86_APIC_", "each word of the proposal", "docs/explanation/proposal.md"),
     EMU: ("XEN_X86_EMU_", "createdomain.arch.emulation_flags", "xen/include/public/arch-x86/xen.h"),
 }
 """Prefix of the flags in Xen's headers, the word they are in, and the header."""
@@ -67,16 +70,26 @@ def _physcap(release: XenRelease) -> PHYSCAP:
 KNOWN: dict[type[IntFlag], Callable[[XenRelease], IntFlag]] = {
     MISC: lambda release: release.misc_flags,
     CDF: lambda release: release.flags,
+    APIC: lambda release: APIC(0),
     EMU: lambda release: release.emulation_flags,
     PHYSCAP: _physcap,
     PHYSCAP_X86: lambda release: PHYSCAP_X86(3 if release.per_domain_apic else 0),
 }
-RULES_OF = {MISC: ("misc-flags-unknown",), CDF: ("flags-unknown",), EMU: ("emulation-combination",)}
+RULES_OF = {
+    MISC: ("misc-flags-unknown",),
+    APIC: ("control-bits-need", "control-bits-hardware"),
+    CDF: ("flags-unknown",),
+    EMU: ("emulation-combination",),
+}
 FLAG_SEE = {
     "MISC.ASSISTED_XAPIC": ("assisted_xapic", "virtualize_apic_accesses", "assisted-hardware", "assisted-pv"),
     "MISC.ASSISTED_X2APIC": ("assisted_x2apic", "virtualize_x2apic_mode", "assisted-hardware", "assisted-pv"),
     "PHYSCAP_X86.ASSISTED_XAPIC": ("virtualize_apic_accesses", "assisted-xapic-avoids-nothing"),
     "PHYSCAP_X86.ASSISTED_X2APIC": ("x2APIC assistance",),
+    **{
+        f"APIC.{bit.name}": (key, *(f"APIC.{name}" for name in names(NEEDS[bit])))
+        for bit, key in CONTROL.items()
+    },
     "PHYSCAP.directio": ("iommu", "CDF.iommu", "iommu-missing"),
     "PHYSCAP.hap": ("CDF.hap", "hap-missing"),
     "PHYSCAP.shadow": ("shadow-missing",),
@@ -112,7 +125,11 @@ def _flag(name: str) -> Topic:
         f"Releases that know it: {_knowing(word, member)}.",
         xen=header,
         see=(*FLAG_SEE.get(name, ()), *RULES_OF.get(word, ())),
-        aliases=(str(member.name), f"{prefix}{member.name}", *XL_INFO.get(name, ())),
+        aliases=(
+            *(() if word is APIC else (str(member.name),)),  # bare, it is the control that is meant
+            f"{prefix}{member.name}",
+            *XL_INFO.get(name, ()),
+        ),
     )
 
 

@@ -245,7 +245,8 @@ def _configure(tree: Path, settings: Mapping[str, str], making: _Making) -> None
         there = wanted in now.splitlines() or (value == "n" and f"{key}=" not in now)
         if not there:
             raise LabUsageError(
-                f"this Xen does not take {key}={value}: no such setting, or another one forbids it"
+                f"this Xen does not take {key}={value}: no such setting, another one forbids it, "
+                "or it needs CONFIG_EXPERT=y"
             )
 
 

@@ -11,6 +11,7 @@ from xenapic.live.create import destroy_by_mark, send
 from xenapic.live.owned import destroy_marked
 from xenapic.live.owners import this_process
 from xenapic.live.rows import DOMAIN_INFO, PHYSINFO
+from xenapic.model.apicbits import KNOWN, asked_word
 from xenapic.model.config import CreateRequest
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
 from xenapic.model.host import Host, describe
@@ -30,6 +31,7 @@ __all__ = [
     "ask_host",
     "ask_physinfo",
     "ask_version",
+    "probe_controls",
     "probe_interface",
 ]
 
@@ -109,6 +111,29 @@ def _same_facts(before: Host, now: PhysInfo, measured: Measurement | None) -> bo
     )
 
 
+def probe_controls(handle: Handle, physinfo: PhysInfo) -> bool:
+    """Return True if Xen knows the proposed interface although it offers nothing; costs a refused create.
+
+    Every control is asked for at once, which only a host with all of them serves. Such a host says so in
+    physinfo and is not asked; everywhere else Xen refuses the request early, before any architecture code:
+    with ENODEV if it knows the bits, with EINVAL if not.
+    """
+    if physinfo.arch_capabilities is None or physinfo.arch_capabilities or physinfo.no_guest is not None:
+        return False
+    hap = CDF.hap if PHYSCAP.hap in physinfo.capabilities else CDF(0)
+    request = CreateRequest(
+        flags=CDF.hvm | hap, emulation_flags=EMU.LAPIC, misc_flags=asked_word(KNOWN), max_grant_frames=4
+    )
+    mark = this_process().to_handle()
+    try:
+        domid = send(handle, request, mark)
+    except CallFailed as error:
+        destroy_by_mark(handle, mark)  # a create can work and report an error
+        return error.errno == errno.ENODEV
+    destroy_marked(handle, domid, mark)
+    return False
+
+
 def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
     """Request an assisted flag without hardware for it; return Xen's errno, or None if that is not possible.
 
@@ -119,7 +144,7 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
     ready = PHYSCAP.hvm | PHYSCAP.hap
     if (
         str(handle.library.release) != DEVELOPMENT.number_text
-        or physinfo.arch_capabilities
+        or physinfo.arch_capabilities  # the two first bits, or the proposal's: both say it
         or physinfo.capabilities & ready != ready
     ):
         return None

@@ -28,7 +28,7 @@ from xenapic.model.measured import Measurement
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
 
-__all__ = ["measure", "throw_away_config", "why_not_measurable"]
+__all__ = ["CR0_ET", "CR0_PE", "measure", "throw_away_config", "why_not_measurable"]
 
 DOMID_TRIES = 8
 

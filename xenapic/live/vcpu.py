@@ -10,7 +10,16 @@ from xenapic.errors import CallFailed
 from xenapic.live.domain import Domain
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 
-__all__ = ["FLAT_REGISTERS", "set_first_vcpu"]
+__all__ = [
+    "FLAT_REGISTERS",
+    "HVM_SAVE_CPU",
+    "HVM_SAVE_END",
+    "HVM_SAVE_HEADER",
+    "HVM_SAVE_LAPIC",
+    "HVM_SAVE_LAPIC_REGS",
+    "records_of",
+    "set_first_vcpu",
+]
 
 HVM_SAVE_END, HVM_SAVE_HEADER, HVM_SAVE_CPU, HVM_SAVE_LAPIC, HVM_SAVE_LAPIC_REGS = 0, 1, 2, 5, 6
 """``HVM_SAVE_CODE`` of the records (``xen/include/public/arch-x86/hvm/save.h``)."""
@@ -41,7 +50,7 @@ def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicStat
     Raises `CallFailed`, with EINVAL when Xen considers the registers invalid, and EPROTO when the state that
     it answers makes no sense.
     """
-    records = _records(domain)
+    records = records_of(domain)
     context = (
         records[HVM_SAVE_HEADER, 0],
         HvmRecord(HVM_SAVE_CPU, 0, domain.handle.hvm.cpu_record(registers)),
@@ -52,8 +61,11 @@ def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicStat
     domain.set_hvm_context(b"".join(record.to_bytes() for record in context))
 
 
-def _records(domain: Domain) -> dict[tuple[int, int], HvmRecord]:
-    """Return the records that Xen made, by type and vCPU; there is a header."""
+def records_of(domain: Domain) -> dict[tuple[int, int], HvmRecord]:
+    """Return the records of a domain's saved state, by type and vCPU; there is a header.
+
+    Raises `CallFailed`, with EPROTO for an answer that makes no sense.
+    """
     try:
         records = {(record.typecode, record.instance): record for record in hvm_records(domain.hvm_context())}
     except ValueError as error:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from enum import IntFlag
 
 from xenapic.frozen import dataclass
+from xenapic.model.flags import MISC
 from xenapic.parse.flagnames import names
 
 __all__ = [
@@ -30,10 +31,12 @@ __all__ = [
     "Offer",
     "asked_word",
     "in_force_of",
+    "misc_shown",
     "off_of",
     "offer_of",
     "offer_word",
     "on_of",
+    "signed",
     "words_shown",
 ]
 
@@ -114,3 +117,15 @@ def words_shown(misc_flags: int) -> str:
     """Return what a create asks for in words, e.g. ``on REGISTERS, off DELIVERY|POSTED``; or nothing."""
     pairs = (("on", on_of(misc_flags)), ("off", off_of(misc_flags)))
     return ", ".join(f"{word} {'|'.join(names(bits))}" for word, bits in pairs if bits)
+
+
+def signed(misc_flags: int) -> str:
+    """Return the same in one word for each bit, e.g. ``+REGISTERS -DELIVERY -POSTED``; empty for nothing."""
+    pairs = (("+", on_of(misc_flags)), ("-", off_of(misc_flags)))
+    return " ".join(f"{sign}{name}" for sign, bits in pairs for name in names(bits))
+
+
+def misc_shown(misc_flags: int) -> str:
+    """Return a ``misc_flags`` of a Xen with the interface in words; ``0`` for nothing."""
+    known = "|".join(names(MISC(misc_flags & ~ASKED)))
+    return ", ".join(filter(None, (known, words_shown(misc_flags)))) or "0"

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import ASKED, off_of, on_of
 from xenapic.model.config import CreateRequest
 from xenapic.model.facts import no
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.info import PhysInfo
+from xenapic.model.proposal import broken
 
 __all__ = ["FIRST", "LEAKED_NUMBER", "LEAKS_NUMBERS", "NEVER", "Rule", "Situation"]
 
@@ -126,6 +128,8 @@ class Rule:
     """The first release that no longer has the rule."""
     needs_interface: bool = False
     """Whether the rule exists only together with the per-domain interface (4.17-rc)."""
+    needs_bits: bool = False
+    """Whether the rule exists only in a Xen with the proposed interface, which no release has."""
     momentary: bool = False
     """Whether the rule looks at what changes from one moment to the next: the free memory."""
 
@@ -205,6 +209,25 @@ def undecided(r: CreateRequest, s: Situation) -> bool:
 
 def unknown_flags(r: CreateRequest, s: Situation) -> bool:
     return bool(r.flags & ~int(s.host.release.flags))
+
+
+def unknown_misc_flags(r: CreateRequest, s: Situation) -> bool:
+    known = int(s.host.release.misc_flags) | (ASKED if s.host.per_control else 0)
+    return bool(r.misc_flags & ~known) and not undecided(r, s)
+
+
+def breaks_bits(code: str) -> Test:
+    """Return the condition of one of the proposal's rules."""
+
+    def test(r: CreateRequest, s: Situation) -> bool:
+        offer = s.host.offer
+        if offer is None or not r.misc_flags & ASKED:
+            return False
+        on, off = on_of(r.misc_flags), off_of(r.misc_flags)
+        rules = broken(offer.available, on, off, hvm=is_hvm(r), nested=is_nested(r))
+        return any(row.code == code for row in rules)
+
+    return test
 
 
 def lacks_assistance(r: CreateRequest, s: Situation) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from xenapic.errors import HostUnknown, Problem
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import ASKED, misc_shown
 from xenapic.model.conditions import Rule, Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.flags import CDF, EMU, MISC, names
@@ -79,7 +80,7 @@ def check_request(request: CreateRequest, situation: Situation) -> Creation:
     release = situation.host.release
     if not release.create_rules:
         raise HostUnknown(f"the rules by which Xen {release.name} refuses a create are not modelled")
-    rows = rules_of(release)
+    rows = rules_of(release, bool(situation.host.per_control))
     possible = situation.possibilities()
     if not possible:
         return Creation(
@@ -121,16 +122,19 @@ class Fitting(NamedTuple):
 
 def momentary_rules(situation: Situation) -> tuple[Rule, ...]:
     """Return the rules of this Xen whose answer can change from one moment to the next."""
-    return tuple(row for row in rules_of(situation.host.release) if row.momentary)
+    rows = rules_of(situation.host.release, bool(situation.host.per_control))
+    return tuple(row for row in rows if row.momentary)
 
 
 @cache
-def rules_of(release: XenRelease) -> tuple[Rule, ...]:
-    """Return the rules of a release, in Xen's order."""
+def rules_of(release: XenRelease, per_control: bool = False) -> tuple[Rule, ...]:
+    """Return the rules of a release, in Xen's order; ``per_control`` says that it has the proposal's."""
     return tuple(
         row
         for row in RULES
-        if row.since <= release.number < row.until and (release.per_domain_apic or not row.needs_interface)
+        if row.since <= release.number < row.until
+        and (release.per_domain_apic or not row.needs_interface)
+        and (per_control or not row.needs_bits)
     )
 
 
@@ -153,6 +157,8 @@ FLAG_FIELDS = {"flags": CDF, "emulation_flags": EMU, "misc_flags": MISC}
 
 def _shown(field: str, value: int) -> object:
     kind = FLAG_FIELDS.get(field)
+    if field == "misc_flags" and value & ASKED:
+        return f"{value:#x} ({misc_shown(value)})"
     return ("|".join(names(kind(value))) or "0") if kind else value
 
 

@@ -10,11 +10,13 @@ from xenapic.apic.controls import CONTROLS, ControlWords, effective
 from xenapic.apic.features import CONTROL_FIELDS, PRIMARY, Feature, Technology
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import FIRST_BITS, offer_of
 from xenapic.model.consequences import consequences
 from xenapic.model.facts import Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP_X86
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.measured import Measurement
+from xenapic.model.proposal import BIT
 from xenapic.model.releases import activates_tertiary, chooses_alike
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
@@ -166,9 +168,12 @@ def _direct(key: str, evidence: Evidence) -> Fact | None:
 
 
 def _arch_capabilities(key: str, evidence: Evidence) -> Fact | None:
-    """Answer from the two bits that 4.17-rc reports. No other release sets any, so 0 says nothing."""
+    """Answer from the two bits that 4.17-rc reports, or from those of the proposal; 0 says nothing."""
     word = evidence.physinfo.arch_capabilities
-    if not word:
+    offer = offer_of(word)
+    if offer is not None and key in BIT:
+        return (yes if BIT[key] in offer.default else no)(f"{ARCH_CAPS} = {int(word or 0):#x}, default")
+    if not word or not word & FIRST_BITS:
         return None
     if key == "virtualize_apic_accesses":
         return (yes if PHYSCAP_X86.ASSISTED_XAPIC in word else no)(ARCH_CAPS)

@@ -8,6 +8,7 @@ from xenapic.apic.features import FEATURES, Technology
 from xenapic.errors import HostUnknown, NameUnknown
 from xenapic.frozen import dataclass
 from xenapic.model import hostfacts, platform
+from xenapic.model.apicbits import APIC, Offer, offer_of
 from xenapic.model.evidence import Evidence, feature
 from xenapic.model.facts import Fact
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
@@ -50,6 +51,8 @@ class Host:
     altp2m: Fact
     """Whether alternate p2m tables are available; since 4.21, create checks this."""
     grant_limits: GrantLimits
+    per_control: Fact = hostfacts.NO_OFFER
+    """Whether this Xen lets each domain choose each control: the proposed interface, in no release."""
     x2apic_mode: Fact = platform.NOT_ASKED
     """Whether Xen itself runs the processors' APICs in x2APIC mode."""
     interrupt_remapping: Fact = platform.NOT_ASKED
@@ -78,6 +81,13 @@ class Host:
             raise HostUnknown(
                 f"the rules of Xen {self.version.release} are {NOT_MODELLED}; {SAY_WHICH}"
             ) from None
+
+    @property
+    def offer(self) -> Offer | None:
+        """What each domain can choose, control by control; None where Xen decides for the host."""
+        if not self.per_control:
+            return None
+        return offer_of(self.physinfo.arch_capabilities) or Offer(APIC(0), APIC(0))
 
     @property
     def commandline_known(self) -> bool:
@@ -117,6 +127,7 @@ def describe_from(evidence: Evidence, probe: int | None = None) -> Host:
         nested_virt=hostfacts.nested_virt(evidence),
         altp2m=hostfacts.altp2m(evidence),
         grant_limits=grant_limits(evidence.options),
+        per_control=hostfacts.per_control(version, physinfo),
         x2apic_mode=platform.x2apic_mode(log),
         interrupt_remapping=platform.interrupt_remapping(log),
         posted_by_iommu=platform.posted_by_iommu(log, evidence.technology),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from errno import EINVAL, ENODEV
 
 from xenapic.apic.features import Technology
+from xenapic.model.apicbits import FIRST_BITS, offer_of
 from xenapic.model.evidence import ARCH_CAPS, REBOOT_FOR_LOG, Evidence
 from xenapic.model.facts import Answer, Fact, no, unknown, yes
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.info import PhysInfo, Version
 from xenapic.model.releases import DEVELOPMENT, XenRelease
 from xenapic.parse.bootlog import BootLog
+from xenapic.parse.flagnames import names
 
 __all__ = [
     "NESTED_SINCE",
@@ -21,6 +23,7 @@ __all__ = [
     "nested_virt",
     "offered",
     "offered_by",
+    "per_control",
     "tboot",
 ]
 
@@ -42,9 +45,28 @@ def interface(version: Version, physinfo: PhysInfo, probe: int | None) -> Fact:
         return unknown("it is not known which Xen this is", FIND_VERSION)
     if version.release != DEVELOPMENT.number_text:
         return no(f"Xen {version.release} never had it (it was in 4.17.0-rc1 to rc3 only)")
-    if physinfo.arch_capabilities:
-        return yes(f"{ARCH_CAPS} = {int(physinfo.arch_capabilities):#x}, which only the interface sets")
+    word = int(physinfo.arch_capabilities or 0)
+    if word & FIRST_BITS:
+        return yes(f"{ARCH_CAPS} = {word:#x}, which only the interface sets")
+    if offer_of(word) is not None:
+        return no(f"{ARCH_CAPS} = {word:#x}: this Xen has one bit per control instead")
     return PROBED[probe] if probe in PROBED else _by_name(version, physinfo)
+
+
+NO_OFFER = no("no released Xen has it")
+
+
+def per_control(version: Version, physinfo: PhysInfo) -> Fact:
+    """Return whether each domain can choose each control, as the proposal has it."""
+    word = physinfo.arch_capabilities
+    offer = offer_of(word)
+    if word is None:
+        return NO_OFFER
+    if offer is None:
+        return no(f"{ARCH_CAPS} = {int(word):#x}, which offers no control to a domain")
+    parts = (("available", offer.available), ("default", offer.default))
+    listed = ", ".join(f"{word} {'|'.join(names(bits)) or 'none'}" for word, bits in parts)
+    return yes(f"{ARCH_CAPS} = {int(word):#x}: {listed}")
 
 
 def interface_of(release: XenRelease) -> Fact:

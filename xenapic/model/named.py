@@ -9,14 +9,16 @@ from xenapic.apic.features import Technology
 from xenapic.apic.processors import PROCESSORS, Processor, allowed
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import arch_capabilities, host_controls
+from xenapic.model.apicbits import offer_word
 from xenapic.model.consequences import uses
 from xenapic.model.evidence import Evidence
 from xenapic.model.facts import Fact, no, unknown, yes
-from xenapic.model.flags import PHYSCAP
+from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits
 from xenapic.model.host import Host, describe_from
 from xenapic.model.hostfacts import interface_of, offered_by
 from xenapic.model.info import PhysInfo, Version, hw_cap_of
+from xenapic.model.proposal import offer
 from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
@@ -42,13 +44,17 @@ MEASURE = "run xenapic host --measure on such a host"
 NO_LOG = "a host that is only named has no boot log"
 
 
-def named_host(processor: Processor, release: XenRelease, options: str = "", extra: str = "") -> Host:
+def named_host(
+    processor: Processor, release: XenRelease, options: str = "", extra: str = "", *, proposal: bool = False
+) -> Host:
     """Return what is known about a host from its processor, its release of Xen and Xen's boot options.
 
     ``extra`` is what Xen reports after the release's number, as in ``".3"`` for 4.17.3.
     Apart from the processor the host is a usual one: hap and PV are there, memory is plentiful.
+    With ``proposal``, its Xen has the proposed interface (`xenapic.model.proposal`) too.
     """
-    return host_of(Described(processor, f"processor {processor.name}"), release, options, extra)
+    described = Described(processor, f"processor {processor.name}")
+    return host_of(described, release, options, extra, proposal=proposal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,19 @@ class Described:
     capabilities_from: str = "assumed for a named processor"
 
 
-def host_of(described: Described, release: XenRelease, options: str = "", extra: str = "") -> Host:
+def host_of(
+    described: Described, release: XenRelease, options: str = "", extra: str = "", *, proposal: bool = False
+) -> Host:
     """Return what is known about a host with a described processor; otherwise as `named_host`."""
     processor = described.processor
     low, high = _used(processor, exact(release, extra), options)
     title = f"{release.number_text}{extra}" if extra else release.name
     source = f"{described.title} ({processor.source}) under Xen {title}"
     physinfo = blank_physinfo(processor.technology, described.capabilities)
-    physinfo = replace(physinfo, arch_capabilities=arch_capabilities(release, low))
+    word = arch_capabilities(release, low)
+    if proposal and word is not None:
+        word |= PHYSCAP_X86(offer_word(offer(low)))
+    physinfo = replace(physinfo, arch_capabilities=word)
     evidence = Evidence(
         version_of(release, options, extra),
         physinfo,

@@ -8,8 +8,10 @@ The tests run every request through them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from errno import EINVAL, ENODEV
 from functools import reduce
+from itertools import product
 from operator import or_
 
 from xenapic.apic.controls import CONTROLS, ENTRY_RULES, Controls
@@ -34,9 +36,15 @@ __all__ = [
     "NEEDS",
     "Refused",
     "available",
+    "bitmap",
+    "broken",
     "default_of",
+    "distinct",
+    "in_force",
     "leaf",
+    "needed",
     "offer",
+    "requests",
     "resolve",
     "vcpu",
     "viridian",
@@ -67,6 +75,8 @@ class Refused:
     """The refusal of a request by createdomain, early, before it allocates anything."""
 
     errno: int
+    code: str
+    """The code of the rule (`xenapic.model.rules`)."""
     rule: str
     bits: APIC
 
@@ -108,28 +118,63 @@ def resolve(
     ``on`` and ``off`` are the two words of createdomain. A bit in neither has the host's ``default`` (by
     default `default_of` what is offered), unless something that it needs is off.
     """
-    refused = _senseless(on, off, hvm, nested)
-    if refused is not None:
+    for refused in broken(offered, on, off, hvm=hvm, nested=nested):
         return refused
-    wanted = reduce(or_, (needed(bit) for bit in APIC if bit in on), on)
-    if wanted & ~offered:
-        return Refused(ENODEV, "on, but the host lacks it", wanted & ~offered)
-    possible = ((default_of(offered) if default is None else default) | wanted) & offered & ~off
+    return in_force(Offer(offered, default_of(offered) if default is None else default), on, off)
+
+
+def in_force(offer: Offer, on: APIC, off: APIC) -> APIC:
+    """Return the bits in force for a request that no rule refuses."""
+    possible = (offer.default | wanted(on)) & offer.available & ~off
     return APIC(sum(bit for bit in APIC if bit in possible and not needed(bit) & ~possible))
 
 
-def _senseless(on: APIC, off: APIC, hvm: bool, nested: bool) -> Refused | None:
-    """Return the first rule against a request that no host can serve."""
-    chain = APIC(sum(bit for bit in APIC if bit in on and needed(bit) & off))
+def broken(
+    offered: APIC, on: APIC, off: APIC, *, hvm: bool = True, nested: bool = False
+) -> Iterator[Refused]:
+    """Yield every rule that a request breaks, in Xen's order; EINVAL: no host can serve the request."""
     asked = on | off
     rules = (
-        ("unknown bits", APIC(int(asked) & ~int(KNOWN))),
-        ("a PV domain has no local APIC", NOTHING if hvm else asked),
-        ("nested virtualization goes with the host's default only", asked if nested else NOTHING),
-        ("on and off at once", on & off),
-        ("on, but something that it needs is off", chain),
+        (EINVAL, "misc-flags-unknown", "unknown bits", APIC(int(asked) & ~int(KNOWN))),
+        (EINVAL, "control-bits-pv", "a PV domain has no local APIC", NOTHING if hvm else asked),
+        (
+            EINVAL,
+            "control-bits-nested",
+            "nested virtualization goes with the host's default only",
+            asked if nested else NOTHING,
+        ),
+        (EINVAL, "control-bits-both", "on and off at once", on & off),
+        (
+            EINVAL,
+            "control-bits-need",
+            "on, but something that it needs is off",
+            APIC(sum(bit for bit in APIC if bit in on and needed(bit) & off)),
+        ),
+        (ENODEV, "control-bits-hardware", "on, but the host lacks it", wanted(on) & ~offered & KNOWN),
     )
-    return next((Refused(EINVAL, rule, bits) for rule, bits in rules if bits), None)
+    return (Refused(*row) for row in rules if row[3])
+
+
+def wanted(on: APIC) -> APIC:
+    """Return the bits that are on, and those that they need."""
+    return reduce(or_, (needed(bit) for bit in APIC if bit in on), on)
+
+
+def requests() -> Iterator[tuple[APIC, APIC]]:
+    """Yield every request: each bit at its default, on or off; 729 pairs of *on* and *off*."""
+    for wants in product((0, 1, 2), repeat=len(APIC)):
+        pairs = list(zip(APIC, wants, strict=True))
+        yield APIC(sum(b for b, w in pairs if w == 1)), APIC(sum(b for b, w in pairs if w == 2))
+
+
+def distinct(offer: Offer) -> Mapping[APIC, tuple[APIC, APIC]]:
+    """Return each set of bits that can be in force on a host, with a shortest request for it."""
+    results: dict[APIC, tuple[APIC, APIC]] = {}
+    for on, off in sorted(requests(), key=lambda pair: (int(pair[0] | pair[1]).bit_count(), pair)):
+        answer = resolve(offer.available, on, off, default=offer.default)
+        if isinstance(answer, APIC):
+            results.setdefault(answer, (on, off))
+    return results
 
 
 def needed(bit: APIC) -> APIC:
@@ -144,7 +189,7 @@ def needed(bit: APIC) -> APIC:
 TPR_OPEN = bits((Reg.TASKPRI,))
 
 
-def _bitmap(effective: APIC) -> MsrBitmap:
+def bitmap(effective: APIC) -> MsrBitmap:
     """Return the bitmap for x2APIC mode. With REGISTERS and DELIVERY it is that of a released Xen."""
     everything = INTERCEPT_ALL.read
     return MsrBitmap(
@@ -179,7 +224,7 @@ def vcpu(host: Controls, effective: APIC, state: ApicState) -> VcpuApic:
     return VcpuApic(
         state,
         Controls.of(*kept, *keys),
-        _bitmap(effective) if APIC.X2APIC_MODE in mode else INTERCEPT_ALL,
+        bitmap(effective) if APIC.X2APIC_MODE in mode else INTERCEPT_ALL,
         page_backing(APIC.ACCESS_PAGE in effective, state),
     )
 

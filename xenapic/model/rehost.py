@@ -15,6 +15,7 @@ from xenapic.apic.features import Technology
 from xenapic.errors import HostUnknown
 from xenapic.model import hostfacts
 from xenapic.model.acceleration import arch_capabilities, host_controls
+from xenapic.model.apicbits import offer_word
 from xenapic.model.consequences import offers, uses
 from xenapic.model.evidence import APICV_OFF, FIXED, Evidence
 from xenapic.model.facts import Fact, no, unknown, yes
@@ -22,6 +23,7 @@ from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.gnttab import GrantLimits, grant_limits
 from xenapic.model.host import Host
 from xenapic.model.named import exact, limits_from, version_of
+from xenapic.model.proposal import offer
 from xenapic.model.releases import XEN_RELEASES, XenRelease, activates_tertiary, chooses_alike
 from xenapic.model.seen import Seen
 from xenapic.parse.bootlog import BootLog
@@ -55,7 +57,9 @@ def host_under(
     capabilities = _capabilities(host, commandline)
     possible = _possible(host, exact(target, extra), commandline)
     physinfo = replace(
-        host.physinfo, capabilities=capabilities, arch_capabilities=_arch_capabilities(target, possible)
+        host.physinfo,
+        capabilities=capabilities,
+        arch_capabilities=_arch_capabilities(target, possible, bool(host.per_control) and not changed),
     )
     evidence = Evidence(version, physinfo, BootLog(True, doubt="it never ran this Xen"))
     interface = hostfacts.interface_of(target) if changed else host.interface
@@ -73,6 +77,7 @@ def host_under(
         nested_virt=_nested_virt(host, evidence, changed),
         altp2m=_altp2m(evidence),
         grant_limits=_grant_limits(host, commandline),
+        per_control=hostfacts.per_control(version, physinfo),
         x2apic_mode=_of_platform(host.x2apic_mode, "x2apic", host, commandline),
         interrupt_remapping=_of_platform(host.interrupt_remapping, "iommu", host, commandline),
         posted_by_iommu=_of_platform(host.posted_by_iommu, "iommu", host, commandline),
@@ -173,9 +178,13 @@ def _features(
     return features
 
 
-def _arch_capabilities(release: XenRelease, possible: frozenset[Controls]) -> PHYSCAP_X86 | None:
-    """Return what that Xen reports; no bit where that is unknown."""
+def _arch_capabilities(
+    release: XenRelease, possible: frozenset[Controls], per_control: bool
+) -> PHYSCAP_X86 | None:
+    """Return what that Xen reports; no bit where that is unknown. Another release lacks the proposal's."""
     words = {arch_capabilities(release, controls) for controls in possible}
+    if per_control:
+        words = {PHYSCAP_X86(offer_word(offer(controls))) for controls in possible}
     return words.pop() if len(words) == 1 else PHYSCAP_X86(0)
 
 

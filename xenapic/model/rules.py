@@ -31,6 +31,7 @@ from xenapic.model.conditions import (
     PV_MAX_VCPUS,
     VMTRACE_MAX_BYTES,
     Rule,
+    breaks_bits,
     emulation_ok,
     frames,
     free_pages,
@@ -45,6 +46,7 @@ from xenapic.model.conditions import (
     pages_needed,
     undecided,
     unknown_flags,
+    unknown_misc_flags,
 )
 from xenapic.model.facts import Answer
 from xenapic.model.flags import CDF, MISC, PHYSCAP
@@ -55,8 +57,16 @@ __all__ = ["ARCH", "RULES", "SANITISE"]
 SANITISE = "sanitise_domain_config, xen/common/domain.c"
 ARCH = "arch_sanitise_domain_config, xen/arch/x86/domain.c"
 ARCH_CREATE = "arch_domain_create, xen/arch/x86/domain.c"
+PROPOSED = "the proposal, in arch_sanitise_domain_config, xen/arch/x86/domain.c"
 GRANT = "grant_table_init, xen/common/grant_table.c"
 POOL = "sched_init_domain, xen/common/sched/core.c"
+
+
+def _bits(code: str, rule: str, remedy: str, number: int = errno.EINVAL) -> Rule:
+    """Return one of the proposal's rules; it refuses early, as all of them do."""
+    test = breaks_bits(code)
+    return Rule(code, "misc_flags", test, rule, remedy, PROPOSED, errno=number, needs_bits=True)
+
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -251,10 +261,36 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "misc-flags-unknown",
         "misc_flags",
-        lambda r, s: bool(r.misc_flags & ~int(s.host.release.misc_flags)) and not undecided(r, s),
+        unknown_misc_flags,
         "this Xen does not know all of these bits (every released Xen knows MSR_RELAXED only)",
         "Leave out the other bits.",
         ARCH,
+    ),
+    _bits(
+        "control-bits-pv",
+        "a PV domain has no local APIC whose controls could be on or off",
+        "Leave the bits out, or create a PVH or HVM domain.",
+    ),
+    _bits(
+        "control-bits-nested",
+        "a domain with nested_virt has the host's default: its guest's own guests inherit the controls",
+        "Leave the bits out, or drop nested_virt.",
+    ),
+    _bits(
+        "control-bits-both",
+        "a control is on and off at once",
+        "Set each bit in one of the two bytes at most.",
+    ),
+    _bits(
+        "control-bits-need",
+        "a control is on, and one that it needs is off (xenapic explain APIC.POSTED says what a bit needs)",
+        "Leave what it needs at the host's default, or do not turn it on.",
+    ),
+    _bits(
+        "control-bits-hardware",
+        "a control is on that this host offers to no domain, or one that it needs is (physinfo.arch_capabilities)",
+        "Leave it at the host's default, or use a host that offers it ('xenapic host' shows what is available).",
+        errno.ENODEV,
     ),
     Rule(
         "assisted-undecided",

@@ -6,13 +6,21 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import words_shown
 from xenapic.model.facts import Fact
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
 from xenapic.policy.reasons import Code
 from xenapic.policy.terms import ASSISTED, Aspect, Policy, Want
 
-__all__ = ["Caution", "CautionCode", "about_guest", "about_preferences", "about_repetitions"]
+__all__ = [
+    "Caution",
+    "CautionCode",
+    "about_bits",
+    "about_guest",
+    "about_preferences",
+    "about_repetitions",
+]
 
 
 class CautionCode(Enum):
@@ -26,6 +34,8 @@ class CautionCode(Enum):
     """It is unknown whether a preferred aspect will be in force."""
     FLAG_IGNORED = "flag-ignored"
     """This release ignores ``assisted_xapic`` and ``assisted_x2apic``; it does what they ask for anyway."""
+    NO_SETTING = "no-setting"
+    """Bits are set for which no toolstack has a setting: the domain must be created with xenapic."""
     DEFECT = "defect-accepted"
     """The policy accepts a defect by its code, and the plan runs into it."""
     UNVERIFIED = "release-unverified"
@@ -77,6 +87,14 @@ def about_guest(
                 yield Caution(CautionCode.FLAG_IGNORED, text)
     elif memory:
         yield MEMORY
+
+
+def about_bits(misc_flags: int) -> Iterator[Caution]:
+    """Yield what follows from bits that only a Xen with the proposed interface knows."""
+    words = words_shown(misc_flags)
+    if words:
+        text = f"xl and libvirt have no setting for {words}; only a domain that xenapic creates gets it"
+        yield Caution(CautionCode.NO_SETTING, text)
 
 
 def about_preferences(policy: Policy, in_force: Mapping[Aspect, Fact]) -> Iterator[Caution]:

@@ -15,6 +15,7 @@ from xenapic.apic.outcome import Kind, Operation, Outcome
 from xenapic.apic.registers import OTHER_IPI, REGISTERS, SELF_IPI, SLOTS, Reg, Register, register
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
+from xenapic.model import proposal
 from xenapic.model.acceleration import (
     APIC_BITS,
     HvmLeaf,
@@ -24,6 +25,7 @@ from xenapic.model.acceleration import (
     vcpu_apic,
     vcpu_apic_svm,
 )
+from xenapic.model.apicbits import APIC
 from xenapic.model.facts import Answer
 from xenapic.model.host import Host
 from xenapic.policy.plan import Plan
@@ -42,6 +44,7 @@ __all__ = [
     "rows",
     "share",
     "vcpus",
+    "vcpus_in_force",
 ]
 
 VALUES: dict[tuple[ApicState, int], tuple[tuple[str, int], ...]] = {
@@ -108,7 +111,16 @@ def vcpus(plan: Plan, state: ApicState) -> tuple[VcpuApic, ...]:
         raise ValueError(f"a {plan.guest_type.value} guest of this plan is never in state {state.value}")
     if plan.host.technology is not Technology.VMX:
         return (vcpu_apic_svm(state),)
+    if plan.effective is not None:
+        return vcpus_in_force(plan.host, plan.effective, state)
     return possible_vcpus(plan.host, plan.misc_flags, state)
+
+
+def vcpus_in_force(host: Host, effective: APIC, state: ApicState) -> tuple[VcpuApic, ...]:
+    """Return each possibility for a vCPU of a domain that chose its controls, with these in force."""
+    return tuple(
+        dict.fromkeys(proposal.vcpu(controls, effective, state) for controls in possible_hosts(host))
+    )
 
 
 def possible_vcpus(host: Host, misc_flags: int, state: ApicState) -> tuple[VcpuApic, ...]:
@@ -207,6 +219,8 @@ def share(accesses: Iterable[AccessRow], state: ApicState, operation: Operation)
 
 def hvm_leaf(plan: Plan) -> HvmLeaf | None:
     """Return the APIC bits of the hypervisor's CPUID leaf base + 4; None when they are not known."""
+    if plan.effective is not None:
+        return proposal.leaf(plan.effective)
     vmx = plan.host.technology is Technology.VMX
     hosts = possible_hosts(plan.host) if vmx else (Controls(),)
     words = {

@@ -1,23 +1,33 @@
 """From a policy and a host to a plan, or to a refusal with every reason.
 
-`plan` works in three steps: choose the flags of createdomain (only 4.17-rc lets a domain choose), work
-out what is then in force, and compare that with what the policy asks for.
+`plan` works in three steps: choose the flags of createdomain (of the releases only 4.17-rc lets a domain
+choose), work out what is then in force, and compare that with what the policy asks for. On a Xen with the
+proposed interface, `xenapic.policy.bits` takes these steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from errno import EINVAL, ENODEV
 from typing import TypeAlias
 
 from xenapic.apic.state import ApicState
 from xenapic.errors import PolicyInvalid
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import APIC, Offer, off_of, on_of
 from xenapic.model.facts import Fact, no, yes
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
+from xenapic.model.proposal import in_force
 from xenapic.model.releases import XenRelease
-from xenapic.policy.cautions import Caution, about_guest, about_preferences, about_repetitions
+from xenapic.policy.cautions import (
+    Caution,
+    about_bits,
+    about_guest,
+    about_preferences,
+    about_repetitions,
+)
 from xenapic.policy.reasons import (
     HIDDEN,
     PV_HAS_NONE,
@@ -46,6 +56,12 @@ class Refusal:
     def __bool__(self) -> bool:
         return False
 
+    @property
+    def errno(self) -> int | None:
+        """What Xen would answer where each domain chooses its controls; it tests for EINVAL first."""
+        numbers = {reason.errno for reason in self.reasons}
+        return EINVAL if EINVAL in numbers else ENODEV if ENODEV in numbers else None
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -55,7 +71,8 @@ class Plan:
     host: Host
     guest_type: GuestType
     misc_flags: MISC
-    """Bits to set in createdomain's ``misc_flags``; always 0 where Xen decides for the whole host."""
+    """Bits to set in createdomain's ``misc_flags``; always 0 where Xen decides for the whole host.
+    `xenapic.model.apicbits` says what they mean on a Xen with the proposed interface."""
     in_force: Mapping[Aspect, Fact]
     warnings: tuple[Caution, ...]
 
@@ -66,6 +83,12 @@ class Plan:
     def release(self) -> XenRelease:
         """The release whose rules apply."""
         return self.host.release
+
+    @property
+    def effective(self) -> APIC | None:
+        """The controls in force for the domain, where each domain chooses them; None elsewhere."""
+        offer = _offer(self.host, self.guest_type)
+        return None if offer is None else in_force(offer, on_of(self.misc_flags), off_of(self.misc_flags))
 
     @property
     def states(self) -> tuple[ApicState, ...]:
@@ -96,6 +119,9 @@ def plan(policy: Policy, host: Host, guest_type: GuestKind = GuestType.PVH) -> P
     no_guest = host.physinfo.no_guest
     if no_guest and kind is not GuestType.PV:
         return Refusal(policy, host, kind, (no_hvm(kind, no_guest),))
+    offer = _offer(host, kind)
+    if offer is not None:
+        return _chosen(policy, host, kind, offer)
     flags = _flags(policy, host, kind)
     memory = _plain_memory(host, flags)
     in_force = _in_force(policy, host, kind, flags)
@@ -108,6 +134,28 @@ def plan(policy: Policy, host: Host, guest_type: GuestKind = GuestType.PVH) -> P
         *about_repetitions(policy),
     )
     return Plan(policy, host, kind, flags or MISC(0), in_force, warnings)
+
+
+def _offer(host: Host, guest_type: GuestType) -> Offer | None:
+    return None if guest_type is GuestType.PV else host.offer
+
+
+def _chosen(policy: Policy, host: Host, guest_type: GuestType, offer: Offer) -> Plan | Refusal:
+    """Return the plan or the refusal on a Xen where each domain chooses each control."""
+    from xenapic.policy.bits import choose  # no released Xen needs it
+
+    chosen = choose(policy, host, offer)
+    facts = chosen.facts()
+    reasons = tuple(chosen.reasons(facts))
+    if reasons:
+        return Refusal(policy, host, guest_type, reasons)
+    warnings = (
+        *about_guest(policy, host, guest_type, per_domain=True, memory=False),
+        *about_bits(chosen.misc_flags),
+        *about_preferences(policy, facts),
+        *about_repetitions(policy),
+    )
+    return Plan(policy, host, guest_type, chosen.misc_flags, facts, warnings)
 
 
 def guest_type_of(kind: GuestKind) -> GuestType:

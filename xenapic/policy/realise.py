@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
+from xenapic.model.apicbits import words_shown
 from xenapic.model.flags import MISC
 from xenapic.model.guest_types import GuestType
 from xenapic.policy.plan import Plan
@@ -71,7 +72,11 @@ def _comments(plan: Plan) -> Iterator[str]:
         yield PV
         return
     chosen = {aspect for name, aspect in ASSISTED if name in _choices(plan)}
-    if not chosen:
+    if plan.effective is not None:
+        words = words_shown(plan.misc_flags) or "the host's default"
+        one_bit = f"Xen {_plain(str(version))} has one bit per control"
+        yield f"{one_bit}, for which this file has no setting: {words}"
+    elif not chosen:
         yield f"Xen {_plain(str(version))} decides for the whole host: it has nothing to set for a domain"
     for aspect in Aspect:
         if aspect not in chosen:

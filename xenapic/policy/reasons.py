@@ -22,7 +22,17 @@ from xenapic.parse.commandline import CommandLine
 from xenapic.policy.remedies import Remedy, RemedyKind
 from xenapic.policy.terms import Aspect, Policy, Want
 
-__all__ = ["HIDDEN", "PV_HAS_NONE", "Code", "Reason", "conflicts", "no_hvm", "plain_memory", "unmet"]
+__all__ = [
+    "HIDDEN",
+    "PV_HAS_NONE",
+    "Code",
+    "Reason",
+    "conflicts",
+    "no_hvm",
+    "plain_memory",
+    "remedies_for",
+    "unmet",
+]
 
 
 class Code(Enum):
@@ -38,6 +48,8 @@ class Code(Enum):
     """A forbidden aspect is in force for every domain of this host."""
     UNKNOWN = "aspect-unknown"
     """It is unknown whether a required or forbidden aspect will be in force."""
+    NEEDS_FORBIDDEN = "aspect-needs-forbidden"
+    """A required aspect needs one that the policy forbids, on a Xen where a domain chooses each control."""
     CONFLICT = "policy-conflict"
     """The policy requires and forbids the same aspect."""
     DEFECT_MEMORY = PLAIN_MEMORY_CODE
@@ -61,6 +73,8 @@ class Reason:
     """Where the fact comes from."""
     remedies: tuple[Remedy, ...]
     """What would make it possible; each remedy alone removes this reason."""
+    errno: int | None = None
+    """What Xen would answer to such a create; None where no create could ask for it."""
 
     def __str__(self) -> str:
         remedies = " Or: ".join(remedy.text for remedy in self.remedies)
@@ -148,6 +162,11 @@ class _Case:
 
     per_domain: bool
     apicv_off: bool
+
+
+def remedies_for(code: Code, aspect: Aspect, host: Host) -> tuple[str, tuple[Remedy, ...]]:
+    """Return the fact and the remedies of a reason about an aspect on a host."""
+    return _explained(code, aspect, _case(host), "")
 
 
 def _case(host: Host) -> _Case:

@@ -8,12 +8,14 @@ from enum import Enum
 
 from xenapic.apic.features import Technology
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import APIC, Offer, offer_word
 from xenapic.model.evidence import BY_APICV
-from xenapic.model.facts import Fact, no, unknown, yes
-from xenapic.model.flags import PHYSCAP
+from xenapic.model.facts import Answer, Fact, no, unknown, yes
+from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
-from xenapic.model.info import hw_cap_of
+from xenapic.model.info import PhysInfo, hw_cap_of
+from xenapic.model.proposal import BIT, default_of, needed
 from xenapic.policy.terms import EFFECTS, Aspect, Policy, Want
 
 __all__ = ["Case", "Remedy", "RemedyKind", "apply"]
@@ -81,6 +83,8 @@ def _ask(policy: Policy, aspect: Aspect | None, want: Want) -> Policy:
 def _with_features(host: Host, facts: dict[str, Fact]) -> Host:
     """Return a host with other features; where a domain can choose, it is offered what Xen uses."""
     features = {**host.features, **facts}
+    if host.offer is not None:
+        return replace(host, features=features, physinfo=_offering(host.physinfo, host.offer, facts))
     if not host.interface:
         return replace(host, features=features)
     return replace(
@@ -89,6 +93,22 @@ def _with_features(host: Host, facts: dict[str, Fact]) -> Host:
         assisted_xapic=features[Aspect.APIC_ACCESSES.value],
         assisted_x2apic=features[Aspect.X2APIC_MODE.value],
     )
+
+
+def _offering(physinfo: PhysInfo, offer: Offer, facts: dict[str, Fact]) -> PhysInfo:
+    """Return a physinfo that offers what the facts do not deny, and no longer what they do."""
+    available = offer.available
+    for key, fact in facts.items():
+        bit = BIT.get(key)
+        if bit is None:
+            continue
+        if fact.answer is not Answer.NO:
+            available |= bit | needed(bit)
+            continue
+        without = available & ~bit
+        available = APIC(sum(one for one in APIC if one in without and not needed(one) & ~without))
+    word = offer_word(Offer(available, default_of(available)))
+    return replace(physinfo, arch_capabilities=PHYSCAP_X86(word))
 
 
 OTHER_HOST = "another host"

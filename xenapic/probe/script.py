@@ -74,6 +74,7 @@ PATIENCE = 1 << 23
 """Turns of a loop of four instructions: seconds in an emulator, where a timer was once 300 ms late."""
 
 XEN_LEAVES = (0x40000000, 0x40000100)
+U32 = (1 << 32) - 1
 XEN_SIGNATURE = b"XenVMMXenVMM"
 
 
@@ -109,6 +110,7 @@ class Script:
             "identity": (
                 Command(CommandKind.RDMSR, IA32_APIC_BASE),
                 *(Command(CommandKind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
+                Command(CommandKind.CPUID, value=XEN_LEAVES[0] + 6),
             ),
             "accesses": self._chosen(self._recorded()),
             "extra": self._chosen(self._extra()),
@@ -144,13 +146,15 @@ class Script:
             name: [(command, next(left)) for command in section] for name, section in self.sections().items()
         }
         accesses = {name: tuple(_access(*pair) for pair in pairs) for name, pairs in replies.items()}
-        _, *leaves = (reply for _, reply in replies["identity"])
+        _, *leaves, features_leaf = (reply for _, reply in replies["identity"])
         leaf, features = _xen_leaves(leaves)
+        viridian = leaves[1].rax & U32, features_leaf.rax & U32
         return Findings(
             state=self.state,
             cpuid_1_ecx=replies["calibration"][-1][1].rcx,
             hypervisor_leaf=leaf,
             cpuid_apic=features,
+            viridian=viridian if leaf == XEN_LEAVES[1] else None,
             apic_base=replies["identity"][0][1].value,
             calibration=_calibration(accesses["calibration"], accesses["calibration again"]),
             accesses=accesses["accesses"],

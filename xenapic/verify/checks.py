@@ -15,16 +15,17 @@ from xenapic.apic.controls import CONTROLS, MASKS
 from xenapic.apic.features import CONTROL_FIELDS, Technology
 from xenapic.apic.outcome import SvmControls
 from xenapic.errors import DocumentInvalid, errno_name
+from xenapic.model.apicbits import APIC, asked_word
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
 from xenapic.model.evidence import IN_LOG
-from xenapic.model.flags import PHYSCAP, names
+from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.parse.files import file_name, read_file
 from xenapic.parse.jsontext import load
 from xenapic.verify.check import FAILED, Check, Report, Verdict, compare, not_covered
-from xenapic.verify.guest import guest_checks, of_domain
-from xenapic.verify.recording import CreateRecord, Recording, VmcsRecord, read_recording
+from xenapic.verify.guest import flags_shown, guest_checks, of_domain
+from xenapic.verify.recording import CreateRecord, HintsRecord, Recording, VmcsRecord, read_recording
 from xenapic.verify.subject import Subject
 
 __all__ = ["check_file", "check_recording"]
@@ -76,10 +77,16 @@ def _checks(recording: Recording, subject: Subject) -> Iterator[Check]:
         yield not_covered("recording", "not testable", reason, FAILED)
     for created in recording.create:
         yield _create(created, subject)
+        yield from _read_back(created, subject)
     for words in recording.vmcs:
         yield from _vmcs(words, subject)
     for guest in recording.guest:
         yield from guest_checks(guest, subject)
+    for hints in recording.viridian:
+        yield from _viridian(hints, subject)
+    for restored in recording.restored:
+        found = ", ".join(f"{at:03x}" for at in restored.differs) or "the same registers"
+        yield compare("restored", of_domain(restored), "the same registers", found)
 
 
 def _features(recording: Recording, subject: Subject) -> Iterator[Check]:
@@ -129,6 +136,17 @@ def _create(created: CreateRecord, subject: Subject) -> Check:
     return compare("create", where, _answer(answer), _answer(created.errno))
 
 
+def _read_back(created: CreateRecord, subject: Subject) -> Iterator[Check]:
+    """Check what Xen says is in force for a domain that chose its controls."""
+    in_force = subject.in_force(created.misc_flags)
+    if created.read_back is None or in_force is None:
+        return
+    hvm = bool(created.flags & CDF.hvm)
+    where = f"misc_flags {created.misc_flags:#x}, {'PVH' if hvm else 'PV'}, in force"
+    predicted = in_force if hvm and subject.technology is Technology.VMX else APIC(0)
+    yield compare("create", where, hex(asked_word(predicted)), hex(created.read_back))
+
+
 def _answer(number: int) -> str:
     return errno_name(number) if number else "created"
 
@@ -148,6 +166,24 @@ def _vmcs(recorded: VmcsRecord, subject: Subject) -> Iterator[Check]:
         yield compare("VMCS", where, _bits(key, getattr(predicted, key)), _bits(key, word & bits))
         if word & ~bits:
             yield not_covered("VMCS", where, f"{word & ~bits:#x}", "bits that do not concern the APIC")
+
+
+MSR_BASED_APIC, APIC_OVERLAY = 1 << 3, 1 << 0
+"""``CPUID4A_MSR_BASED_APIC``, ``CPUID6A_APIC_OVERLAY`` (``xen/arch/x86/hvm/viridian/viridian.c``)."""
+
+
+def _viridian(recorded: HintsRecord, subject: Subject) -> Iterator[Check]:
+    """Check the hints for a Windows guest about its APIC."""
+    at = f"{flags_shown(recorded)}, xapic, Viridian"
+    if recorded.failed is not None or recorded.recommended is None or recorded.features is None:
+        yield not_covered("guest", at, recorded.failed or "no such leaves", FAILED)
+        return
+    predicted = subject.viridian(recorded.misc_flags)
+    for name, said, word, bit in (
+        ("use MSRs", predicted.msr_based_apic, recorded.recommended, MSR_BASED_APIC),
+        ("APIC overlay", predicted.apic_overlay, recorded.features, APIC_OVERLAY),
+    ):
+        yield compare("CPUID", f"{at}, {name}", "yes" if said else "no", "yes" if word & bit else "no")
 
 
 def _bits(field: str, word: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from xenapic.apic.controls import CONTROLS
 from xenapic.apic.features import CONTROL_FIELDS
@@ -13,6 +13,7 @@ from xenapic.apic.registers import msr_of, register
 from xenapic.errors import errno_name
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf
+from xenapic.model.apicbits import ASKED, FIRST_BITS
 from xenapic.model.config import CreateRequest
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86, names
 from xenapic.probe.findings import Op
@@ -27,7 +28,7 @@ from xenapic.verify.recording import (
     VmcsRecord,
 )
 
-__all__ = ["ABSENT", "Comparison", "Cost", "Difference", "compare", "merged"]
+__all__ = ["ABSENT", "Comparison", "Cost", "Difference", "compare", "merged", "nothing_asked"]
 
 ABSENT = "not recorded"
 """In place of a value that only one of the two has."""
@@ -85,9 +86,19 @@ Place = tuple[str, str]
 def compare(name: str, first: Sequence[Recording], second: Sequence[Recording]) -> Comparison:
     """Compare two Xens on one machine; each may have been recorded several times.
 
-    A value that is not the same in each recording of a Xen is compared as the set of what was seen.
+    A value that is not the same in each recording of a Xen is compared as the set of what was seen. If only
+    one of the two lets a domain choose its controls (the proposal), only what was recorded with nothing asked
+    is compared.
     """
+    chosen = [all(recording.per_control for recording in side) for side in (first, second)]
     ours, theirs = merged(first), merged(second)
+    if chosen[0] is not chosen[1]:
+        ours, theirs = merged([*map(nothing_asked, first)]), merged([*map(nothing_asked, second)])
+        common = ours.keys() & theirs.keys()
+        ours, theirs = (
+            {place: value for place, value in side.items() if place[0] != "create" or place in common}
+            for side in (ours, theirs)
+        )
     places = list(dict.fromkeys([*ours, *theirs]))
     differences = tuple(
         Difference(*place, ours.get(place, ABSENT), theirs.get(place, ABSENT))
@@ -96,6 +107,21 @@ def compare(name: str, first: Sequence[Recording], second: Sequence[Recording]) 
     )
     changed = {one.where for one in differences if one.topic in ACCESSES}
     return Comparison(name, len(places), differences, tuple(_costs(first, second, changed)))
+
+
+def nothing_asked(recording: Recording) -> Recording:
+    """Return the part of a recording for which no control was turned on or off."""
+    words = recording.physinfo
+    shown = None if words.arch_capabilities is None else words.arch_capabilities & FIRST_BITS
+    return replace(
+        recording,
+        physinfo=replace(words, arch_capabilities=shown),
+        create=tuple(one for one in recording.create if not one.misc_flags & ASKED),
+        vmcs=tuple(one for one in recording.vmcs if not one.misc_flags & ASKED),
+        guest=tuple(one for one in recording.guest if not one.misc_flags & ASKED),
+        viridian=(),
+        restored=(),
+    )
 
 
 def merged(recordings: Sequence[Recording]) -> dict[Place, str]:

@@ -8,27 +8,31 @@ from collections.abc import Iterator, Sequence
 from xenapic.apic.access import access, access_msr, access_page
 from xenapic.apic.controls import Controls, violations
 from xenapic.apic.features import Technology
-from xenapic.apic.outcome import Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
+from xenapic.apic.outcome import Backing, Kind, Operation, Outcome, SvmControls, SvmExit, VmxExit
 from xenapic.apic.registers import SELF_IPI, Reg, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
-from xenapic.model.acceleration import HvmLeaf, VcpuApic, cpuid_leaf, domain_choice
+from xenapic.model.acceleration import HvmLeaf, VcpuApic
+from xenapic.model.apicbits import ASKED, signed
 from xenapic.model.emulation import apic_base_faults, guest_faults
-from xenapic.model.flags import MISC, names
+from xenapic.model.flags import MISC, PHYSCAP, names
 from xenapic.probe.findings import Op
 from xenapic.probe.mailbox import REPEATS
 from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
+from xenapic.verify.gaps import gap_of
 from xenapic.verify.recording import (
     UNRECORDED,
     AccessRecord,
     ExitsRecord,
     GuestRecord,
+    HintsRecord,
     MoveRecord,
+    RestoredRecord,
     VmcsRecord,
 )
 from xenapic.verify.subject import Subject
 
-__all__ = ["guest_checks", "of_domain"]
+__all__ = ["flags_shown", "guest_checks", "of_domain"]
 
 STAYS_BELOW, LEAVES_ABOVE = 100, 300
 """Ticks per access. On emulated processors an access costs at most 12 without an exit, at least 700 with one;
@@ -38,10 +42,16 @@ X2APIC_BIT = 1 << 21
 """CPUID leaf 1 ECX."""
 
 
-def of_domain(record: VmcsRecord | GuestRecord) -> str:
+def of_domain(record: VmcsRecord | GuestRecord | RestoredRecord) -> str:
     """Return the words for the domain that a record is about."""
-    flags = MISC(record.misc_flags)
-    return f"misc_flags {'|'.join(names(flags)) or '0'}, {record.apic_mode.value}"
+    return f"{flags_shown(record)}, {record.apic_mode.value}"
+
+
+def flags_shown(record: VmcsRecord | GuestRecord | RestoredRecord | HintsRecord) -> str:
+    """Return the words for the flags of the domain that a record is about."""
+    known = "|".join(names(MISC(record.misc_flags & ~ASKED)))
+    asked = signed(record.misc_flags)
+    return f"misc_flags {' '.join(filter(None, (known, asked))) or '0'}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,11 @@ class _Guest:
     @property
     def state(self) -> ApicState:
         return self.vcpu.state
+
+    @property
+    def page(self) -> Backing:
+        """What is behind the page at the default base where nothing virtualizes it."""
+        return self.subject.page(self.record.misc_flags)
 
 
 def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
@@ -87,9 +102,7 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
 def _cpuid(guest: _Guest) -> Iterator[Check]:
     record, subject = guest.record, guest.subject
     if record.cpuid_40000004_eax is not None:
-        host = subject.effective_host
-        choice = domain_choice(subject.release, host, record.misc_flags)
-        predicted = cpuid_leaf(subject.release, host, choice)
+        predicted = subject.leaf(record.misc_flags)
         seen = HvmLeaf(record.cpuid_40000004_eax)
         yield compare("CPUID", f"{guest.where}, base+4 EAX", _named(predicted), _named(seen))
     if record.cpuid_1_ecx is not None:
@@ -145,7 +158,7 @@ def _page(made: AccessRecord, guest: _Guest, before: Sequence[AccessRecord]) -> 
 
 def _by_page(made: AccessRecord, guest: _Guest) -> Outcome:
     operation, value = _operation(made)
-    controls, backing, offset = guest.vcpu.controls, guest.subject.page, made.offset
+    controls, backing, offset = guest.vcpu.controls, guest.page, made.offset
     if isinstance(controls, SvmControls):
         vcpu = guest.vcpu
         return access(controls, ApicState.XAPIC, vcpu.bitmap, offset, operation, value=value, backing=backing)
@@ -206,6 +219,9 @@ def _left(made: AccessRecord, outcome: Outcome, where: str, guest: _Guest) -> Ch
     if low < ticks < high:
         return Check("access", where, Verdict.NOT_COVERED, str(outcome), recorded, COST)
     left = ticks >= high
+    gap = gap_of(guest.subject.emulator, guest.vcpu, made.op, made.offset) if left else None
+    if gap is not None and not outcome.kind.leaves:
+        return Check("access", where, Verdict.NOT_COVERED, str(outcome), f"left, {recorded}", gap.why)
     verdict = Verdict.AGREES if left is outcome.kind.leaves else Verdict.DISAGREES
     return Check("access", where, verdict, str(outcome), f"{'left' if left else 'stayed'}, {recorded}")
 
@@ -234,6 +250,8 @@ COUNTED = {
     Technology.SVM: (SvmExit.MSR, SvmExit.NPF),
 }
 """Exits that only accesses cause; the others (CPUID, interrupts) have other causes too."""
+PAGE_FAULT_EXIT = 0
+"""Exit reason "exception or NMI": without EPT, shadow paging finds an access to what is not mapped."""
 OTHER_EXITS = 128
 """Limit for the exits that the rest of the probe causes: for interrupts, and to move its APIC. Seen: at most
 76, on AMD in x2APIC mode, where every one of these accesses exits."""
@@ -249,6 +267,9 @@ def _exits(counted: ExitsRecord, guest: _Guest) -> Iterator[Check]:
     for reason in COUNTED[technology] if technology else ():
         at_least, number = expected[int(reason)], counted.by_reason.get(int(reason), 0)
         where = f"{guest.where}, trace, {reason.name}"
+        if reason is VmxExit.EPT_VIOLATION and not guest.subject.report.physinfo.capabilities & PHYSCAP.hap:
+            number = counted.by_reason.get(PAGE_FAULT_EXIT, 0)
+            where = f"{guest.where}, trace, page faults of shadow paging"
         predicted = f"{at_least} to {at_least + OTHER_EXITS} exits"
         if not counted.complete:
             yield Check("exits", where, Verdict.NOT_COVERED, predicted, f"{number} exits", LOST)

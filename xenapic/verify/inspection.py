@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls
 from xenapic.apic.features import Technology
-from xenapic.apic.outcome import Kind, Operation
+from xenapic.apic.outcome import Kind, MsrBitmap, Operation
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
+from xenapic.model import proposal
 from xenapic.model.acceleration import VcpuApic, msr_bitmap, page_backing, vcpu_apic_svm
+from xenapic.model.apicbits import APIC, in_force_of
 from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo
 from xenapic.model.measured import VcpuControls
-from xenapic.policy.outlook import AccessRow, irrelevant_unknowns, possible_vcpus, rows
+from xenapic.policy.outlook import AccessRow, irrelevant_unknowns, possible_vcpus, rows, vcpus_in_force
 from xenapic.policy.terms import Aspect, Policy, Want
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ class Inspection:
     info: DomainInfo
     policy: Policy | None
     vcpus: tuple[VcpuInspection, ...]
+    in_force: APIC | None = None
+    """The controls that Xen says are in force for the domain; None where it decides for the host."""
 
     @property
     def ok(self) -> bool:
@@ -134,7 +138,9 @@ def compare_controls(
     info: DomainInfo, policy: Policy | None, host: Host, measured: tuple[VcpuControls, ...]
 ) -> Inspection:
     """Compare the controls of a domain's vCPUs with the model and the policy; nothing is asked of Xen."""
-    return Inspection(info, policy, tuple(_vcpu(info, policy, host, vcpu) for vcpu in measured))
+    in_force = None if host.offer is None else in_force_of(info.misc_flags)
+    vcpus = tuple(_vcpu(info, policy, host, vcpu) for vcpu in measured)
+    return Inspection(info, policy, vcpus, in_force)
 
 
 def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, measured: VcpuControls) -> VcpuInspection:
@@ -144,14 +150,31 @@ def _vcpu(info: DomainInfo, policy: Policy | None, host: Host, measured: VcpuCon
     if controls is None:
         return VcpuInspection(measured, (), (), None)
     predicted = tuple(dict.fromkeys(_predicted(info, host, measured.state)))
-    backing = page_backing(bool(host.features["virtualize_apic_accesses"]), measured.state)
-    apic = VcpuApic(measured.state, controls, msr_bitmap(controls), backing)
+    backing = page_backing(_has_page(info, host), measured.state)
+    apic = VcpuApic(measured.state, controls, _bitmap(info, host, controls), backing)
     promises = tuple(_promises(policy, measured.state, controls))
     return VcpuInspection(measured, predicted, promises, apic, irrelevant_unknowns(host))
 
 
+def _has_page(info: DomainInfo, host: Host) -> bool:
+    """Return True if Xen maps the APIC page in the domain."""
+    if host.offer is not None:
+        return APIC.ACCESS_PAGE in in_force_of(info.misc_flags)
+    return bool(host.features["virtualize_apic_accesses"])
+
+
+def _bitmap(info: DomainInfo, host: Host, controls: Controls) -> MsrBitmap:
+    if host.offer is not None and controls.has("virtualize_x2apic_mode"):
+        return proposal.bitmap(in_force_of(info.misc_flags))
+    return msr_bitmap(controls)
+
+
 def _predicted(info: DomainInfo, host: Host, state: ApicState) -> Iterator[Controls]:
-    for possible in possible_vcpus(host, int(info.misc_flags), state):
+    if host.offer is None:
+        vcpus = possible_vcpus(host, int(info.misc_flags), state)
+    else:
+        vcpus = vcpus_in_force(host, in_force_of(info.misc_flags), state)
+    for possible in vcpus:
         if isinstance(possible.controls, Controls):
             yield possible.controls
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -17,25 +18,32 @@ from xenapic.apic.features import FEATURES
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
 from xenapic.frozen import dataclass
+from xenapic.live.ask import probe_controls
 from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
 from xenapic.live.xen import Xen
 from xenapic.model.acceleration import PLAIN_MEMORY_CODE
+from xenapic.model.apicbits import APIC, ASKED, NOTHING, asked_word, off_of, on_of, signed
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
-from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP
+from xenapic.model.facts import yes
+from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, known_bits
 from xenapic.model.guest_types import HVM_EMULATION
 from xenapic.model.host import Host
+from xenapic.model.proposal import CONTROL, distinct, requests
 from xenapic.parse.bootlog import VERSION, BootLog
-from xenapic.policy.terms import Policy
+from xenapic.policy.terms import Aspect, Policy, Want
+from xenapic.verify.record_bits import record_hints, record_restored
 from xenapic.verify.recording import (
     BuildRecord,
     CapabilityWords,
     CreateRecord,
     ExitsRecord,
     GuestRecord,
+    HintsRecord,
     Recording,
+    RestoredRecord,
     VmcsRecord,
 )
 from xenapic.verify.select import selection_of
@@ -73,6 +81,8 @@ class Settings:
     """Also send creates that Xen refuses early; each may cost the host a domain number until reboot."""
     probe: bool = True
     """Run the probe guest."""
+    hints: bool = True
+    """Read Viridian's leaves, where each domain can choose its controls."""
     trace: bool = False
     """Also count the probe's VM exits in Xen's trace; its buffers stay allocated until reboot."""
     creates: bool = True
@@ -91,6 +101,7 @@ class Settings:
             creates=chosen.wants("create"),
             vmcs=chosen.wants("vmcs"),
             probe=self.probe and chosen.guests,
+            hints=self.probe and chosen.wants("cpuid"),
             trace=self.trace and chosen.wants("exits"),
             registers=chosen.registers,
         )
@@ -99,6 +110,8 @@ class Settings:
 def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at, _of: None) -> Recording:
     """Return a recording of the running Xen; raise the errors of `Xen`'s methods."""
     host = xen.host(probe=True)
+    if settings.refusals and not host.per_control and probe_controls(xen.handle, host.physinfo):
+        host = replace(host, per_control=yes("Xen answered ENODEV to a create that asks for every control"))
     job = _Job(xen, host, settings, progress)
     version, arch = host.version, host.physinfo.arch_capabilities
     return Recording(
@@ -110,9 +123,12 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
         emulator=settings.emulator,
         features=_features(xen.boot_log()),
         physinfo=CapabilityWords(int(host.physinfo.capabilities), None if arch is None else int(arch)),
+        per_control=True if host.per_control else None,
         create=tuple(job.creates()),
         vmcs=tuple(job.vmcs()),
         guest=tuple(job.guests()),
+        viridian=tuple(job.hints()),
+        restored=tuple(job.restored()),
         used=tuple(sorted(row.key for row in FEATURES if xen.host().features[row.key])),  # measured by now
         not_testable=tuple(job.not_testable),
     )
@@ -135,6 +151,10 @@ def _features(log: BootLog) -> tuple[str, ...] | None:
     return tuple(sorted(log.features)) if log.whole and log.trusted else None
 
 
+def _flags_shown(misc_flags: int) -> str:
+    return signed(misc_flags) or str(misc_flags)
+
+
 class _Job:
     """The steps of one recording."""
 
@@ -148,10 +168,17 @@ class _Job:
         choices = len(self.choices)
         probes = choices * len(settings.states) if settings.probe else 0
         self._steps = settings.creates + choices * settings.vmcs + probes
+        if host.offer is not None:
+            self._steps += choices * settings.hints + 2 * settings.vmcs
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """Every ``misc_flags`` that this Xen accepts, as far as they concern the APIC."""
+        """Every ``misc_flags`` that this Xen accepts, as far as they concern the APIC.
+
+        Where each domain chooses its controls, that is one for each set that can be in force.
+        """
+        if self.host.offer is not None:
+            return tuple(asked_word(on, off) for on, off in distinct(self.host.offer).values())
         if not self.host.interface:
             return (0,)
         xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.assisted_xapic else (0,)
@@ -170,7 +197,7 @@ class _Job:
         if not self.settings.creates:
             return
         self.step("creating domains")
-        for flags, emulation, misc in CREATES:
+        for flags, emulation, misc in (*CREATES, *self._asking()):
             request = CreateRequest(
                 flags=flags,
                 emulation_flags=emulation,
@@ -182,29 +209,54 @@ class _Job:
             checked = check_request(request, Situation(self.host, now=self.xen.physinfo()))
             if not checked.harmless or (checked.problems and not self.settings.refusals):
                 continue
+            number, read_back = self._answer(request)
             yield CreateRecord(
-                flags=flags, emulation_flags=emulation, misc_flags=misc, errno=self._answer(request)
+                flags=flags,
+                emulation_flags=emulation,
+                misc_flags=misc,
+                errno=number,
+                read_back=read_back,
             )
 
-    def _answer(self, request: CreateRequest) -> int:
-        """Send one create and return Xen's errno; destroy the domain if one is created."""
+    def _asking(self) -> Iterator[tuple[int, int, int]]:
+        """Yield the creates that ask for controls, where a domain can: every request, and what none may."""
+        if self.host.offer is None:
+            return
+        guest = int(throw_away_config(self.host).flags)
+        for on, off in requests():
+            yield guest, int(EMU.LAPIC), asked_word(on, off)
+        for control in APIC:
+            yield guest, int(EMU.LAPIC), asked_word(control, control)
+        for word in (asked_word(APIC.TPR_SHADOW), asked_word(NOTHING, APIC.TPR_SHADOW), MISC.MSR_RELAXED):
+            yield 0, 0, int(word)
+            yield int(CDF.nested_virt) | guest, int(EMU.LAPIC), int(word)
+        for bit in range(32):
+            if not 1 << bit & (ASKED | known_bits(MISC)):
+                yield guest, int(EMU.LAPIC), 1 << bit
+
+    def _answer(self, request: CreateRequest) -> tuple[int, int | None]:
+        """Send one create; return Xen's errno, and what is in force where a domain chooses its controls.
+
+        A domain that is created is destroyed again.
+        """
         try:
             domain = self.xen.create_unchecked(request)
         except CallFailed as error:
-            return error.errno
+            return error.errno, None
+        read_back = None if self.host.offer is None else int(domain.info().misc_flags)
         domain.destroy()
-        return 0
+        return 0, read_back
 
     # -- VMCS --
 
     def vmcs(self) -> Iterator[VmcsRecord]:
         """Yield the control words of each state for each choice of flags."""
         for misc_flags in self.choices if self.settings.vmcs else ():
-            self.step(f"reading VMCS, misc_flags {misc_flags}")
+            self.step(f"reading VMCS, misc_flags {_flags_shown(misc_flags)}")
             try:
                 measured = self.xen.measure(self._policy(misc_flags))
             except (MeasureFailed, CallFailed, ConfigRefused) as error:
-                self.not_testable.append(f"VMCS, misc_flags {misc_flags}: {error}")
+                self.not_testable.append(f"VMCS, misc_flags {_flags_shown(misc_flags)}: {error}")
                 continue
             if not measured.done:
                 self.not_testable.append(f"VMCS: {measured.why_not}")
@@ -214,6 +266,9 @@ class _Job:
 
     def _policy(self, misc_flags: int) -> Policy | None:
         """Return the policy whose plan has these flags; None where Xen has no such choice."""
+        if self.host.offer is not None:
+            pairs = ((Want.REQUIRE, on_of(misc_flags)), (Want.FORBID, off_of(misc_flags)))
+            return Policy({Aspect(CONTROL[bit]): want for want, bits in pairs for bit in APIC if bit in bits})
         if not self.host.interface:
             return None
         return Policy(
@@ -221,6 +276,38 @@ class _Job:
             assisted_x2apic=bool(misc_flags & MISC.ASSISTED_X2APIC),
             accept=DEFECT,
         )
+
+    # -- what only a Xen with one bit per control has different answers to --
+
+    @contextmanager
+    def _created(self, misc_flags: int) -> Iterator[Domain]:
+        config = throw_away_config(self.host)
+        with self.xen.create_domain(config, self._policy(misc_flags)) as domain:
+            domain.set_max_vcpus(1)
+            yield domain
+
+    def hints(self) -> Iterator[HintsRecord]:
+        """Yield what Viridian tells a guest about its APIC, for each choice of flags."""
+        if self.host.offer is None or not self.settings.hints or self.host.physinfo.no_guest:
+            return
+        for misc_flags in self.choices:
+            self.step(f"Viridian, misc_flags {_flags_shown(misc_flags)}")
+            try:
+                yield record_hints(self._created, misc_flags, PROBE_SECONDS)
+            except (ProbeFailed, CallFailed, ConfigRefused) as error:
+                yield HintsRecord(misc_flags, failed=str(error))
+
+    def restored(self) -> Iterator[RestoredRecord]:
+        """Yield what becomes of a saved APIC, for each choice of flags."""
+        if self.host.offer is None or not self.settings.vmcs or self.host.physinfo.no_guest:
+            return
+        for state in (ApicState.XAPIC, ApicState.X2APIC):
+            if state in self.settings.states:
+                self.step(f"restoring an APIC, {state.value}")
+                try:
+                    yield from record_restored(self._created, self.choices, state)
+                except CallFailed as error:
+                    self.not_testable.append(f"restoring an APIC, {state.value}: {error}")
 
     # -- guests --
 
@@ -233,7 +320,7 @@ class _Job:
             self.not_testable.append(f"guests: {no_guest}")
             return
         for misc_flags, state in product(self.choices, self.settings.states):
-            self.step(f"probe guest, misc_flags {misc_flags}, APIC {state.value}")
+            self.step(f"probe guest, misc_flags {_flags_shown(misc_flags)}, APIC {state.value}")
             yield self._guest(misc_flags, state)
 
     def _guest(self, misc_flags: int, state: ApicState) -> GuestRecord:

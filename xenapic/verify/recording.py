@@ -30,8 +30,10 @@ __all__ = [
     "DeliveryRecord",
     "ExitsRecord",
     "GuestRecord",
+    "HintsRecord",
     "MoveRecord",
     "Recording",
+    "RestoredRecord",
     "Unrecorded",
     "VmcsRecord",
     "read_recording",
@@ -86,6 +88,8 @@ class CreateRecord:
     altp2m_nr: U32 = 0
     ssidref: U32 = 0
     domid: U32 = 0
+    read_back: U32 | None = None
+    """``misc_flags`` in the domain's ``getdomaininfo``; recorded where each domain chooses its controls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,31 @@ class GuestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HintsRecord:
+    """What Viridian's leaves tell a guest about its APIC."""
+
+    misc_flags: U32
+    recommended: U32 | None = None
+    """EAX of leaf 0x40000004."""
+    features: U32 | None = None
+    """EAX of leaf 0x40000006."""
+    failed: str | None = None
+    """Why the guest gave no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredRecord:
+    """An APIC that was saved in a domain for which nothing was asked, and restored in this one."""
+
+    misc_flags: U32
+    apic_mode: ApicState
+    differs: tuple[int, ...]
+    """Offsets in the register page that are not as where nothing was asked; -1 for the other record."""
+    compared: U32
+    """Number of bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRecord:
     """The build of the Xen that was recorded."""
 
@@ -302,9 +331,15 @@ class Recording:
     features: tuple[str, ...] | None = None
     """Lines of Xen's boot log after "Supported advanced features"; null when the log is not complete."""
     physinfo: CapabilityWords
+    per_control: bool | None = None
+    """Whether each domain can choose each control, as the proposal has it; null where none can."""
     create: tuple[CreateRecord, ...] = ()
     vmcs: tuple[VmcsRecord, ...] = ()
     guest: tuple[GuestRecord, ...] = ()
+    viridian: tuple[HintsRecord, ...] = ()
+    """Recorded where each domain can choose its controls."""
+    restored: tuple[RestoredRecord, ...] = ()
+    """Recorded where each domain can choose its controls."""
     used: tuple[str, ...] | None = None
     """Keys of the controls that Xen uses for guests, as found by measuring or in the log."""
     not_testable: tuple[str, ...] = ()

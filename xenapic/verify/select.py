@@ -19,7 +19,7 @@ __all__ = ["ASPECTS", "Selection", "selection_of"]
 
 ASPECTS = {
     "create": ("create",),
-    "vmcs": ("VMCS",),
+    "vmcs": ("VMCS", "restored"),
     "log": ("boot log", "physinfo"),
     "cpuid": ("CPUID",),
     "access": ("access", "page", "MSR"),

@@ -14,18 +14,26 @@ from xenapic.apic.processors import emulated
 from xenapic.apic.state import ApicState
 from xenapic.errors import DocumentInvalid, NameUnknown
 from xenapic.frozen import dataclass
+from xenapic.model import proposal
 from xenapic.model.acceleration import (
+    APIC_BITS,
     DomainChoice,
+    HvmLeaf,
     VcpuApic,
+    ViridianHints,
     arch_capabilities,
+    cpuid_leaf,
     domain_choice,
     host_controls,
     page_backing,
     vcpu_apic,
     vcpu_apic_svm,
+    viridian_hints,
     x2apic_assistance,
 )
+from xenapic.model.apicbits import APIC, off_of, offer_word, on_of
 from xenapic.model.evidence import IN_LOG
+from xenapic.model.facts import yes
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
 from xenapic.model.named import blank_physinfo, version_of
@@ -48,6 +56,8 @@ class Subject:
     report: Host
     source: str
     """The source of what the processor offers."""
+    emulator: str = ""
+    """What emulates the processor; empty for a real one."""
 
     @classmethod
     def of(cls, recording: Recording) -> tuple[Subject, ...]:
@@ -63,7 +73,8 @@ class Subject:
         report = _host_report(recording, release, technology)
         apicv = options.boolean("apicv") is not False
         hosts = dict.fromkeys(host_controls(release, offer, apicv=apicv) for offer in offers)
-        possible = [cls(release, technology, host, report, source) for host in hosts]
+        emulator = recording.emulator
+        possible = [cls(release, technology, host, report, source, emulator) for host in hosts]
         fitting = [subject for subject in possible if subject.fits(recording)]
         return tuple(fitting or possible)
 
@@ -78,7 +89,17 @@ class Subject:
     @property
     def arch_capabilities(self) -> PHYSCAP_X86 | None:
         """What physinfo reports."""
-        return arch_capabilities(self.release, self.effective_host)
+        word = arch_capabilities(self.release, self.effective_host)
+        if word is None or not self.report.per_control:
+            return word
+        return word | PHYSCAP_X86(offer_word(proposal.offer(self.effective_host)))
+
+    def in_force(self, misc_flags: int) -> APIC | None:
+        """Return what is in force for a domain that chooses it; None where Xen decides for the host."""
+        if not self.report.per_control:
+            return None
+        offer = proposal.offer(self.effective_host)
+        return proposal.in_force(offer, on_of(misc_flags), off_of(misc_flags))
 
     def choice(self, misc_flags: int) -> DomainChoice:
         """Return the assistance that a domain with these flags gets."""
@@ -89,15 +110,30 @@ class Subject:
         """The host's VMX controls; none on AMD."""
         return self.host if self.technology is Technology.VMX else Controls()
 
-    @property
-    def page(self) -> Backing:
-        """What is behind the page at the default base where nothing virtualizes it."""
-        return page_backing(self.effective_host.has("virtualize_apic_accesses"), ApicState.XAPIC)
+    def page(self, misc_flags: int) -> Backing:
+        """Return what is behind the page at the default base where nothing virtualizes it."""
+        in_force = self.in_force(misc_flags)
+        mapped = self.effective_host.has("virtualize_apic_accesses")
+        return page_backing(mapped if in_force is None else APIC.ACCESS_PAGE in in_force, ApicState.XAPIC)
+
+    def leaf(self, misc_flags: int) -> HvmLeaf:
+        """Return EAX of the hypervisor's leaf base + 4."""
+        host, in_force = self.effective_host, self.in_force(misc_flags)
+        leaf = cpuid_leaf(self.release, host, domain_choice(self.release, host, misc_flags))
+        return leaf if in_force is None else leaf & ~APIC_BITS | proposal.leaf(in_force)
+
+    def viridian(self, misc_flags: int) -> ViridianHints:
+        """Return what Viridian's leaves tell a guest about its APIC."""
+        in_force = self.in_force(misc_flags)
+        return viridian_hints(self.effective_host) if in_force is None else proposal.viridian(in_force)
 
     def vcpu(self, misc_flags: int, state: ApicState) -> VcpuApic:
         """Return what Xen sets up in the processor for a vCPU."""
         if self.technology is Technology.SVM:
             return vcpu_apic_svm(state)
+        in_force = self.in_force(misc_flags)
+        if in_force is not None:
+            return proposal.vcpu(self.host, in_force, state)
         return vcpu_apic(self.host, self.choice(misc_flags), state)
 
 
@@ -172,4 +208,5 @@ def _host_report(recording: Recording, release: XenRelease, technology: Technolo
         physinfo = replace(physinfo, arch_capabilities=word)
     version = version_of(release, " ".join(recording.xen_options))
     log = BootLog(True, True, technology, frozenset(recording.features or ()))
-    return describe(version, physinfo, log, probe=ENODEV if release.per_domain_apic else EINVAL)
+    host = describe(version, physinfo, log, probe=ENODEV if release.per_domain_apic else EINVAL)
+    return replace(host, per_control=yes("the recording says so")) if recording.per_control else host

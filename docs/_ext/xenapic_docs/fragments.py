@@ -21,6 +21,7 @@ from xenapic_docs import (
     terms,
     toolstacks,
     torture,
+    worth,
 )
 from xenapic_docs.comparison import comparison
 from xenapic_docs.decision import diagram
@@ -84,6 +85,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "machines": reference.machines,
     "metrics": reference.metrics,
     "bench_xen": speed.calls,
+    "worth_source": worth.source,
+    "proposal_seen": worth.proposal_seen,
+    "worth_events": worth.events,
+    "worth_accesses": worth.accesses,
+    "worth_exits": worth.exits,
     "torture": torture.figures,
     "torture_killed": torture.killed,
     "toolstack_fields": toolstacks.keys_with_fields,

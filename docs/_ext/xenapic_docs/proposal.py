@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import product
 
 from xenapic.apic.controls import Controls
 from xenapic.apic.features import feature
@@ -16,7 +14,18 @@ from xenapic.glossary.controls import saved_by, spans
 from xenapic.model.acceleration import VcpuApic, domain_choice, host_controls, vcpu_apic
 from xenapic.model.apicbits import KNOWN, asked_word
 from xenapic.model.flags import MISC, names
-from xenapic.model.proposal import APIC, CONTROL, NEEDS, Refused, available, leaf, resolve, vcpu, viridian
+from xenapic.model.proposal import (
+    APIC,
+    CONTROL,
+    NEEDS,
+    Refused,
+    available,
+    leaf,
+    requests,
+    resolve,
+    vcpu,
+    viridian,
+)
 from xenapic.model.releases import DEVELOPMENT, XEN_RELEASES
 from xenapic.policy.outlook import rows, share
 from xenapic_docs.markdown import link, mark, shown, table
@@ -76,18 +85,11 @@ def proposal_counts() -> str:
     body = []
     for title, offers in OFFERS:
         host = host_controls(RELEASED, Controls.of(*offers))
-        answers = Counter(_answer(resolve(available(host), on, off)) for on, off in every_request())
+        answers = Counter(_answer(resolve(available(host), on, off)) for on, off in requests())
         body.append(
             (title, *(answers[kind] for kind in ("resolved", "EINVAL", "ENODEV")), len(_different(host)))
         )
     return table(("the processor offers", "resolved", "EINVAL", "ENODEV", "different results"), body)
-
-
-def every_request() -> Iterator[tuple[APIC, APIC]]:
-    """Yield each way of saying default, on or off of each bit."""
-    for wants in product((0, 1, 2), repeat=len(APIC)):
-        pairs = list(zip(APIC, wants, strict=True))
-        yield APIC(sum(b for b, w in pairs if w == 1)), APIC(sum(b for b, w in pairs if w == 2))
 
 
 def _answer(found: APIC | Refused) -> str:
@@ -95,7 +97,7 @@ def _answer(found: APIC | Refused) -> str:
 
 
 def _different(host: Controls) -> set[APIC]:
-    found = (resolve(available(host), on, off) for on, off in every_request())
+    found = (resolve(available(host), on, off) for on, off in requests())
     return {one for one in found if isinstance(one, APIC)}
 
 

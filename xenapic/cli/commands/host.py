@@ -74,6 +74,7 @@ def _facts(host: Host) -> list[tuple[str, Fact]]:
     return [
         *((row.name, host.features[row.key]) for row in features),
         *((title, getattr(host, name)) for name, title in PLATFORM.items() if getattr(host, name).known),
+        *([("one bit per control", host.per_control)] if host.per_control else []),
         ("choice per domain", host.interface),
         ("  assisted_xapic", host.assisted_xapic),
         ("  assisted_x2apic", host.assisted_x2apic),

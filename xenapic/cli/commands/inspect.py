@@ -13,6 +13,7 @@ from xenapic.cli.accesses import show_accesses
 from xenapic.cli.base import Command
 from xenapic.cli.options import DOMID, JSON
 from xenapic.cli.status import Status
+from xenapic.parse.flagnames import names
 
 if TYPE_CHECKING:
     from xenapic.verify.inspection import Inspection, VcpuInspection
@@ -74,6 +75,8 @@ def _watch(xen: xenapic.Xen, last: Inspection, accesses: bool, seconds: float) -
 def _show(inspection: Inspection, accesses: bool) -> None:
     info = inspection.info
     click.echo(f"domain {info.domid}, {info.guest_type.name}, misc_flags {int(info.misc_flags):#x}\n")
+    if inspection.in_force is not None:
+        click.echo(f"Xen says in force: {', '.join(names(inspection.in_force)) or 'nothing'}\n")
     output.table(
         ("vCPU", "APIC", "base", "controls in force", "as predicted"),
         [

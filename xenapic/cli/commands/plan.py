@@ -120,6 +120,10 @@ def _show_single(pool: PoolPlan) -> None:
 
 def _show_plan(name: str, plan: Plan) -> None:
     flags = "|".join(names(plan.misc_flags)) or "0"
+    if plan.effective is not None and plan.misc_flags:
+        from xenapic.model.apicbits import misc_shown
+
+        flags = f"{flags} ({misc_shown(plan.misc_flags)})"
     output.text(f"{plan.guest_type.value} guest on {name}: misc_flags {flags}")
     click.echo()
     output.noted_table(

@@ -90,6 +90,7 @@ def command(
         states=tuple(map(ApicState, states)) or tuple(ApicState),
         refusals=refusals,
         probe=not no_probe,
+        hints=not no_probe,
         trace=trace,
     ).part(select)
     with xenapic.open(library) as xen:

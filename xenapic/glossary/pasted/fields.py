@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from enum import IntFlag
 
 from xenapic.glossary.pasted.meaning import Meaning, quoted
+from xenapic.model.apicbits import ASKED, offer_of, words_shown
 from xenapic.model.flags import ALTP2M, CDF, EMU, IOMMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.parse.flagnames import names
 
@@ -40,6 +41,18 @@ def _altp2m(value: int) -> str:
 def _ssidref(value: int) -> str:
     known = {12: "SECINITSID_DOMU, what libxl sends for a guest", 13: "SECINITSID_DOMDM, for a stub domain"}
     return known.get(value, str(value))
+
+
+def _proposed(name: str, value: int) -> str:
+    """Return what a word means on a Xen with the proposed interface, if it can come from one."""
+    if name == "misc_flags" and value > 0 and value & ASKED:
+        return f" (in the proposal: {words_shown(value)}; in an answer of Xen, on means in force)"
+    offer = offer_of(value) if name == "arch_capabilities" and value > 0 else None
+    if offer is None:
+        return ""
+    words = (("available", offer.available), ("default", offer.default))
+    listed = ", ".join(f"{word} {'|'.join(names(bits)) or 'nothing'}" for word, bits in words)
+    return f" (in the proposal: {listed})"
 
 
 NUMBERS: dict[str, Callable[[int], str]] = {
@@ -80,6 +93,7 @@ def fields(line: str) -> Iterator[Meaning]:
             kind = FLAG_WORDS[name]
             listed = names(kind(value)) if value >= 0 else [str(value)]
             says = ", ".join(listed) or "no bit is set"
+            says += _proposed(name, value)
             see = tuple(f"{kind.__name__}.{each}" for each in listed if each in kind.__members__)
         else:
             says, see = NUMBERS[name](value), ()

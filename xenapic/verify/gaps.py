@@ -1,0 +1,52 @@
+"""What an emulator does not do as the processor that it stands for, where a verification would blame Xen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xenapic.apic.controls import Controls
+from xenapic.apic.registers import Reg
+from xenapic.apic.state import ApicState
+from xenapic.frozen import dataclass
+from xenapic.model.acceleration import VcpuApic
+from xenapic.probe.findings import Op
+
+__all__ = ["GAPS", "Gap", "gap_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Accesses that an emulator lets exit, although the processor would complete them."""
+
+    emulator: str
+    """The start of its name in recordings."""
+    state: ApicState
+    op: Op
+    offsets: frozenset[int]
+    when: Callable[[Controls], bool]
+    why: str
+
+
+GAPS = (
+    Gap(
+        "bochs",
+        ApicState.XAPIC,
+        Op.READ,
+        frozenset({Reg.EOI, Reg.ICR}),
+        lambda controls: (
+            controls.has("virtual_interrupt_delivery") and not controls.has("apic_register_virtualization")
+        ),
+        "Bochs 2.7 and 3.0 do not virtualize reads of EOI and ICR without APIC-register virtualization",
+    ),
+)
+"""Seen on a Xen that runs guests with such controls; no released Xen does."""
+
+
+def gap_of(emulator: str, vcpu: VcpuApic, op: Op, offset: int) -> Gap | None:
+    """Return the gap that explains why an access left the guest; None if none does."""
+    controls = vcpu.controls
+    for gap in GAPS:
+        here = emulator.startswith(gap.emulator) and vcpu.state is gap.state and op is gap.op
+        if here and offset in gap.offsets and isinstance(controls, Controls) and gap.when(controls):
+            return gap
+    return None
