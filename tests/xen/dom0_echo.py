@@ -56,24 +56,39 @@ PROCESS = [sys.executable, "-m", "xenapic", *BOOT]
 """Not forked from the lab's server, whose process would outlive a client that is killed."""
 
 
-def interrupted(number, delay):
-    """End ``xenapic boot`` by a signal; return its status, and what it said."""
+def until_created(xen):
+    """Wait until ``xenapic boot`` has created its domain."""
+    deadline = time.monotonic() + PATIENCE
+    while len(xen.domains()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def until_gone(xen):
+    """Wait until Xen has freed the domains that were destroyed; return those that are left."""
+    deadline = time.monotonic() + PATIENCE
+    while len(xen.domains()) > 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [info.domid for info in xen.domains()]
+
+
+def interrupted(xen, number, delay):
+    """End ``xenapic boot`` by a signal some time after it created its domain; return its status and words."""
     with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+        until_created(xen)
         time.sleep(delay)
         child.send_signal(number)
         _, said = child.communicate(timeout=PATIENCE)
-    return child.returncode, said.decode()
+    return child.returncode, said.decode(), until_gone(xen)
 
 
 def orphans_after_a_kill(xen):
     with subprocess.Popen(PROCESS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-        deadline = time.monotonic() + PATIENCE
-        while len(xen.domains()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until_created(xen)
         child.send_signal(signal.SIGKILL)
         child.wait()
     number = len(xen.orphans())
     subprocess.run(["xenapic", "destroy", "--orphans"], check=True, stdout=subprocess.DEVNULL)
+    until_gone(xen)
     return number
 
 
@@ -85,11 +100,8 @@ def main():
         answer["x2apic hidden"] = offered(xen, xenapic.Policy(guest_x2apic=False))
         Path("/tmp/kernel").write_bytes(GUESTS["hangs"])
         answer["orphans"] = orphans_after_a_kill(xen)
-        answer["interrupted"] = [interrupted(signal.SIGINT, delay) for delay in moments]
-        deadline = time.monotonic() + PATIENCE
-        while len(xen.domains()) > 1 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        answer["domains"] = [info.domid for info in xen.domains()]
+        answer["interrupted"] = [interrupted(xen, signal.SIGINT, delay) for delay in moments]
+        answer["domains"] = until_gone(xen)
     print(json.dumps(answer))
 
 
