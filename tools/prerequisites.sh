@@ -8,9 +8,9 @@ packages="python3 python3-venv qemu-system-x86 xorriso
 gcc libc6-dev libxen-dev xz-utils debian-archive-keyring"
 files="/usr/include/xenctrl.h"
 if [ "${1:-}" = tests ]; then
-    programs="$programs dpkg-buildpackage dh dh_python3 lintian man chromium chromedriver"
+    programs="$programs dpkg-buildpackage dh dh_python3 lintian man chromium chromedriver rpmbuild cpio"
     packages="$packages dpkg-dev debhelper dh-python lintian man-db python3-all python3-cffi python3-click python3-setuptools
-chromium chromium-driver fonts-dejavu-core"
+chromium chromium-driver fonts-dejavu-core rpm cpio"
     files="$files /usr/lib/python3/dist-packages/click /usr/lib/python3/dist-packages/cffi /usr/lib/python3/dist-packages/setuptools"
 fi
 

@@ -190,6 +190,44 @@ def test_an_rpm(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert added("distro").release == "4.17"  # type: ignore[union-attr]
 
 
+SPEC = """Name: xen
+Version: 4.17.7
+Release: 1
+Summary: x
+License: GPLv2
+AutoReqProv: no
+%description
+x
+%install
+mkdir -p %{{buildroot}}/boot %{{buildroot}}/usr
+cp {given}/xen.gz %{{buildroot}}/boot/xen-4.17.7.gz
+cp -r {given}/a %{{buildroot}}/usr/lib64
+%files
+/boot
+/usr/lib64
+"""
+
+
+@pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="needs rpmbuild")
+@pytest.mark.parametrize("unpacker", ["bsdtar", "rpm2cpio"])
+def test_a_package_made_by_rpmbuild(given: Path, unpacker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which(unpacker) is None:
+        pytest.skip(f"needs {unpacker}")
+    (given / "xen.spec").write_text(SPEC.format(given=given))
+    settings = {"_topdir": given / "rpm", "debug_package": "%{nil}", "__os_install_post": "%{nil}"}
+    defines = [word for name, value in settings.items() for word in ("--define", f"{name} {value}")]
+    subprocess.run(["rpmbuild", *defines, "-bb", given / "xen.spec"], check=True, capture_output=True)
+    (package,) = (given / "rpm/RPMS").glob("*/*.rpm")
+    which = shutil.which
+    hidden = {"bsdtar"} - {unpacker}
+    monkeypatch.setattr(
+        "xenapic.lab.gather.shutil.which", lambda name: None if name in hidden else which(name)
+    )
+    done = add("distro", "--packages", package)
+    assert "hypervisor: /boot/xen-4.17.7.gz" in done.output
+    assert added("distro").release == "4.17"  # type: ignore[union-attr]
+
+
 def test_xen_syms_becomes_what_a_boot_loader_takes(tmp_path: Path) -> None:
     path = tmp_path / "xen-syms"
     for entry in (0x200000, 0xFFFF82D040200000):  # Xen links it with a physical or a virtual entry

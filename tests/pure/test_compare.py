@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,3 +234,28 @@ def test_a_selection_records_less() -> None:
     less, all_of_it = Script(ApicState.X2APIC, registers=part.registers), Script(ApicState.X2APIC)
     assert len(less.sections()["accesses"]) == 1 and len(less.commands) < len(all_of_it.commands) / 3
     assert len(less.sections()["delivery"]) == len(all_of_it.sections()["delivery"])
+
+
+@pytest.mark.thorough
+def test_git_bisect_finds_the_commit_that_changed_something(tmp_path: Path) -> None:
+    """``git bisect run`` understands the exit statuses: good (0), bad (1), cannot be tested (125)."""
+
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        done = subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    same, other = ((RECORDED / f"broadwell_ult-{name}.json").read_text() for name in ("4.17", "4.17-rc"))
+    (tmp_path / ".git/info").mkdir(parents=True)
+    git("init", "-q")
+    for number, content in enumerate((same, same, "{", same, other, other), 1):
+        (tmp_path / "now.json").write_text(content)
+        (tmp_path / "number").write_text(str(number))
+        git("add", "now.json", "number")
+        git("commit", "-q", "-m", f"commit {number}")
+    first = str(RECORDED / "broadwell_ult-4.17.json")
+    run = [sys.executable, "-m", "xenapic", "lab", "compare", first, "now.json", "--select", "vmcs"]
+    git("bisect", "start", "HEAD", "HEAD~5")
+    said = git("bisect", "run", *run)
+    assert "is the first bad commit" in said
+    assert git("show", "refs/bisect/bad:number") == "5"

@@ -184,7 +184,7 @@ class Kills:
         out = (FILES / "out").read_text(errors="replace") if (FILES / "out").exists() else ""
         if status is None:
             wrong.append("it hangs")
-        importing = cold and command.program and "KeyboardInterrupt" in said
+        importing = cold and command.program and (status or 0) < 0
         """A program of ours that was hit in its imports ends with Python's words, as any would."""
         if WORDS.search(said) and not importing:
             wrong.append("it printed Python's words")

@@ -412,7 +412,7 @@ MESSAGES: tuple[Message, ...] = (
         "Xen refuses the APIC's part of a saved guest",
         "Entry 5 is the local APIC's state (LAPIC), 6 its registers (LAPIC_REGS). The restore or migration ends. "
         "A reason is a base or a mode that Xen does not accept, or a vCPU that the guest does not have.",
-        "xen/common/hvm/save.c, hvm_load; xen/arch/x86/hvm/vlapic.c, lapic_load_hidden, lapic_load_regs",
+        "xen/arch/x86/hvm/save.c, hvm_load; xen/arch/x86/hvm/vlapic.c, lapic_load_hidden, lapic_load_regs",
         ("IA32_APIC_BASE",),
         errno=False,
     ),
@@ -420,7 +420,7 @@ MESSAGES: tuple[Message, ...] = (
         r"HVM\d+ restore: .{3,80}",
         "Xen refuses or changes a part of a saved guest, or reports one",
         "It is not about the APIC unless the line names entry 5 or 6 (LAPIC, LAPIC_REGS).",
-        "xen/common/hvm/save.c, hvm_load",
+        "xen/arch/x86/hvm/save.c, hvm_load",
         errno=False,
     ),
     _row(
