@@ -35,8 +35,10 @@ from xenapic.probe.script import IA32_APIC_BASE, MOVED_BASE, SCRATCH, XEN_SIGNAT
 from xenapic.verify.record_bits import HVM_PARAM_VIRIDIAN
 
 GUESTS = (PVH_EMULATION, HVM_EMULATION, HVM_EMULATION & ~EMU.USE_PIRQ)
-OWN = (CommandKind.NOTHING, CommandKind.EOI_BY)
-"""Commands that access nothing."""
+OWN = (CommandKind.NOTHING, CommandKind.EOI_BY, CommandKind.DEADLINE)
+"""Commands that access no register of the APIC."""
+LEFT_OUT = ("cr8", "cr8 in tpr", "cr8 again", "unusual")
+"""What this fake's guest cannot do: CR8, and accesses of other widths."""
 STAYS, LEAVES = 10, 1000
 """Ticks of an access."""
 VERSION, NOBODY = 0x50014, 0xFFFFFFFF
@@ -180,8 +182,8 @@ class OneBit(Host):
         guest = Guest(self, self.running)
         for number in range(count):
             at = HEAD_BYTES + number * COMMAND_BYTES
-            kind, repeat, wait_for, _cpu, address, value, _count = mailbox.REQUEST.unpack_from(box, at)
-            command = Command(CommandKind(kind), address, value, repeat, wait_for)
+            kind, repeat, wait_for, _cpu, address, value, expected = mailbox.REQUEST.unpack_from(box, at)
+            command = Command(CommandKind(kind), address, value, repeat, wait_for, expected=expected)
             answer = guest.carry_out(command)
             mailbox.ANSWER.pack_into(box, at + mailbox.REQUEST.size, *answer)
         mailbox.HEAD.pack_into(box, 0, State.DONE, count, count, *mailbox.HEAD.unpack_from(box, 0)[3:])
@@ -211,6 +213,7 @@ class Guest:
             fault = 0x10D if self._faults(command, outcome, offset) else 0
             words = (self._value(command, outcome, offset), 0, 0, 0)
         arrived = self.behaviour.arrivals(self.in_force, self.vcpu.state) if command.wait_for else 0
+        arrived *= max(command.expected, 1)
         return (*words, fault, 0, 5, arrived, 0, 0, 0, *[ticks] * 8)
 
     def _cpuid(self, leaf: int) -> tuple[int, int, int, int]:

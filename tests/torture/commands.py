@@ -93,6 +93,7 @@ READERS = frozenset(
         "validate",
         "guest",
         "explore",
+        "proposal",
         "abi",
     ]
 )
