@@ -202,7 +202,15 @@ def _vmcs(words: VmcsRecord) -> Iterator[tuple[str, str, str]]:
 # -- guests ------------------------------------------------------------------------------------------
 
 ACCESSES = ("access", "page", "MSR")
-BY_TIME = {1: "external interrupt", 7: "interrupt window", 40: "PAUSE", 96: "INTR", 100: "VINTR"}
+BY_TIME = {
+    0: "exception: #NM, where a vector instruction is the first since the vCPU was scheduled",
+    1: "external interrupt",
+    7: "interrupt window",
+    40: "PAUSE",
+    71: "#NM",
+    96: "INTR",
+    100: "VINTR",
+}
 """Exits whose number depends on time; from `FIRST_OF_SVM` on they are SVM's.
 
 The number of all others is the same in each run: none differs between the recordings of 4.16 to 4.22."""
