@@ -438,6 +438,14 @@ def test_ctrl_c_while_counting(xen: Xen, fake: FakeTrace) -> None:
     assert counter.stop().total == 1 and fake.settings == FREE
 
 
+def test_a_handle_that_is_closed_first_puts_everything_back(xen: Xen, fake: FakeTrace) -> None:
+    """As after a second Ctrl-C, which comes before the end of the ``with`` block has begun."""
+    ExitCounter(xen, DOMID).start()
+    assert fake.settings != FREE
+    xen.close()
+    assert fake.settings == FREE
+
+
 def test_an_error_on_the_way_back_stops_no_other_step(xen: Xen, fake: FakeTrace) -> None:
     counter = ExitCounter(xen, DOMID)
     counter.start()

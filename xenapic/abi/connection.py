@@ -76,6 +76,7 @@ class Connection:
         self._ours = True
         self._xch: XcInterface | None = None
         self._closers: list[Callable[[], object]] = []
+        self._users: list[Callable[[], object]] = []
         self._log = ToolLog(library)
         left_to_parent(self)
         try:
@@ -96,6 +97,13 @@ class Connection:
         if not self._ours:
             return
         run_postponed()
+        try:
+            while self._users:
+                self._users.pop()()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         with self._lock:
             xch, self._xch = self._xch, None
             while self._closers:
@@ -122,6 +130,15 @@ class Connection:
     def logger(self) -> XenToolLogger:
         """The logger for other Xen libraries that are opened next to libxenctrl."""
         return self._log.logger
+
+    def while_open(self, user: Callable[[], object]) -> None:
+        """Call a function before the handle is closed, while it can still be used; not in a forked child."""
+        self._users.append(user)
+
+    def no_longer_while_open(self, user: Callable[[], object]) -> None:
+        """Forget a function that was to be called while the handle is open."""
+        if user in self._users:
+            self._users.remove(user)
 
     def before_close(self, closer: Callable[[], object]) -> None:
         """Call a function when the handle is closed, before libxenctrl is, but not in a forked child."""

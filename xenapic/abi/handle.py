@@ -25,7 +25,7 @@ class Handle:
 
     def __init__(self, library: Library | None = None) -> None:
         self.library = library or load()
-        self._connection = connection = Connection(self.library)
+        self.connection = connection = Connection(self.library)
         self.host = HostCalls(connection)
         self.console = ConsoleCalls(connection)
         self.domains = DomainCalls(connection)
@@ -41,12 +41,12 @@ class Handle:
 
     def close(self) -> None:
         """Close the handle; a second call does nothing. In a forked child the parent's handle stays open."""
-        self._connection.close()
+        self.connection.close()
 
     @property
     def closed(self) -> bool:
         """Whether the handle can no longer be used from this process."""
-        return self._connection.closed
+        return self.connection.closed
 
     def _check_release(self) -> None:
         """Refuse a library of another release: its domctls would fail with EACCES, or worse."""

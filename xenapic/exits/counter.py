@@ -81,7 +81,9 @@ class ExitCounter:
             raise ConfigInvalid("this counter has already been started")
         try:
             with undisturbed():
-                atexit.register(self._stack.close)  # in case Ctrl-C arrives before a with block begins
+                # In case Ctrl-C arrives before the with block begins, or again before its end has begun.
+                atexit.register(self._stack.close)
+                self._handle.connection.while_open(self._give_back)
                 self._take_over()
         except BaseException:
             self._give_back()
@@ -164,6 +166,7 @@ class ExitCounter:
     def _give_back(self) -> None:
         with undisturbed():
             atexit.unregister(self._stack.close)
+            self._handle.connection.no_longer_while_open(self._give_back)
             self._stack.close()
 
     def leave_to_parent(self) -> None:
