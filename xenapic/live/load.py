@@ -17,7 +17,6 @@ Progress = Callable[[str, int, int], None]
 """Called with what is loaded, the bytes that are done and the bytes in all."""
 
 HVM_PARAM_IDENT_PT = 12
-CR0_PE, CR0_ET = 1 << 0, 1 << 4
 LARGE_ORDER = 9
 LARGE_PAGES = 1 << LARGE_ORDER
 EXTENTS = 64
@@ -48,12 +47,7 @@ def load(
     rows = [(row.span.address, row.span.size, row.kind) for row in layout.regions]
     domain.handle.memory.set_map(domain.domid, rows)
     domain.handle.hvm.set_parameter(domain.domid, HVM_PARAM_IDENT_PT, layout.ident_pt)
-    registers = {
-        **FLAT_REGISTERS,
-        "rip": layout.entry,
-        "rbx": layout.start_info,
-        "cr0": CR0_PE | CR0_ET,
-    }
+    registers = {**FLAT_REGISTERS, "rip": layout.entry, "rbx": layout.start_info}
     set_first_vcpu(domain, registers, state)
 
 

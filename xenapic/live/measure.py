@@ -28,7 +28,7 @@ from xenapic.model.measured import Measurement
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
 
-__all__ = ["CR0_ET", "CR0_PE", "measure", "throw_away_config", "why_not_measurable"]
+__all__ = ["measure", "throw_away_config", "why_not_measurable"]
 
 DOMID_TRIES = 8
 
@@ -97,7 +97,7 @@ def _free_domids(handle: Handle) -> Iterator[int]:
 def _words(handle: Handle, domain: Domain, state: ApicState, patience: Patience | None) -> ControlWords:
     """Put the vCPU's local APIC into a state and return the control words in its VMCS."""
     tag = int.from_bytes(os.urandom(8), "big"), int.from_bytes(os.urandom(8), "big")
-    set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0_PE | CR0_ET, "rsp": tag[0], "rip": tag[1]}, state)
+    set_first_vcpu(domain, {**FLAT_REGISTERS, "rsp": tag[0], "rip": tag[1]}, state)
     base = handle.hvm.lapic(domain.domid, 0).apic_base_msr
     if base != state.apic_base:
         raise MeasureFailed(f"Xen was given the APIC base {state.apic_base:#x} and keeps {base:#x}")
@@ -105,8 +105,3 @@ def _words(handle: Handle, domain: Domain, state: ApicState, patience: Patience 
     words = vcpus[0].words
     assert words is not None and len(vcpus) == 1  # a vCPU that was not initialised has no tag
     return words
-
-
-CR0_PE, CR0_ET = 1 << 0, 1 << 4
-"""Protected mode without paging: the vCPU never runs, but Xen requires PE and ET to be consistent, and real
-mode would need more memory on processors without unrestricted guests."""

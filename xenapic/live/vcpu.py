@@ -29,7 +29,12 @@ VLAPIC_HW_DISABLED = 1
 Xen looks at this bit, not at bit 11 of the base, when it chooses the controls
 (``vmx_vlapic_msr_changed``), so both must agree."""
 
+CR0_PE, CR0_ET = 1 << 0, 1 << 4
+"""Protected mode without paging: Xen requires PE and ET to be consistent, also of a vCPU that never runs, and
+real mode would need more memory on processors without unrestricted guests."""
+
 FLAT_REGISTERS: Mapping[str, int] = {
+    "cr0": CR0_PE | CR0_ET,
     "rflags": 1 << 1,
     "dr6": 0xFFFF0FF0,
     "dr7": 0x400,
@@ -41,7 +46,7 @@ FLAT_REGISTERS: Mapping[str, int] = {
     "tr_limit": 0x67,
     "ldtr_arbytes": 0x82,
 }
-"""``struct hvm_hw_cpu`` for flat 32-bit code with interrupts off; the caller adds the control registers."""
+"""``struct hvm_hw_cpu`` for flat 32-bit code with interrupts off, without paging."""
 
 
 def set_first_vcpu(domain: Domain, registers: Mapping[str, int], state: ApicState) -> None:

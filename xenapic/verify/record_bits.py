@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.live.domain import Domain
-from xenapic.live.measure import CR0_ET, CR0_PE
 from xenapic.live.vcpu import (
     FLAT_REGISTERS,
     HVM_SAVE_CPU,
@@ -70,7 +69,7 @@ def record_restored(create: Create, misc_flags: tuple[int, ...], state: ApicStat
     nothing is asked. Raises `CallFailed`.
     """
     with create(0) as domain:
-        set_first_vcpu(domain, {**FLAT_REGISTERS, "cr0": CR0_PE | CR0_ET}, state)
+        set_first_vcpu(domain, FLAT_REGISTERS, state)
         page = bytearray(records_of(domain)[HVM_SAVE_LAPIC_REGS, 0].data)
         for register, value in REGISTERS.items():
             page[register : register + 4] = value.to_bytes(4, "little")
@@ -87,7 +86,7 @@ def record_restored(create: Create, misc_flags: tuple[int, ...], state: ApicStat
 
 def _restored(domain: Domain, lapic: bytes, page: bytes) -> tuple[bytes, bytes]:
     """Load both records of an APIC into a domain's vCPU; return what Xen has then."""
-    cpu = domain.handle.hvm.cpu_record({**FLAT_REGISTERS, "cr0": CR0_PE | CR0_ET})
+    cpu = domain.handle.hvm.cpu_record(FLAT_REGISTERS)
     context = (
         records_of(domain)[HVM_SAVE_HEADER, 0],
         HvmRecord(HVM_SAVE_CPU, 0, cpu),
