@@ -11,13 +11,14 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.state import ApicState
 from xenapic.documents import from_json, to_json
 from xenapic.live.xen import Xen
+from xenapic.model.apicbits import APIC, NOTHING, asked_word
 from xenapic.model.proposal import distinct
 from xenapic.probe.script import Script
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.checks import check_recording
 from xenapic.verify.compare import compare, nothing_asked
 from xenapic.verify.record import Settings, record
-from xenapic.verify.recording import Recording
+from xenapic.verify.recording import PairRecord, Recording
 
 pytestmark = pytest.mark.library
 
@@ -81,6 +82,8 @@ def test_an_unchanged_xen_and_this_one_with_nothing_asked(real: Library) -> None
     )
     assert not compare("a machine", (plain,), (here,)).differences
     assert compare("a machine", (plain,), (here,)).compared > 40
+    asked = replace(here, pairs=(PairRecord(), PairRecord(misc_flags=asked_word(NOTHING, APIC.DELIVERY))))
+    assert nothing_asked(asked).pairs == (PairRecord(),)
     wrong = recorded(real, WRONG["both modes at once"], settings)
     assert compare("a machine", (wrong,), (plain,)).differences
 

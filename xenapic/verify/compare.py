@@ -123,6 +123,7 @@ def nothing_asked(recording: Recording) -> Recording:
         create=tuple(one for one in recording.create if not one.misc_flags & ASKED),
         vmcs=tuple(one for one in recording.vmcs if not one.misc_flags & ASKED),
         guest=tuple(one for one in recording.guest if not one.misc_flags & ASKED),
+        pairs=tuple(one for one in recording.pairs if not one.misc_flags & ASKED),
         viridian=(),
         restored=(),
     )

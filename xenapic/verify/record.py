@@ -345,7 +345,7 @@ class _Job:
         if not self.settings.probe or not self.settings.pairs or self.host.physinfo.no_guest:
             return
         for misc_flags in self.choices:
-            self.step(f"two vCPUs, misc_flags {misc_flags}")
+            self.step(f"two vCPUs, misc_flags {_flags_shown(misc_flags)}")
             yield self._pair(misc_flags)
 
     def _pair(self, misc_flags: int) -> PairRecord:
