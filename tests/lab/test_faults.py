@@ -22,7 +22,7 @@ from xenapic.lab import emulators, follow, runner, snapshot
 from xenapic.lab.cache import Entry
 from xenapic.lab.child import Child
 from xenapic.lab.compiled import compiled
-from xenapic.lab.errors import EmulatorDied, FetchFailed, LabError, SnapshotUnusable
+from xenapic.lab.errors import DiskFull, EmulatorDied, FetchFailed, LabError, SnapshotUnusable
 from xenapic.lab.follow import check_boot
 from xenapic.lab.machines import machine as find_machine
 from xenapic.lab.programs import run
@@ -179,6 +179,27 @@ def test_an_emulator_that_is_killed(
             while True:
                 check_boot(watch, child, {"load": 30.0, "Xen": 30.0})
     assert caught.value.serial_path is not None and "the last line" in caught.value.serial
+
+
+def test_a_machine_that_stands_still_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends long before its stage's limit; a machine that still speaks goes on."""
+    monkeypatch.setenv("XENAPIC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(follow, "STILL", 0.3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
+    serial, channel = tmp_path / "serial", tmp_path / "channel"
+    emulators.make_channel(channel)
+    speaks = 'for i in 1 2 3 4 5 6; do echo "(XEN) $i" >> serial; sleep 0.1; done; exec sleep 300'
+    child = Child(["sh", "-c", speaks], tmp_path / "log", env={}, cwd=tmp_path)
+    limits = {"load": 200.0, "Xen": 200.0}
+    with (
+        child,
+        closing(Watch(serial, channel, child.pid)) as watch,
+        pytest.raises(
+            DiskFull, match=r"stands still in stage Xen; the disk of .* \(TMPDIR\) is full"
+        ) as caught,
+    ):
+        follow.follow(watch, child, limits, lambda _stage, _text: None, lambda: False)
+    assert "(XEN) 6" in caught.value.serial
 
 
 def test_an_emulator_dies_with_its_parent(tmp_path: Path) -> None:

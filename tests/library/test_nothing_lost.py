@@ -23,7 +23,7 @@ from xenapic.errors import CallFailed, CloseFailed, HandleClosed, NoXen, Unavail
 from xenapic.live.owners import owner_state, this_process
 from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
-from xenapic.model.owner import OwnerState
+from xenapic.model.owner import Owner, OwnerState
 
 pytestmark = pytest.mark.library
 CONFIG = DomainConfig.pv()
@@ -256,6 +256,28 @@ def _digest_of(pid: int) -> int:
     found = owners._digest(pid)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe\x80", b") Z 1 1", b"a b) (c", b"\n\t"])
+def test_a_process_of_any_name_is_known(name: bytes) -> None:
+    """proc(5) puts the name, of any bytes, between the fields of ``/proc/PID/stat``."""
+    code = (
+        "import sys\n"
+        f"open('/proc/self/comm', 'wb').write({name!r})\n"
+        "from xenapic.live.owners import this_process\n"
+        "owner = this_process()\n"
+        "print(owner.pid, owner.namespace, owner.digest, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        pid, namespace, digest = map(int, process.stdout.readline().split())
+        owner = Owner(pid=pid, namespace=namespace, digest=digest)
+        assert digest != 0 and owner_state(owner) is OwnerState.RUNNING
+        process.kill()
+    assert owner_state(owner) is OwnerState.ORPHAN
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EBUSY])

@@ -708,6 +708,7 @@ ERRORS: dict[str, str] = {
     "lab-channel": "What dom0 sent back is damaged, or too large for the channel.",
     "lab-boot": "The emulated machine did not complete a stage of its boot. The error has the serial log.",
     "lab-timeout": "A stage took longer than its limit.",
+    "lab-disk-full": "The disk of the run's files (TMPDIR) is full, and the machine stands still.",
     "lab-emulator": "The emulator ended before the command did.",
     "lab-xen-panic": "Xen stopped with a BUG or a panic; the serial log says which.",
     "lab-dom0": "Dom0's kernel or its start-up script gave up before the command ended.",

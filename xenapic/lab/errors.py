@@ -91,6 +91,12 @@ class EmulatorDied(BootError):
     code = "lab-emulator"
 
 
+class DiskFull(BootError):
+    """The disk of the run's files (TMPDIR) is full, and the machine stands still for that."""
+
+    code = "lab-disk-full"
+
+
 class XenPanicked(BootError):
     """The hypervisor stopped with a BUG or a panic, which ``serial`` shows."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xenapic.lab.cache import cache_root
 from xenapic.lab.child import Child
-from xenapic.lab.errors import BootError, Dom0Failed, EmulatorDied, StageTimeout, XenPanicked
+from xenapic.lab.errors import BootError, DiskFull, Dom0Failed, EmulatorDied, StageTimeout, XenPanicked
 from xenapic.lab.pace import Stopwatch
 from xenapic.lab.watch import Watch
 
@@ -22,6 +22,8 @@ POLL = 0.01
 KEPT_LOGS = 20
 FULL = 1 << 20
 """A disk with less room than this is full, in bytes."""
+STILL = 5.0
+"""A machine that says nothing for so long while the disk is full waits for room, in seconds."""
 LAST_WORDS = 3.0
 """How long a dying Xen may take to print what killed it, in seconds."""
 SILENCE = 0.4
@@ -48,13 +50,16 @@ def follow(
     `limits` gives the seconds for each stage; `progress` is told each stage that begins.
     """
     told = ""
+    still = Stopwatch(watch.pace)
     while not done():
-        grown = watch.poll()
+        if grown := watch.poll():
+            still = Stopwatch(watch.pace)
         if watch.stage != told:
             told = watch.stage
             progress(told, "")
         if not done() and not grown:
             check_boot(watch, child, limits)
+            _check_room(watch, still)
             time.sleep(POLL)
 
 
@@ -80,6 +85,16 @@ def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
         raise _failed(StageTimeout, watch, what)
 
 
+def _check_room(watch: Watch, still: Stopwatch) -> None:
+    """Raise `DiskFull` if the machine waits for room: QEMU stops a machine whose disk is full, for good."""
+    if _full() and still.exceeds(STILL):
+        raise _failed(DiskFull, watch, f"the machine stands still in stage {watch.stage}")
+
+
+def _full() -> bool:
+    return shutil.disk_usage(tempfile.gettempdir()).free < FULL
+
+
 def _hear_out(watch: Watch) -> None:
     since = Stopwatch(watch.pace)
     while not since.exceeds(LAST_WORDS) and not watch.quiet.exceeds(SILENCE):
@@ -89,9 +104,8 @@ def _hear_out(watch: Watch) -> None:
 
 def _failed(kind: type[BootError], watch: Watch, what: str) -> BootError:
     serial = watch.serial()
-    directory = tempfile.gettempdir()
-    if shutil.disk_usage(directory).free < FULL:
-        what += f"; the disk of {directory} (TMPDIR) is full"
+    if _full():
+        what += f"; the disk of {tempfile.gettempdir()} (TMPDIR) is full"
     return kind(what, stage=watch.stage, serial=serial, serial_path=_keep(serial))
 
 
