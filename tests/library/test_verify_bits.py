@@ -88,6 +88,14 @@ def test_an_unchanged_xen_and_this_one_with_nothing_asked(real: Library) -> None
     assert compare("a machine", (wrong,), (plain,)).differences
 
 
+def test_a_part_of_the_requests(real: Library) -> None:
+    made = recorded(real, Behaviour(), Settings(refusals=True).part("-DELIVERY,xapic"))
+    word = asked_word(NOTHING, APIC.DELIVERY)
+    for records in (made.create, made.vmcs, made.guest, made.viridian, made.restored):
+        assert records and {one.misc_flags for one in records} == {word}
+    assert len(made.vmcs) == len(made.guest) == 1
+
+
 CREATES = Settings(refusals=True, probe=False, hints=False, vmcs=False)
 VMCS = Settings(creates=False, probe=False, hints=False)
 HINTS = Settings(creates=False, vmcs=False, probe=False)

@@ -95,6 +95,8 @@ class Settings:
     """Offsets of the registers that the probe accesses; empty for all."""
     fetch: bool = False
     """Fetch code from the APIC page in every state, also on Intel: Bochs ends there."""
+    requests: tuple[int, ...] = ()
+    """The ``misc_flags`` of the domains; empty for one domain for each set that can be in force."""
 
     def part(self, select: str) -> Settings:
         """Return the settings for the selected part (`xenapic.verify.select`); raise `NameUnknown`."""
@@ -111,6 +113,7 @@ class Settings:
             hints=self.probe and chosen.wants("cpuid"),
             trace=self.trace and chosen.wants("exits"),
             registers=chosen.registers,
+            requests=chosen.requests,
         )
 
 
@@ -185,13 +188,13 @@ class _Job:
 
         Where each domain chooses its controls, that is one for each set that can be in force.
         """
+        requests = self.settings.requests
         if self.host.offer is not None:
-            return tuple(asked_word(on, off) for on, off in distinct(self.host.offer).values())
-        if not self.host.interface:
-            return (0,)
-        xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.assisted_xapic else (0,)
-        x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.assisted_x2apic else (0,)
-        return tuple(low | high for high in x2apic for low in xapic)
+            return requests or tuple(asked_word(on, off) for on, off in distinct(self.host.offer).values())
+        xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.interface and self.host.assisted_xapic else (0,)
+        x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.interface and self.host.assisted_x2apic else (0,)
+        every = tuple(low | high for high in x2apic for low in xapic)
+        return tuple(word for word in every if word in requests) if requests else every
 
     def step(self, what: str) -> None:
         """Report the next step."""
@@ -206,6 +209,8 @@ class _Job:
             return
         self.step("creating domains")
         for flags, emulation, misc in (*CREATES, *self._asking()):
+            if self.settings.requests and misc not in self.settings.requests:
+                continue
             request = CreateRequest(
                 flags=flags,
                 emulation_flags=emulation,
