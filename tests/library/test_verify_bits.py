@@ -38,7 +38,8 @@ def recorded(real: Library, behaviour: Behaviour, settings: Settings) -> Recordi
     try:
         with Xen(replace(real, xenctrl=fake, foreign=fake)) as xen:
             return record(
-                xen, replace(settings, processor="broadwell_ult", emulator="bochs 2.7", pairs=False)
+                xen,
+                replace(settings, processor="broadwell_ult", emulator="bochs 2.7", pairs=False, levels=False),
             )
     finally:
         fake.close()

@@ -15,8 +15,8 @@ from xenapic.parse.codec import decode, encode
 from xenapic.probe.mailbox import Command, CommandKind, Reply
 from xenapic.probe.pair import MIXES, IpiKind, PairScript, expected_receivers
 from xenapic.verify.check import Verdict
+from xenapic.verify.guest_records import PairRecord
 from xenapic.verify.pair import pair_checks
-from xenapic.verify.recording import PairRecord
 
 X, X2 = ApicState.XAPIC, ApicState.X2APIC
 SELF, ALL = 1 << 18, 2 << 18

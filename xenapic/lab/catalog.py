@@ -27,12 +27,14 @@ def is_path(text: str) -> bool:
     return "/" in text
 
 
-def find(text: str, progress: Progress = lambda text: None) -> LabXen:
-    """Return the Xen with a name, or the one in the tree or package at a path, which is added on the way.
+def find(text: str | Path, progress: Progress = lambda text: None) -> LabXen:
+    """Return the Xen with a name, or the one in the tree at a path, which is added on the way.
+
+    A text is a path if it has a slash.
 
     Raises `LabUsageError` with the known names if there is none.
     """
-    if is_path(text):
+    if isinstance(text, Path) or is_path(text):
         return _at_path(Path(text).expanduser().absolute(), progress)
     if text in RELEASES:
         return RELEASES[text]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from xenapic.apic.state import APIC_BASE_BSP, ApicState
 from xenapic.loader.acpi import apic_id
-from xenapic.model.flags import MISC, names
 from xenapic.model.ipi import LOWEST_PRIORITY
 from xenapic.probe.pair import expected_receivers
 from xenapic.verify.check import FAILED, Check, compare, not_covered
-from xenapic.verify.recording import IpiRecord, PairRecord
+from xenapic.verify.guest import flags_shown
+from xenapic.verify.guest_records import IpiRecord, PairRecord
 
 __all__ = ["ipi_words", "of_pair", "pair_checks"]
 
@@ -22,7 +22,7 @@ SPIV_AFTER_INIT = 0xFF
 
 def of_pair(record: PairRecord) -> str:
     """Return the words for the guest that a record is about."""
-    return f"two vCPUs, misc_flags {'|'.join(names(MISC(record.misc_flags))) or '0'}"
+    return f"two vCPUs, {flags_shown(record)}"
 
 
 def pair_checks(record: PairRecord) -> Iterator[Check]:
