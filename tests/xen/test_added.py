@@ -190,3 +190,59 @@ def test_a_tampered_hypervisor_shows_what_was_tampered_with(
         ("APIC Register Virtualization", "a line", "not recorded"),
         ("Virtual Interrupt Delivery", "a line", "not recorded"),
     }
+
+
+BUILD = """
+set -e
+! grep -q broken source
+cp "{hypervisor}" xen.gz
+"""
+TRY = """#!/bin/sh
+sh ../build.sh >build.log 2>&1 || exit 125
+{xenapic} lab add {name} --hypervisor xen.gz --libraries "{libraries}" --xen-args "$(cat source)" || exit 125
+{xenapic} lab compare ../good {name} --machines {machine} --select {select}
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("machine", "option", "select"),
+    [
+        ("epyc", "hap=0", "create"),
+        on("broadwell_ult", "4.17", ("broadwell_ult", "apicv=0", "x2apic,vmcs")),
+    ],
+)
+def test_git_bisect_boots_each_revision(
+    machine: str, option: str, select: str, unpacked: Path, name: str, tmp_path: Path, xen_lab: Any
+) -> None:
+    """The recipe of the documentation; revision 3 is the first bad one, 4, in the middle, cannot be built."""
+    tree, good = tmp_path / "xen", tmp_path / "good"
+    tree.mkdir()
+    places = {
+        "hypervisor": unpacked / "boot/xen-4.17-amd64.gz",
+        "libraries": unpacked / "usr/lib/x86_64-linux-gnu",
+        "xenapic": f'PYTHONPATH="{ROOT}" "{sys.executable}" -m xenapic',
+    }
+    (tmp_path / "build.sh").write_text(BUILD.format(**places))
+    script = tmp_path / "try.sh"
+    script.write_text(TRY.format(name=name, machine=machine, select=select, **places))
+
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        done = subprocess.run(["git", *who, *words], cwd=tree, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    git("init", "-q")
+    sources = ("", "a=1", option, "broken", *(f"{option} a={number}" for number in range(3)))
+    for number, source in enumerate(sources, 1):
+        (tree / "source").write_text(source)
+        git("add", "source")
+        git("commit", "-q", "-m", f"revision {number}")
+    lab("verify", "--xen", "4.17", "--machines", machine, "--apicv", "on", "--select", select,
+        "--record-dir", good)  # fmt: skip
+    git("bisect", "start", "HEAD", "HEAD~6")
+    said = git("bisect", "run", "sh", str(script))
+    assert "is the first bad commit" in said
+    assert git("log", "-1", "--format=%s", "refs/bisect/bad").strip() == "revision 3"
+    assert "skip" in git("bisect", "log")
