@@ -29,9 +29,10 @@ PROPOSAL = $(BIN)/xenapic lab
 verify-proposal: $(VENV)/.runs ## build a Xen with one bit per control, and compare it with the model and with an unchanged one
 	$(PART) build $(PROPOSAL) build one-bit --from debian:4.17 --proposal
 	$(PART) build-plain $(PROPOSAL) build plain --from debian:4.17
+	rm -rf build/proposal
 	$(PART) verify-proposal $(PROPOSAL) verify --xen one-bit --machines $(PROPOSAL_MACHINES) --apicv on \
 		--html build/verify-proposal.html --junit build/verify-proposal.xml --record-dir build/proposal
-	$(PART) compare-proposal $(PROPOSAL) compare plain one-bit --machines $(PROPOSAL_MACHINES)
+	$(PART) compare-proposal $(PROPOSAL) compare plain build/proposal --machines $(PROPOSAL_MACHINES)
 
 test-pure: $(VENV)/.installed ## run the tests that need no emulated machine
 	$(BIN)/python -m pytest -m "not xen" -n auto

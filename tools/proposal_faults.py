@@ -1,18 +1,26 @@
-"""Put single faults into the change of Xen, and build each, to see whether the verification finds it.
+"""Put single faults into the change of Xen, build each, and see whether the verification finds it.
 
     python tools/proposal_faults.py list
     python tools/proposal_faults.py build WORK [NAME...]     # WORK: a source tree of Xen that may be changed
-    xenapic lab verify --xen fault-NAME --machines broadwell_ult
+    python tools/proposal_faults.py run [NAME...]            # right: the Xen without a fault
 
-Each fault is built on the same tree, so only the files that it touches are compiled again.
+Each fault is built on the same tree, so only the files that it touches are compiled again. What a run finds
+goes into docs/data/proposal-faults.json, which the documentation shows: for each fault the part of the
+verification that finds it, on the least machine that shows it. The Xen without a fault (one-bit) goes through
+the same parts, and must agree.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from xenapic.lab.added import add
 from xenapic.lab.gather import Sources
@@ -22,21 +30,33 @@ from xenapic.proposal.change import INTR, VIRIDIAN, VLAPIC, VMCS, VMX, X86
 from xenapic.proposal.edit import changed
 from xenapic.proposal.places import How, Place
 from xenapic.proposal.series import apply, changed_files
+from xenapic.verify.check import Verdict
+from xenapic.verify.matrix import Cell, Result, run_cells
 
+SEEN = Path(__file__).parents[1] / "docs" / "data" / "proposal-faults.json"
+RIGHT = "one-bit"
+"""The Xen without a fault: ``xenapic lab build one-bit --from debian:4.17 --proposal``."""
+LIMIT = 300.0
+"""For one machine, in seconds of the emulator's processor time: a fault may let Xen hang."""
 MAKE = ("make", "-C", "xen", "XEN_TARGET_ARCH=x86_64")
 ACCEL = f"{X86}apic-accel.c"
 
 
+BROADWELL, IVY_BRIDGE, PENRYN = "broadwell_ult", "corei7_ivy_bridge_3770k", "core2_penryn_t9600"
+"""With five controls; with x2APIC mode alone; with neither."""
+
+
 @dataclass(frozen=True)
 class Fault:
-    """A fault: what is put in place of a part of the change, and a machine on which it shows."""
+    """A fault: what is put in place of a part of the change, and the part of a verification that finds it."""
 
     what: str
     file: str
     within: str
     expect: str
     put: str
-    machine: str = "broadwell_ult"
+    select: str
+    machine: str = BROADWELL
 
 
 FAULTS = {
@@ -46,6 +66,8 @@ FAULTS = {
         "apic_accel_controls",
         "|= CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;",
         "|= 0;",
+        "vmcs,xapic,-TPR_SHADOW",
+        PENRYN,
     ),
     "page": Fault(
         "the page allocated and mapped when it is off",
@@ -53,6 +75,8 @@ FAULTS = {
         "vmx_alloc_vlapic_mapping",
         "!apic_accel(d, ACCESS_PAGE)",
         "!cpu_has_vmx_virtualize_apic_accesses",
+        "access,xapic,-ACCESS_PAGE",
+        PENRYN,
     ),
     "reads": Fault(
         "the bitmap open for all reads without register virtualization",
@@ -60,6 +84,7 @@ FAULTS = {
         "vmx_vlapic_msr_changed",
         "apic_accel(v->domain, REGISTERS)",
         "cpu_has_vmx_apic_reg_virt",
+        "access,x2apic,-REGISTERS",
     ),
     "writes": Fault(
         "the bitmap open for EOI and SELF_IPI without delivery",
@@ -67,6 +92,7 @@ FAULTS = {
         "vmx_vlapic_msr_changed",
         "apic_accel(v->domain, DELIVERY)",
         "cpu_has_vmx_virtual_intr_delivery",
+        "access,x2apic,-DELIVERY",
     ),
     "state": Fault(
         "virtualize APIC accesses forgotten in the x2APIC state",
@@ -74,6 +100,8 @@ FAULTS = {
         "vmx_vlapic_msr_changed",
         "else if ( apic_accel(v->domain, ACCESS_PAGE) )",
         "else if ( apic_accel(v->domain, ACCESS_PAGE) && !vlapic_x2apic_mode(vlapic) )",
+        "vmcs,x2apic,default",
+        PENRYN,
     ),
     "eoi": Fault(
         "delivery without the EOI-exit bitmap",
@@ -81,6 +109,7 @@ FAULTS = {
         "vlapic_set_irq",
         "apic_accel(target->domain, DELIVERY)",
         "!apic_accel(target->domain, DELIVERY)",
+        "interrupt,xapic,default",
     ),
     "pending": Fault(
         "pending interrupts judged by the host, not the domain",
@@ -88,6 +117,7 @@ FAULTS = {
         "vlapic_ack_pending_irq",
         "apic_accel(v->domain, DELIVERY)",
         "(apic_accel_available() & XEN_X86_APIC_DELIVERY)",
+        "interrupt,xapic,-DELIVERY",
     ),
     "inject": Fault(
         "injection where the processor delivers",
@@ -95,6 +125,7 @@ FAULTS = {
         "vmx_intr_assist",
         "else if ( apic_accel(v->domain, DELIVERY) &&",
         "else if ( apic_accel(v->domain, POSTED) &&",
+        "interrupt,xapic,default",
     ),
     "needs": Fault(
         "a bit in force without what it needs",
@@ -102,6 +133,7 @@ FAULTS = {
         "apic_accel_init",
         "(possible & bit) && !(needed(bit) & ~possible)",
         "possible & bit",
+        "create,-TPR_SHADOW",
     ),
     "errno": Fault(
         "EINVAL for what the host lacks",
@@ -109,6 +141,8 @@ FAULTS = {
         "apic_accel_check",
         "return -ENODEV;",
         "return -EINVAL;",
+        "create,+REGISTERS",
+        PENRYN,
     ),
     "default": Fault(
         "x2APIC mode in force by default where it is alone",
@@ -116,7 +150,8 @@ FAULTS = {
         "apic_accel_default",
         "bits &= ~XEN_X86_APIC_X2APIC_MODE;",
         "bits &= ~0u;",
-        "corei7_ivy_bridge_3770k",
+        "log,default",
+        IVY_BRIDGE,
     ),
     "back": Fault(
         "what is available read back, not what is in force",
@@ -124,6 +159,8 @@ FAULTS = {
         "arch_get_domain_info",
         "MASK_INSR(d->arch.hvm.apic_accel,",
         "MASK_INSR(apic_accel_available(),",
+        "create,-ACCESS_PAGE",
+        PENRYN,
     ),
     "leaf": Fault(
         "the CPUID leaf by the host",
@@ -131,6 +168,7 @@ FAULTS = {
         "cpuid_hypervisor_leaves",
         "if ( apic_accel(d, X2APIC_MODE) &&",
         "if ( cpu_has_vmx_virtualize_x2apic_mode &&",
+        "cpuid,xapic,-X2APIC_MODE",
     ),
     "viridian": Fault(
         "Viridian's hint by the host",
@@ -138,6 +176,7 @@ FAULTS = {
         "cpuid_viridian_leaves",
         "!apic_accel(d, DELIVERY)",
         "!cpu_has_vmx_virtual_intr_delivery",
+        "cpuid,xapic,-DELIVERY",
     ),
 }
 
@@ -186,22 +225,93 @@ def make(work: Path, *words: str) -> None:
     subprocess.run([*MAKE, *words], cwd=work, check=True, stdout=subprocess.DEVNULL)
 
 
+# -- runs --------------------------------------------------------------------------------------------
+
+
+def run(names: Sequence[str]) -> bool:
+    """Verify each fault, and keep what found it; return True if each was found, and the right Xen agreed."""
+    ok = True
+    for name in names:
+        faults = list(FAULTS.values()) if name == "right" else [FAULTS[name]]
+        for machine in dict.fromkeys(fault.machine for fault in faults):
+            words = ",".join(fault.select for fault in faults if fault.machine == machine)
+            select = ",".join(dict.fromkeys(words.split(",")))
+            xen = RIGHT if name == "right" else f"fault-{name}"
+            (result,) = run_cells([Cell(machine, xen)], 1, lambda result: None, select, LIMIT)
+            if name == "right":
+                row: dict[str, Any] = {"machine": machine, **right(result)}
+                fine = result.ok
+            else:
+                row = {"fault": name, **place(FAULTS[name]), "machine": machine, **found_by(result)}
+                fine = bool(row["differ"] or row["error"])
+            row = {**row, "select": select, "date": datetime.now(timezone.utc).date().isoformat()}
+            keep("right" if name == "right" else "faults", row)
+            print(f"{xen} on {machine}: {json.dumps(row)}", flush=True)
+            ok = ok and fine
+    return ok
+
+
+def place(fault: Fault) -> dict[str, Any]:
+    """Return what a fault is, and where."""
+    return {"what": fault.what, "file": fault.file, "function": fault.within}
+
+
+def right(result: Result) -> dict[str, Any]:
+    """Return what the Xen without a fault showed."""
+    if result.recording is None or result.report is None:
+        return {"agree": 0, "compared": 0, "error": result.error}
+    report = result.report
+    return {"xen": result.recording.xen, "agree": report.agree, "compared": report.compared, "error": ""}
+
+
+def found_by(result: Result) -> dict[str, Any]:
+    """Return what found a fault: the first value that differs, and how many do; or that nothing answered."""
+    if result.report is None:
+        return {"differ": 0, "compared": 0, "first": None, "error": result.error}
+    wrong = result.report.of(Verdict.DISAGREES)
+    first = wrong[0] if wrong else None
+    return {
+        "differ": len(wrong),
+        "compared": result.report.compared,
+        "first": first
+        and {"topic": first.topic, "where": first.where, "predicted": first.predicted, "found": first.found},
+        "error": "",
+    }
+
+
+def keep(part: str, row: dict[str, Any]) -> None:
+    """Put a row into the file, in place of an earlier one of the same fault and machine."""
+    seen = json.loads(SEEN.read_text()) if SEEN.exists() else {"right": [], "faults": []}
+    key = "machine" if part == "right" else "fault"
+    rows = [*(old for old in seen[part] if old[key] != row[key]), row]
+    order = list(FAULTS)
+    rows.sort(key=lambda row: order.index(row["fault"]) if part == "faults" else row["machine"])
+    seen[part] = rows
+    lines = {part: ",\n".join(map(json.dumps, rows)) for part, rows in seen.items()}
+    body = ",\n".join(f'"{part}": [\n{text}\n]' for part, text in lines.items())
+    SEEN.write_text(f"{{\n{body}\n}}\n")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["list", "build"])
-    parser.add_argument("work", nargs="?", type=Path)
-    parser.add_argument("names", nargs="*", metavar="NAME")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list")
+    building = commands.add_parser("build")
+    building.add_argument("work", type=Path)
+    building.add_argument("names", nargs="*", metavar="NAME", choices=[[], *FAULTS])
+    running = commands.add_parser("run")
+    running.add_argument("names", nargs="*", metavar="NAME", choices=[[], *FAULTS, "right"])
     given = parser.parse_args()
     if given.command == "list":
         for name, fault in FAULTS.items():
-            print(f"{name:<9} {fault.machine:<24} {fault.what}")
-    elif given.work is None:
-        parser.error("give a source tree that may be changed")
-    else:
+            print(f"{name:<9} {fault.machine:<24} {fault.select:<26} {fault.what}")
+    elif given.command == "build":
         build(given.work, given.names or list(FAULTS))
+    elif not run(given.names or ["right", *FAULTS]):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

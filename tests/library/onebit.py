@@ -30,6 +30,7 @@ from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.releases import xen_release
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
 from xenapic.probe import mailbox
+from xenapic.probe.hints import HV_X64_MSR_GUEST_OS_ID
 from xenapic.probe.mailbox import HEAD_BYTES, Command, CommandKind, State
 from xenapic.probe.script import IA32_APIC_BASE, MOVED_BASE, SCRATCH, XEN_SIGNATURE
 from xenapic.verify.record_bits import HVM_PARAM_VIRIDIAN
@@ -199,6 +200,8 @@ class Guest:
         self.base = xen.vcpus[domid][0].base
         self.memory = 0
         self.viridian = domid in xen.viridian
+        self.told = False
+        """Whether the guest said which system it is."""
 
     def carry_out(self, command: Command) -> tuple[int, ...]:
         words, fault, ticks = (0, 0, 0, 0), 0, STAYS
@@ -207,6 +210,9 @@ class Guest:
         elif command.kind in (CommandKind.RDMSR, CommandKind.WRMSR) and command.address == IA32_APIC_BASE:
             fault, ticks = self._apic_base(command), LEAVES
             words = (self.base, 0, 0, 0)
+        elif command.address == HV_X64_MSR_GUEST_OS_ID and command.kind is CommandKind.WRMSR:
+            self.told = self.viridian and command.value >> 40 & 0xFF >= 4
+            fault, ticks = 0 if self.viridian else 0x10D, LEAVES
         elif command.kind not in OWN and not SCRATCH <= command.address < SCRATCH + PAGE_SIZE:
             outcome, offset = self._outcome(command)
             ticks = LEAVES if outcome.kind.leaves else STAYS
@@ -219,6 +225,8 @@ class Guest:
     def _cpuid(self, leaf: int) -> tuple[int, int, int, int]:
         if self.viridian and leaf in (0x40000004, 0x40000006):
             hints = self.behaviour.hints(self.in_force)
+            if leaf == 0x40000004 and not self.told:
+                return 0, 0, 0, 0
             return hints.msr_based_apic << 3 if leaf == 0x40000004 else int(hints.apic_overlay), 0, 0, 0
         leaf -= 0x100 * self.viridian
         if leaf == 0x40000000:

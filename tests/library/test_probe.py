@@ -263,7 +263,7 @@ def test_ctrl_c_while_waiting(xen: Xen, machine: FakeMachine, monkeypatch: pytes
     ("guest", "text"),
     [
         (never_start, r"no answer within 0.05 s; it stopped before its first command \(APIC x2apic\)"),
-        (hang_at(11), r"no answer within .*at command 11 of \d+: READ_CR8"),
+        (hang_at(11), r"no answer within .*at command 11 of \d+: WRITE_CR8"),
         (hang_at(1000), "after its last command"),
         (break_down, r"failed \(exception 14 on vCPU 0, stack 0x2 0x100200 0x8\) at command 3"),
     ],

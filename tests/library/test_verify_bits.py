@@ -11,11 +11,13 @@ from xenapic.abi.library import Library, load
 from xenapic.apic.state import ApicState
 from xenapic.documents import from_json, to_json
 from xenapic.live.xen import Xen
+from xenapic.model.apicbits import APIC, NOTHING, asked_word
 from xenapic.model.proposal import distinct
 from xenapic.probe.script import Script
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.checks import check_recording
 from xenapic.verify.compare import compare, nothing_asked
+from xenapic.verify.guest_records import PairRecord
 from xenapic.verify.record import Settings, record
 from xenapic.verify.recording import Recording
 
@@ -82,8 +84,18 @@ def test_an_unchanged_xen_and_this_one_with_nothing_asked(real: Library) -> None
     )
     assert not compare("a machine", (plain,), (here,)).differences
     assert compare("a machine", (plain,), (here,)).compared > 40
+    asked = replace(here, pairs=(PairRecord(), PairRecord(misc_flags=asked_word(NOTHING, APIC.DELIVERY))))
+    assert nothing_asked(asked).pairs == (PairRecord(),)
     wrong = recorded(real, WRONG["both modes at once"], settings)
     assert compare("a machine", (wrong,), (plain,)).differences
+
+
+def test_a_part_of_the_requests(real: Library) -> None:
+    made = recorded(real, Behaviour(), Settings(refusals=True).part("-DELIVERY,xapic"))
+    word = asked_word(NOTHING, APIC.DELIVERY)
+    for records in (made.create, made.vmcs, made.guest, made.viridian, made.restored):
+        assert records and {one.misc_flags for one in records} == {word}
+    assert len(made.vmcs) == len(made.guest) == 1
 
 
 CREATES = Settings(refusals=True, probe=False, hints=False, vmcs=False)

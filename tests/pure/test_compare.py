@@ -18,6 +18,7 @@ from xenapic.apic.state import ApicState
 from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.errors import NameUnknown
+from xenapic.model.apicbits import APIC, NOTHING, asked_word
 from xenapic.probe.findings import PERIODS
 from xenapic.probe.script import Script
 from xenapic.verify.check import Verdict
@@ -225,6 +226,27 @@ def test_a_selection_takes_its_part_of_a_report() -> None:
         "x2apic" in c.where and ("0b0" in c.where or "0b1" in c.where or "80b" in c.where) for c in eoi.checks
     )
     assert len(eoi.checks) >= 6
+
+
+def test_a_selection_of_what_domains_ask_for() -> None:
+    word = asked_word(APIC.POSTED, APIC.REGISTERS)
+    chosen = selection_of("default,+posted-REGISTERS,interrupt")
+    assert chosen and chosen.requests == (0, word) and chosen.aspects == {"interrupt"}
+    for where, taken in (
+        ("misc_flags +POSTED -REGISTERS, xapic, timer", True),
+        ("two vCPUs, misc_flags 0, starts by INIT and SIPI", True),
+        ("misc_flags -REGISTERS, xapic, timer", False),
+        ("misc_flags +POSTED -REGISTERS -DELIVERY, xapic, timer", False),
+    ):
+        assert chosen.takes("interrupt", where) is taken
+    created = f"flags 0x3, emulation_flags 0x1, misc_flags {word:#x}"
+    assert selection_of("+POSTED-REGISTERS").takes("create", created)
+    assert not selection_of("default").takes("create", created)
+    assert selection_of("default").takes("create", "flags 0x3, emulation_flags 0x1, misc_flags 0x0")
+    assert Settings().part("-DELIVERY").requests == (asked_word(NOTHING, APIC.DELIVERY),)
+    for wrong in ("-nosuch", "+", "-TPR_SHADOW-"):
+        with pytest.raises(NameUnknown, match="TPR_SHADOW"):
+            selection_of(wrong)
 
 
 def test_a_selection_records_less() -> None:

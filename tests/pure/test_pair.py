@@ -10,13 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xenapic.apic.state import ApicState
+from xenapic.model.apicbits import APIC, NOTHING, asked_word
+from xenapic.model.flags import PHYSCAP
 from xenapic.model.ipi import ALL_BUT_SELF, LOGICAL, LOWEST_PRIORITY, Receiver, receivers, x2apic_ldr
 from xenapic.parse.codec import decode, encode
 from xenapic.probe.mailbox import Command, CommandKind, Reply
 from xenapic.probe.pair import MIXES, IpiKind, PairScript, expected_receivers
 from xenapic.verify.check import Verdict
-from xenapic.verify.guest_records import PairRecord
+from xenapic.verify.gaps import NO_GUEST
+from xenapic.verify.guest import guest_checks
+from xenapic.verify.guest_records import GuestRecord, PairRecord
 from xenapic.verify.pair import pair_checks
+from xenapic.verify.recording import CapabilityWords, Recording
+from xenapic.verify.subject import Subject
 
 X, X2 = ApicState.XAPIC, ApicState.X2APIC
 SELF, ALL = 1 << 18, 2 << 18
@@ -82,6 +88,19 @@ def answered(script: PairScript) -> list[Reply]:
     ]
 
 
+def subject(processor: str = "broadwell_ult", *, per_control: bool = False) -> Subject:
+    words = CapabilityWords(int(PHYSCAP.hvm), 0)
+    recording = Recording(
+        xen="4.17.5",
+        processor=processor,
+        xen_options=(),
+        emulator="bochs 3.0",
+        physinfo=words,
+        per_control=per_control or None,
+    )
+    return Subject.of(recording)[0]
+
+
 def record() -> PairRecord:
     script = PairScript()
     return PairRecord.of(script.findings(answered(script), (1, 2, 0, 0)), 0)
@@ -105,7 +124,7 @@ def test_commands_go_through_the_way_that_the_mode_has() -> None:
 
 
 def test_a_guest_that_does_as_the_model_says_agrees() -> None:
-    checks = list(pair_checks(record()))
+    checks = list(pair_checks(record(), subject()))
     assert len(checks) > 50 and {check.verdict for check in checks} == {Verdict.AGREES}
     assert decode(PairRecord, encode(record())) == record()
 
@@ -121,7 +140,9 @@ def test_a_guest_that_does_as_the_model_says_agrees() -> None:
 )
 def test_every_difference_is_found(change: dict[str, Any], text: str) -> None:
     (wrong,) = [
-        check for check in pair_checks(replace(record(), **change)) if check.verdict is Verdict.DISAGREES
+        check
+        for check in pair_checks(replace(record(), **change), subject())
+        if check.verdict is Verdict.DISAGREES
     ]
     assert text in wrong.where
 
@@ -134,9 +155,33 @@ def test_an_interrupt_too_many_or_too_few_is_found() -> None:
             ipis[number] = replace(sent, arrivals=arrivals)
             wrong = [
                 one
-                for one in pair_checks(replace(good, ipis=tuple(ipis)))
+                for one in pair_checks(replace(good, ipis=tuple(ipis)), subject())
                 if one.verdict is Verdict.DISAGREES
             ]
             assert len(wrong) == 1 and sent.kind.value in wrong[0].where
     failed = PairRecord(failed="no answer")
-    assert [check.verdict for check in pair_checks(failed)] == [Verdict.NOT_COVERED]
+    assert [check.verdict for check in pair_checks(failed, subject())] == [Verdict.NOT_COVERED]
+
+
+def test_a_guest_without_an_answer_disagrees_where_domains_choose_their_controls() -> None:
+    failed = PairRecord(misc_flags=asked_word(NOTHING, APIC.DELIVERY), failed="it stopped")
+    (check,) = pair_checks(failed, subject(per_control=True))
+    assert (check.verdict, check.found) == (Verdict.DISAGREES, "it stopped")
+    assert "two vCPUs, misc_flags -DELIVERY" in check.where
+    guest = GuestRecord(misc_flags=failed.misc_flags, apic_mode=X, failed="it stopped")
+    (check,) = guest_checks(guest, subject(per_control=True))
+    assert check.verdict is Verdict.DISAGREES
+    assert [check.verdict for check in guest_checks(guest, subject())] == [Verdict.NOT_COVERED]
+
+
+def test_bochs_starts_no_guest_with_posted_interrupts() -> None:
+    posting = subject("sapphire_rapids", per_control=True)
+    (check,) = pair_checks(PairRecord(failed="it stopped"), posting)
+    assert (check.verdict, check.why) == (Verdict.NOT_COVERED, NO_GUEST)
+    without = PairRecord(misc_flags=asked_word(NOTHING, APIC.POSTED), failed="it stopped")
+    (check,) = pair_checks(without, posting)
+    assert check.verdict is Verdict.DISAGREES
+    real = replace(posting, emulator="")
+    assert [check.verdict for check in pair_checks(PairRecord(failed="it stopped"), real)] == [
+        Verdict.DISAGREES
+    ]

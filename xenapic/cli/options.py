@@ -58,7 +58,7 @@ SELECT = click.option(
     default="",
     metavar="NAME,…",
     help="These states, registers (EOI, 0b0, 80b), aspects (create, vmcs, log, cpuid, access, interrupt, "
-    "guest, exits).  [default: all]",
+    "guest, exits), domains (default, -DELIVERY).  [default: all]",
 )
 """The option of every command that verifies or compares."""
 FILE = click.Path(exists=True, dir_okay=False)

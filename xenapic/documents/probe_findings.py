@@ -105,8 +105,6 @@ class ProbeReport:
     """Accesses to the page at 0xFEE00000 in other widths, at other places, across registers, and a fetch."""
     deliveries: tuple[DeliveryRecord, ...]
     move: MoveEntry
-    viridian: tuple[int, ...] | None = None
-    """EAX of Viridian's leaves 0x40000004 and 0x40000006; null without Viridian."""
 
     @classmethod
     def of(cls, findings: Findings) -> ProbeReport:
@@ -134,7 +132,6 @@ class ProbeReport:
             unusual=entries(findings.unusual),
             deliveries=tuple(map(DeliveryRecord.of, findings.deliveries)),
             move=MoveEntry(move.asked, move.fault, move.apic_base, MeasuredAccess.of(move.version, findings)),
-            viridian=findings.viridian,
         )
 
     def value(self) -> Findings:
@@ -163,5 +160,4 @@ class ProbeReport:
                 for entry in self.deliveries
             ),
             move=Move(move.asked, move.fault, move.apic_base, move.version.access()),
-            viridian=self.viridian,
         )

@@ -173,8 +173,6 @@ class Findings:
     deliveries: tuple[Delivery, ...]
     """Interrupts; the guest requests none when the APIC is disabled."""
     move: Move
-    viridian: tuple[int, ...] | None = None
-    """EAX of Viridian's leaves 0x40000004 (recommendations) and 0x40000006 (features), if it is there."""
 
     def left(self, access: Access) -> bool:
         """Return True if an access left the guest, by its cost; if it faulted, if Xen raised the fault."""

@@ -20,13 +20,22 @@ from xenapic.model.config import DomainConfig
 from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
+from xenapic.probe.hints import HintsScript
 from xenapic.probe.level import LevelFindings, LevelScript
 from xenapic.probe.mailbox import HEAD_BYTES, Head, Reply, State, Yield, read_replies, write_commands
 from xenapic.probe.pair import PairFindings, PairScript
 from xenapic.probe.script import Script
 from xenapic.probe.workload import WorkloadScript
 
-__all__ = ["TIMEOUT", "probe_domain", "probe_level", "probe_pair", "run_loop", "run_probe"]
+__all__ = [
+    "TIMEOUT",
+    "probe_domain",
+    "probe_hints",
+    "probe_level",
+    "probe_pair",
+    "run_loop",
+    "run_probe",
+]
 
 GUEST = "guest/probe.elf"
 MEMORY_MIB = 4
@@ -113,6 +122,16 @@ def probe_level(
     return script.findings(answers)
 
 
+def probe_hints(domain: Domain, timeout: float = TIMEOUT) -> tuple[int, int] | None:
+    """Return what Viridian's leaves 0x40000004 and 0x40000006 tell a guest in EAX; None without Viridian.
+
+    The domain is as for `probe_domain`, and has the HVM parameter for Viridian set.
+    """
+    script = HintsScript()
+    answers, _starts = _run(domain, script, timeout, None)
+    return script.findings(answers)
+
+
 def run_loop(
     domain: Domain,
     script: WorkloadScript,
@@ -124,7 +143,7 @@ def run_loop(
     return script.ticks(answers)
 
 
-Program = Script | PairScript | LevelScript | WorkloadScript
+Program = Script | PairScript | LevelScript | WorkloadScript | HintsScript
 
 
 def _run(

@@ -127,7 +127,6 @@ class Script:
             "identity": (
                 Command(CommandKind.RDMSR, IA32_APIC_BASE),
                 *(Command(CommandKind.CPUID, value=base + leaf) for base in XEN_LEAVES for leaf in (0, 4)),
-                Command(CommandKind.CPUID, value=XEN_LEAVES[0] + 6),
             ),
             # Before anything is pending: QEMU 7.2 asserts where CR8 is written while Xen waits to inject.
             "cr8": self._chosen(CR8),
@@ -168,15 +167,13 @@ class Script:
             name: [(command, next(left)) for command in section] for name, section in self.sections().items()
         }
         accesses = {name: tuple(_access(*pair) for pair in pairs) for name, pairs in replies.items()}
-        _, *leaves, features_leaf = (reply for _, reply in replies["identity"])
+        _, *leaves = (reply for _, reply in replies["identity"])
         leaf, features = _xen_leaves(leaves)
-        viridian = leaves[1].rax & U32, features_leaf.rax & U32
         return Findings(
             state=self.state,
             cpuid_1_ecx=replies["calibration"][-1][1].rcx,
             hypervisor_leaf=leaf,
             cpuid_apic=features,
-            viridian=viridian if leaf == XEN_LEAVES[1] else None,
             apic_base=replies["identity"][0][1].value,
             calibration=calibration_of(
                 *([one.ticks for one in accesses[name]] for name in ("calibration", "calibration again"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from enum import Enum
 
 from xenapic.frozen import dataclass
-from xenapic.verify.gaps import GAPS
+from xenapic.verify.gaps import GAPS, NO_GUEST
 
 __all__ = ["COST", "FAILED", "LOST", "NOT_TESTABLE", "Check", "Report", "Verdict", "compare", "not_covered"]
 
 FAILED = "it could not be recorded"
 COST = "the cost is neither that of an exit nor that of none"
 LOST = "trace records were lost"
-NOT_TESTABLE = (FAILED, COST, LOST, *(gap.why for gap in GAPS))
+NOT_TESTABLE = (FAILED, COST, LOST, NO_GUEST, *(gap.why for gap in GAPS))
 """`Check.why` of values for which the model has a prediction, but the recording is inconclusive."""
 
 

@@ -11,7 +11,7 @@ from xenapic.frozen import dataclass
 from xenapic.model.acceleration import VcpuApic
 from xenapic.probe.findings import Op
 
-__all__ = ["GAPS", "Gap", "gap_of"]
+__all__ = ["GAPS", "NO_GUEST", "Gap", "gap_of", "no_guest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,17 @@ GAPS = (
     ),
 )
 """Seen on a Xen that runs guests with such controls; no released Xen does."""
+
+NO_GUEST = (
+    "Bochs up to 3.0 starts no guest with posted interrupts: it wants a page-aligned descriptor, "
+    "the processor one that is aligned to 64 bytes"
+)
+
+
+def no_guest(emulator: str, controls: object) -> str:
+    """Return why no guest with these controls can start in an emulator; empty if it can."""
+    posted = isinstance(controls, Controls) and controls.has("posted_interrupts")
+    return NO_GUEST if posted and emulator.startswith("bochs") else ""
 
 
 def gap_of(emulator: str, vcpu: VcpuApic, op: Op, offset: int) -> Gap | None:

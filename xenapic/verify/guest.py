@@ -19,7 +19,7 @@ from xenapic.model.flags import MISC, PHYSCAP, names
 from xenapic.probe.findings import PERIODS, Op
 from xenapic.probe.mailbox import REPEATS
 from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
-from xenapic.verify.gaps import gap_of
+from xenapic.verify.gaps import gap_of, no_guest
 from xenapic.verify.guest_records import (
     UNRECORDED,
     AccessRecord,
@@ -33,7 +33,7 @@ from xenapic.verify.recording import HintsRecord, RestoredRecord, VmcsRecord
 from xenapic.verify.subject import Subject
 from xenapic.verify.unusual import by_cr8, by_page, expected_values, operation_of, page_words
 
-__all__ = ["flags_shown", "guest_checks", "of_domain"]
+__all__ = ["flags_shown", "guest_checks", "no_answer", "of_domain"]
 
 STAYS_BELOW, LEAVES_ABOVE = 100, 300
 """Ticks per access. On emulated processors an access costs at most 12 without an exit, at least 700 with one;
@@ -82,7 +82,7 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
     """Yield every check of one guest."""
     guest = _Guest(record, subject, subject.vcpu(record.misc_flags, record.apic_mode), of_domain(record))
     if record.failed is not None:
-        yield not_covered("guest", guest.where, record.failed, FAILED)
+        yield no_answer(record, "guest", guest.where, subject, record.failed)
         return
     if isinstance(guest.vcpu.controls, Controls):
         broken = [rule.code for rule in violations(guest.vcpu.controls)]
@@ -103,6 +103,24 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
         yield from _move(record.move, record.apic_base, guest)
     if record.exits is not None:
         yield from _exits(record.exits, guest)
+
+
+def no_answer(
+    record: GuestRecord | PairRecord | LevelRecord | HintsRecord,
+    topic: str,
+    where: str,
+    subject: Subject,
+    failed: str,
+) -> Check:
+    """Return the check of a guest that gave no answer.
+
+    Where a domain chooses its controls, this disagrees: other domains show what the machine can do. Elsewhere
+    the machine may be the reason.
+    """
+    gap = no_guest(subject.emulator, subject.vcpu(record.misc_flags, ApicState.XAPIC).controls)
+    if gap or not subject.report.per_control:
+        return not_covered(topic, where, failed, gap or FAILED)
+    return compare(topic, where, "an answer", failed)
 
 
 def _cpuid(guest: _Guest) -> Iterator[Check]:

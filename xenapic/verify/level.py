@@ -9,8 +9,8 @@ from xenapic.apic.controls import Controls
 from xenapic.apic.outcome import Operation, VmxExit
 from xenapic.apic.registers import Reg
 from xenapic.model.acceleration import VcpuApic, end_leaves
-from xenapic.verify.check import FAILED, LOST, Check, Verdict, compare, not_covered
-from xenapic.verify.guest import of_domain
+from xenapic.verify.check import LOST, Check, Verdict, compare
+from xenapic.verify.guest import no_answer, of_domain
 from xenapic.verify.guest_records import EndRecord, ExitsRecord, LevelRecord
 from xenapic.verify.subject import Subject
 
@@ -63,7 +63,7 @@ def level_checks(record: LevelRecord, subject: Subject) -> Iterator[Check]:
     """Yield every check of one guest."""
     at = of_level(record)
     if record.failed is not None:
-        yield not_covered("interrupt", at, record.failed, FAILED)
+        yield no_answer(record, "interrupt", at, subject, record.failed)
         return
     vcpu = subject.vcpu(record.misc_flags, record.apic_mode)
     predicted: list[str] = []

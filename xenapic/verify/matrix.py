@@ -95,14 +95,19 @@ def run_matrix(
 
 
 def run_cells(
-    wanted: Sequence[Cell], jobs: int, done: Callable[[Result], None], select: str = ""
+    wanted: Sequence[Cell],
+    jobs: int,
+    done: Callable[[Result], None],
+    select: str = "",
+    limit: float = LIMIT_SECONDS,
 ) -> list[Result]:
     """Run every cell and return the results in the order asked for; call ``done`` with each result.
 
-    ``select`` is a text for `xenapic.verify.select.selection_of`: only that part is recorded and checked. If
-    an exception or Ctrl-C ends the run early, the machines that are running end too.
+    ``select`` is a text for `xenapic.verify.select.selection_of`: only that part is recorded and checked.
+    ``limit`` is for one cell, in seconds of the emulator's processor time. If an exception or Ctrl-C ends the
+    run early, the machines that are running end too.
     """
-    pool, boots = ThreadPoolExecutor(jobs), _Boots(select)
+    pool, boots = ThreadPoolExecutor(jobs), _Boots(select, limit)
     try:
         waiting = [pool.submit(boots.run, cell) for cell in wanted]
         for future in as_completed(waiting):
@@ -119,8 +124,9 @@ def run_cells(
 class _Boots:
     """The processes of a run."""
 
-    def __init__(self, select: str) -> None:
+    def __init__(self, select: str, limit: float) -> None:
         self._select = select
+        self._limit = limit
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
@@ -139,7 +145,7 @@ class _Boots:
             if self._ended:
                 return Result(cell, 0.0, error="not started")
             child = subprocess.Popen(
-                _command(cell, self._select),
+                _command(cell, self._select, self._limit),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -165,10 +171,10 @@ class _Boots:
             return Result(cell, seconds, error=f"what it recorded cannot be read: {error}")
 
 
-def _command(cell: Cell, select: str) -> list[str]:
+def _command(cell: Cell, select: str, limit: float) -> list[str]:
     options = ["--xen-args", cell.options] if cell.options else []
     return [
-        *(sys.executable, "-m", "xenapic", "lab", "run", "--quiet", "--timeout", str(LIMIT_SECONDS)),
+        *(sys.executable, "-m", "xenapic", "lab", "run", "--quiet", "--timeout", str(limit)),
         *("--machine", cell.machine, "--xen", cell.xen, *options),
         *("--", "python3", "-m", "xenapic.verify", cell.machine, emulator_of(cell.machine), select),
     ]

@@ -8,9 +8,10 @@ from xenapic.apic.state import APIC_BASE_BSP, ApicState
 from xenapic.loader.acpi import apic_id
 from xenapic.model.ipi import LOWEST_PRIORITY
 from xenapic.probe.pair import expected_receivers
-from xenapic.verify.check import FAILED, Check, compare, not_covered
-from xenapic.verify.guest import flags_shown
+from xenapic.verify.check import Check, compare
+from xenapic.verify.guest import flags_shown, no_answer
 from xenapic.verify.guest_records import IpiRecord, PairRecord
+from xenapic.verify.subject import Subject
 
 __all__ = ["ipi_words", "of_pair", "pair_checks"]
 
@@ -25,11 +26,11 @@ def of_pair(record: PairRecord) -> str:
     return f"two vCPUs, {flags_shown(record)}"
 
 
-def pair_checks(record: PairRecord) -> Iterator[Check]:
+def pair_checks(record: PairRecord, subject: Subject) -> Iterator[Check]:
     """Yield every check of one guest with two vCPUs."""
     at = of_pair(record)
     if record.failed is not None:
-        yield not_covered("interrupt", at, record.failed, FAILED)
+        yield no_answer(record, "interrupt", at, subject, record.failed)
         return
     base = ApicState.XAPIC.apic_base & ~APIC_BASE_BSP
     for what, predicted, recorded in (

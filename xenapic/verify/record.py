@@ -144,13 +144,13 @@ class _Job:
 
         Where each domain chooses its controls, that is one for each set that can be in force.
         """
+        requests = self.settings.requests
         if self.host.offer is not None:
-            return tuple(asked_word(on, off) for on, off in distinct(self.host.offer).values())
-        if not self.host.interface:
-            return (0,)
-        xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.assisted_xapic else (0,)
-        x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.assisted_x2apic else (0,)
-        return tuple(low | high for high in x2apic for low in xapic)
+            return requests or tuple(asked_word(on, off) for on, off in distinct(self.host.offer).values())
+        xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.interface and self.host.assisted_xapic else (0,)
+        x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.interface and self.host.assisted_x2apic else (0,)
+        every = tuple(low | high for high in x2apic for low in xapic)
+        return tuple(word for word in every if word in requests) if requests else every
 
     def step(self, what: str) -> None:
         """Report the next step."""
@@ -165,6 +165,8 @@ class _Job:
             return
         self.step("creating domains")
         for flags, emulation, misc in (*CREATES, *self._asking()):
+            if self.settings.requests and misc not in self.settings.requests:
+                continue
             request = CreateRequest(
                 flags=flags,
                 emulation_flags=emulation,

@@ -22,7 +22,7 @@ from xenapic.live.vcpu import (
     set_first_vcpu,
 )
 from xenapic.parse.hvm_context import HvmRecord
-from xenapic.probe.run import probe_domain
+from xenapic.probe.run import probe_hints
 from xenapic.verify.recording import HintsRecord, RestoredRecord
 
 __all__ = ["Create", "record_hints", "record_restored"]
@@ -32,18 +32,14 @@ Create = Callable[[int], AbstractContextManager[Domain]]
 
 HVM_PARAM_VIRIDIAN, HVMPV_BASE_FREQ = 9, 1
 """``xen/include/public/hvm/params.h``; the base is what all other groups need."""
-ONE_REGISTER = frozenset({int(Reg.LVR)})
 
 
 def record_hints(create: Create, misc_flags: int, seconds: float) -> HintsRecord:
-    """Return what Viridian's leaves tell a guest about its APIC; raise the errors of `probe_domain`."""
+    """Return what Viridian's leaves tell a guest about its APIC; raise the errors of `probe_hints`."""
     with create(misc_flags) as domain:
         domain.handle.hvm.set_parameter(domain.domid, HVM_PARAM_VIRIDIAN, HVMPV_BASE_FREQ)
-        findings = probe_domain(domain, ApicState.XAPIC, seconds, registers=ONE_REGISTER)
-    if findings.viridian is None:
-        return HintsRecord(misc_flags)
-    recommended, features = findings.viridian
-    return HintsRecord(misc_flags, recommended, features)
+        words = probe_hints(domain, seconds)
+    return HintsRecord(misc_flags) if words is None else HintsRecord(misc_flags, *words)
 
 
 REGISTERS = {

@@ -1,7 +1,8 @@
-"""A part of a verification: some states of the APIC, some registers, some aspects."""
+"""A part of a verification: some states of the APIC, some registers, some aspects, some domains."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from xenapic.apic.registers import MSR_X2APIC_FIRST, SLOT_SIZE, Reg
 from xenapic.apic.state import ApicState
 from xenapic.errors import NameUnknown
 from xenapic.frozen import dataclass
+from xenapic.model.apicbits import APIC, asked_word, signed
 
 if TYPE_CHECKING:
     from xenapic.verify.check import Report
@@ -41,10 +43,12 @@ class Selection:
     registers: frozenset[int] = frozenset()
     """Offsets in the xAPIC page."""
     aspects: frozenset[str] = frozenset()
+    requests: tuple[int, ...] = ()
+    """What domains ask for (``misc_flags``), on a Xen with one bit per control."""
 
     def __bool__(self) -> bool:
         """Return True if anything is left out."""
-        return bool(self.states or self.registers or self.aspects)
+        return bool(self.states or self.registers or self.aspects or self.requests)
 
     def wants(self, aspect: str) -> bool:
         """Return True if an aspect is selected; registers alone select accesses."""
@@ -66,7 +70,16 @@ class Selection:
         of_state = {state.value for state in ApicState} & set(parts)
         if self.states and of_state and not of_state & {state.value for state in self.states}:
             return False
+        of_domain = {part for part in parts if part.startswith(DOMAIN)}
+        if self.requests and of_domain and not of_domain & self._domains:
+            return False
         return not self.registers or aspect != "access" or _offset(where) in self.registers
+
+    @property
+    def _domains(self) -> set[str]:
+        """The words by which checks and differences name the selected domains."""
+        shown = (text for word in self.requests for text in (signed(word) or "0", f"{word:#x}"))
+        return {f"{DOMAIN}{text}" for text in shown}
 
     def report(self, report: Report) -> Report:
         """Return the selected part of a report."""
@@ -77,6 +90,9 @@ class Selection:
         differences = tuple(d for d in comparison.differences if self.takes(d.topic, d.where))
         costs = tuple(c for c in comparison.costs if self.takes("access", c.where))
         return replace(comparison, differences=differences, costs=costs)
+
+
+DOMAIN = "misc_flags "
 
 
 def _offset(where: str) -> int | None:
@@ -97,19 +113,48 @@ def _offset(where: str) -> int | None:
 def selection_of(text: str) -> Selection:
     """Return what a list such as ``x2apic,EOI,80b,vmcs`` selects; raise `NameUnknown` for an unknown word.
 
-    A word is a state, an aspect, a register's name, its offset in the page, or its MSR.
+    A word is a state, an aspect, a register's name, its offset in the page, its MSR, or what a domain asks
+    for: ``-DELIVERY``, ``+POSTED-REGISTERS``, ``default``.
     """
     states: list[ApicState] = []
     registers: set[int] = set()
     aspects: set[str] = set()
+    requests: list[int] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         if word in {state.value for state in ApicState}:
             states.append(ApicState(word))
         elif word.lower() in ASPECTS:
             aspects.add(word.lower())
+        elif word.lower() == NOTHING_ASKED:
+            requests.append(0)
+        elif word[0] in "+-":
+            requests.append(_request(word))
         else:
             registers.update(_registers(word))
-    return Selection(tuple(dict.fromkeys(states)), frozenset(registers), frozenset(aspects))
+    return Selection(
+        tuple(dict.fromkeys(states)),
+        frozenset(registers),
+        frozenset(aspects),
+        tuple(dict.fromkeys(requests)),
+    )
+
+
+NOTHING_ASKED = "default"
+BIT = re.compile(r"([+-])([^+-]*)")
+
+
+def _request(word: str) -> int:
+    """Return the ``misc_flags`` of a word such as ``+REGISTERS-DELIVERY``."""
+    asked = {"+": APIC(0), "-": APIC(0)}
+    for sign, name in BIT.findall(word):
+        try:
+            asked[sign] |= APIC[name.upper()]
+        except KeyError:
+            known = [bit.name or "" for bit in APIC]
+            raise NameUnknown.among(
+                "control", name, known, f"{word} asks for controls among {', '.join(known)}"
+            ) from None
+    return asked_word(asked["+"], asked["-"])
 
 
 def _registers(word: str) -> Iterable[int]:
@@ -124,5 +169,5 @@ def _registers(word: str) -> Iterable[int]:
         return ((number - MSR_X2APIC_FIRST) * SLOT_SIZE,)
     if 0 <= number < MSR_X2APIC_FIRST and number % SLOT_SIZE == 0:
         return (number,)
-    known = [*(state.value for state in ApicState), *ASPECTS, *(reg.name for reg in Reg)]
+    known = [*(state.value for state in ApicState), *ASPECTS, NOTHING_ASKED, *(reg.name for reg in Reg)]
     raise NameUnknown.among("state, aspect or register", word, known, f"known are {', '.join(known)}")

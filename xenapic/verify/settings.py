@@ -38,6 +38,9 @@ class Settings:
     fetch: bool = False
     """Fetch code from the APIC page in every state, also on Intel: Bochs ends there."""
 
+    requests: tuple[int, ...] = ()
+    """The ``misc_flags`` of the domains; empty for one domain for each set that can be in force."""
+
     def part(self, select: str) -> Settings:
         """Return the settings for the selected part (`xenapic.verify.select`); raise `NameUnknown`."""
         chosen = selection_of(select)
@@ -54,4 +57,5 @@ class Settings:
             hints=self.probe and chosen.wants("cpuid"),
             trace=self.trace and chosen.wants("exits"),
             registers=chosen.registers,
+            requests=chosen.requests,
         )
