@@ -19,7 +19,7 @@ from tests.kernels import bzimage, elf
 from xenapic.abi.generations import RELEASES
 from xenapic.cli.app import app
 from xenapic.lab import catalog, xens
-from xenapic.lab.added import added, added_names, remove
+from xenapic.lab.added import AddedXen, added, added_names, remove
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.hypervisor import START, read_hypervisor
 
@@ -143,6 +143,15 @@ def test_a_tree_with_any_prefix(given: Path, prefix: str) -> None:
         assert added("tree").release == "4.20"  # type: ignore[union-attr]
     found = catalog.find(f"{given}/src")
     assert found.version in added_names() and found.version.startswith("src-")
+    same = catalog.find(given / "src")
+    assert same == found, "unchanged: what was copied stays, and with it the snapshots"
+    (place / "boot/xen-4.20.1.gz").write_bytes(gzip.compress(hypervisor().replace(b"debug=y", b"debug=n")))
+    rebuilt = catalog.find(f"{given}/src")
+    assert isinstance(found, AddedXen) and isinstance(rebuilt, AddedXen)
+    assert (found.debug, rebuilt.debug) == (True, False) and rebuilt.version == found.version
+    (rebuilt.entry.path / "xen").write_bytes(b"damaged")
+    again = catalog.find(given / "src")
+    assert isinstance(again, AddedXen) and again.entry.problem() is None
     shutil.copy(given / "xen.gz", place / "boot/xen-4.19.0.gz")
     assert "several hypervisors" in refused("tree", "--tree", place)
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 import shutil
 import struct
+import tempfile
 import time
 from dataclasses import dataclass, field
 from lzma import LZMAError
@@ -31,7 +32,7 @@ from xenapic.lab.xens import RELEASES, Progress, Release, XenFiles
 from xenapic.lab.xens import ensure as ensure_release
 from xenapic.loader.kernel import HEADER_AT, HEADER_MAGIC, kernel_image
 
-__all__ = ["AddedXen", "add", "added", "added_names", "check_name", "remove"]
+__all__ = ["AddedXen", "add", "add_if_new", "added", "added_names", "check_name", "remove"]
 
 FORMAT = "added-2"
 """Change it when this module makes something else of the same files."""
@@ -104,12 +105,15 @@ def added(name: str) -> AddedXen | None:
     if NAME.fullmatch(name) is None or not (_home() / name / "current").is_dir():
         return None
     try:
-        kept = Entry(_home() / name, FORMAT).manifest()["added"]
-        return AddedXen(
-            **{**kept, "version": name, "options": tuple(kept["options"]), "taken": dict(kept["taken"])}
-        )
+        return _described(name, Entry(_home() / name, FORMAT).manifest()["added"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabUsageError(f"the record of Xen {name!r} is damaged ({error}): add it again") from None
+
+
+def _described(name: str, kept: dict[str, Any]) -> AddedXen:
+    return AddedXen(
+        **{**kept, "version": name, "options": tuple(kept["options"]), "taken": dict(kept["taken"])}
+    )
 
 
 def remove(name: str) -> None:
@@ -143,6 +147,21 @@ def add(
     if found is None:
         raise LabUsageError(f"Xen {name!r} was removed while it was added")
     return found
+
+
+def add_if_new(name: str, sources: Sources, *, progress: Progress = lambda text: None) -> AddedXen:
+    """Add a Xen as `add` does, unless the one of that name has the same files: its snapshots stay usable."""
+    check_name(name)
+    try:
+        known = added(name)
+    except LabUsageError:
+        known = None
+    if known is not None and known.entry.problem() is None:
+        with tempfile.TemporaryDirectory(prefix="xenapic-") as place:
+            taken = _Taking(Path(place), progress).take(sources, "", ())["added"]
+        if _described(name, {**taken, "made": known.made}) == known:
+            return known
+    return add(name, sources, progress=progress)
 
 
 def check_name(name: str) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from xenapic.lab import xens
-from xenapic.lab.added import AddedXen, add, added, added_names
+from xenapic.lab.added import AddedXen, add_if_new, added, added_names
 from xenapic.lab.cache import Entry
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.gather import Sources
@@ -51,7 +51,7 @@ def _at_path(path: Path, progress: Progress) -> AddedXen:
         )
     name = f"{path.name[:40]}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     progress(f"copying the Xen in {path}")
-    return add(name.lstrip("."), Sources(tree=path), progress=progress)
+    return add_if_new(name.lstrip("."), Sources(tree=path), progress=progress)
 
 
 def ensure(xen: LabXen, progress: Progress) -> XenFiles:
