@@ -257,7 +257,7 @@ def _start_once(order: _Order, stack: ExitStack) -> Session:
         overlay, channel = place / "overlay.cpio", place / "channel"
         with writing(place):
             with overlay.open("wb") as out:
-                write_overlay(out, python=xen.python)
+                write_overlay(out, xen)
             emulators.make_channel(channel)
         files = guestkernel.ensure(order.guest_kernel, xen) if order.guest_kernel else {}
         guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args, order.memory, files)
