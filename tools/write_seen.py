@@ -39,12 +39,15 @@ def row(path: Path) -> dict[str, Any]:
         "creates": len(recording.create),
         "vmcs": len(recording.vmcs),
         "guests": sum(guest.failed is None for guest in recording.guest),
+        "pairs": sum(pair.failed is None for pair in recording.pairs),
+        "ipis": sum(len(pair.ipis) for pair in recording.pairs),
+        "restored": len(recording.restored),
         "agree": report.agree,
         "not_testable": len(untested),
     }
 
 
-COUNTS = ("creates", "vmcs", "guests", "agree", "not_testable")
+COUNTS = ("creates", "vmcs", "guests", "pairs", "ipis", "restored", "agree", "not_testable")
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Reduce a recording of a Xen with one bit per control to docs/data/control-worth.json.
 
-``write_worth.py RECORDING`` keeps the guests of a domain for which nothing was asked, and with one control
-off at a time: which accesses left the guest, and the VM exits that Xen's trace counted.
+``write_worth.py RECORDING OPERATIONS`` keeps the guests of a domain for which nothing was asked, and with one
+control off at a time: which accesses left the guest, and the VM exits that Xen's trace counted. OPERATIONS is
+what ``tests/xen/dom0_worth.py`` printed on the same Xen and machine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from xenapic.apic.state import ApicState
 from xenapic.model.apicbits import APIC, off_of, on_of
 from xenapic.parse.flagnames import names
 from xenapic.parse.jsontext import load
-from xenapic.verify.recording import AccessRecord, GuestRecord, read_recording
+from xenapic.verify.guest_records import AccessRecord, GuestRecord
+from xenapic.verify.recording import read_recording
 
 TO = Path(__file__).parents[1] / "docs" / "data" / "control-worth.json"
 OTHER_EXITS = {1: "EXTERNAL_INTERRUPT", 7: "INTERRUPT_WINDOW", 10: "CPUID", 12: "HLT"}
@@ -49,6 +51,14 @@ def run(guest: GuestRecord) -> dict[str, Any]:
     }
 
 
+def operations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows; it is an error if one has no answer."""
+    for row in rows:
+        if "failed" in row or not row["complete"]:
+            raise SystemExit(f"{row}")
+    return [{name: row[name] for name in ("off", "state", "workload", "operations", "exits")} for row in rows]
+
+
 def main() -> None:
     """Write the file."""
     recording = read_recording(load(Path(sys.argv[1]).read_bytes()))
@@ -63,6 +73,7 @@ def main() -> None:
         "processor": recording.processor,
         "emulator": recording.emulator,
         "runs": kept,
+        "operations": operations(json.loads(Path(sys.argv[2]).read_bytes())),
     }
     TO.write_text(json.dumps(data, indent=None, separators=(",", ":")).replace('{"off"', '\n{"off"') + "\n")
 

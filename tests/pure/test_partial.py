@@ -73,9 +73,23 @@ def test_a_byte_that_disables_the_apic_is_lost_with_register_virtualization() ->
     assert access_page(FULL, 0xF1, Operation.WRITE, width=8, value=0).kind is Kind.EXITS_AFTER
 
 
-@pytest.mark.parametrize(
-    "controls", [FULL, Controls.of("tpr_shadow"), Controls.of("cr8_load_exiting"), SvmControls()], ids=str
-)
-def test_reserved_bits_of_cr8_fault_before_anything_exits(controls: Controls | SvmControls) -> None:
+def test_xen_completes_no_write_to_the_page_in_x2apic_mode() -> None:
+    one = SimulatedPage(ApicState.X2APIC, 0x50014)
+    one.write(AFTER, 0x81, 8, 5)
+    assert one.read(STAYS, 0x80, 32) == 0x500, "the processor has stored it"
+    one.write(AFTER, 0x320, 32, 0xE4)
+    one.write(AFTER, 0xF0, 32, 0xFF)
+    assert one.read(STAYS, 0x320, 32) == 0xE4, "Xen masks nothing"
+    one.write(BEFORE, 0x320, 32, 0)
+    assert one.read(BEFORE, 0x320, 32) == 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("controls", [FULL, Controls.of("tpr_shadow"), SvmControls()], ids=str)
+def test_reserved_bits_of_cr8_fault(controls: Controls | SvmControls) -> None:
     assert access_cr8(controls, Operation.WRITE, value=16).kind is Kind.FAULTS
     assert access_cr8(controls, Operation.WRITE, value=15).kind is not Kind.FAULTS
+
+
+def test_an_exit_of_cr8_comes_before_the_fault_and_xen_masks_the_value() -> None:
+    outcome = access_cr8(Controls.of("cr8_load_exiting"), Operation.WRITE, value=16)
+    assert outcome.kind is Kind.EXITS_BEFORE

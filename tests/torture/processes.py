@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
+from multiprocessing import util
 from multiprocessing.connection import Connection as Channel
 from multiprocessing.connection import Pipe
 from pathlib import Path
@@ -150,6 +151,7 @@ def _import_everything() -> None:
     for name in ("programs", "endurance"):
         import_module(f"tests.torture.{name}")
     load()
+    atexit.unregister(util._exit_function)  # type: ignore[attr-defined]  # of the pipe's module; no command has it
     gc.collect()
     gc.freeze()
 

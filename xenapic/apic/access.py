@@ -236,15 +236,18 @@ def access_cr8(
 ) -> Outcome:
     """Return what happens to MOV from CR8 (read) or to CR8 (write of ``value``, None if not given).
 
-    On AMD the access reaches V_TPR in the VMCB, because no Xen intercepts it (``construct_vmcb``).
+    On AMD the access reaches V_TPR in the VMCB, because no Xen intercepts it (``construct_vmcb``). With VMX
+    an exit comes before the fault for reserved bits (SDM volume 3C, "Relative Priority of Faults and VM
+    Exits"), and Xen ignores these bits (``hvm_mov_to_cr``).
     """
-    if operation is Operation.WRITE and (value or 0) >> 4:
-        return FAULT
+    reserved = operation is Operation.WRITE and (value or 0) >> 4
     if isinstance(controls, SvmControls):
-        return Outcome(Kind.STAYS, note="V_TPR in the VMCB")
+        return FAULT if reserved else Outcome(Kind.STAYS, note="V_TPR in the VMCB")
     exiting = "cr8_store_exiting" if operation is Operation.READ else "cr8_load_exiting"
     if controls.has(exiting):
         return Outcome(Kind.EXITS_BEFORE, reason=VmxExit.CR_ACCESS)
+    if reserved:
+        return FAULT
     if not controls.has("tpr_shadow"):
         return Outcome(Kind.PHYSICAL, note="neither intercepted nor shadowed")
     return Outcome(Kind.STAYS, Completion.READ) if operation is Operation.READ else _tpr_write(controls)

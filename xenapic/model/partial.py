@@ -3,7 +3,8 @@
 Sources, in Xen (``xen/arch/x86/hvm/vlapic.c``, the same in 4.15 to 4.22): ``vlapic_mmio_read`` and
 ``vlapic_mmio_write`` take an access that lies within a register's 32 bits, and ignore any other;
 ``vlapic_apicv_write`` completes a write by the offset that the processor reports, which names a register only
-if the write started where the register does.
+if the write started where the register does. In x2APIC mode it completes none: there the page is virtualized
+only where a Xen has VMX without x2APIC mode.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def within_register(address: int, width: int) -> bool:
     return address % 16 + width // 8 <= REGISTER_BYTES
 
 
-def is_lost(outcome: Outcome, address: int) -> bool:
+def is_lost(outcome: Outcome, address: int, state: ApicState = ApicState.XAPIC) -> bool:
     """Return True if Xen does nothing about a write that the processor has put into the page."""
-    return outcome.kind is Kind.EXITS_AFTER and address % 16 != 0
+    return outcome.kind is Kind.EXITS_AFTER and (address % 16 != 0 or state is not ApicState.XAPIC)
 
 
 class SimulatedPage:
@@ -55,12 +56,12 @@ class SimulatedPage:
             self._memory[address : address + len(data)] = data
         if outcome.kind is Kind.MEMORY or not within_register(address, width):
             return
-        if outcome.kind.leaves and self._state is not ApicState.XAPIC:
+        if outcome.kind is Kind.EXITS_BEFORE and self._state is not ApicState.XAPIC:
             return
         offset, at = address & ~0xF, address % 16
         merged = bytearray(self._registers.get(offset, 0).to_bytes(REGISTER_BYTES, "little"))
         merged[at : at + len(data)] = data
-        new, lost = int.from_bytes(merged, "little"), is_lost(outcome, address)
+        new, lost = int.from_bytes(merged, "little"), is_lost(outcome, address, self._state)
         self._registers[offset] = new & 0xFF if offset == Reg.TASKPRI and not lost else new
         if offset == Reg.SPIV and not lost and not new & SPIV_ENABLED:
             self._registers[Reg.LVTT] = self._registers.get(Reg.LVTT, 0) | LVT_MASKED

@@ -16,27 +16,37 @@ __all__ = ["GAPS", "NO_GUEST", "Gap", "gap_of", "no_guest"]
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Accesses that an emulator lets exit, although the processor would complete them."""
+    """Accesses that an emulator lets exit, although the processor would complete them, or in another way."""
 
     emulator: str
     """The start of its name in recordings."""
-    state: ApicState
+    states: frozenset[ApicState]
     op: Op
     offsets: frozenset[int]
     when: Callable[[Controls], bool]
     why: str
 
 
+def _delivery_alone(controls: Controls) -> bool:
+    return controls.has("virtual_interrupt_delivery") and not controls.has("apic_register_virtualization")
+
+
 GAPS = (
     Gap(
         "bochs",
-        ApicState.XAPIC,
+        frozenset({ApicState.XAPIC}),
         Op.READ,
         frozenset({Reg.EOI, Reg.ICR}),
-        lambda controls: (
-            controls.has("virtual_interrupt_delivery") and not controls.has("apic_register_virtualization")
-        ),
+        _delivery_alone,
         "Bochs 2.7 and 3.0 do not virtualize reads of EOI and ICR without APIC-register virtualization",
+    ),
+    Gap(
+        "bochs",
+        frozenset({ApicState.XAPIC, ApicState.X2APIC}),
+        Op.WRITE,
+        frozenset({Reg.EOI + 1, Reg.EOI + 2, Reg.EOI + 3}),
+        _delivery_alone,
+        "Bochs 3.0 lets a write behind the first byte of EOI exit afterwards, as one of that byte",
     ),
 )
 """Seen on a Xen that runs guests with such controls; no released Xen does."""
@@ -57,7 +67,7 @@ def gap_of(emulator: str, vcpu: VcpuApic, op: Op, offset: int) -> Gap | None:
     """Return the gap that explains why an access left the guest; None if none does."""
     controls = vcpu.controls
     for gap in GAPS:
-        here = emulator.startswith(gap.emulator) and vcpu.state is gap.state and op is gap.op
+        here = emulator.startswith(gap.emulator) and vcpu.state in gap.states and op is gap.op
         if here and offset in gap.offsets and isinstance(controls, Controls) and gap.when(controls):
             return gap
     return None
