@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernels import elf
-from xenapic.lab import guestkernel
+from xenapic.lab import bochs, guestkernel
 from xenapic.lab.cpio import CpioWriter, members
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.xens import XenFiles
@@ -48,3 +48,8 @@ def test_the_kernel_and_the_ramdisk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert b'echo "xenapic guest ready"' in ramdisk["init"]
     with pytest.raises(LabUsageError, match="there are: debian"):
         guestkernel.ensure("other", files)
+
+
+def test_the_delay_loop_is_what_the_first_vcpu_computes() -> None:
+    """Linux says of Bochs' 50 MHz: "value calculated using timer frequency.. 100.00 BogoMIPS (lpj=200000)"."""
+    assert guestkernel.cmdline(bochs.IPS // 1000) == f"{guestkernel.CMDLINE} lpj=200000"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xenapic.lab.guestkernel import CMDLINE, KERNEL_AT, RAMDISK_AT, READY
+from xenapic.lab.guestkernel import KERNEL_AT, RAMDISK_AT, READY, cmdline
 
 ASK = b"echo $((6 * 7)) of $(nproc) $(dmesg | grep -c 'x2apic enabled') end\n"
 ANSWER = re.compile(rb"\n(42 of .*) end")
@@ -26,7 +26,7 @@ def linux(
     with xen.boot(
         KERNEL_AT,
         ramdisk=RAMDISK_AT,
-        cmdline=CMDLINE + extra,
+        cmdline=cmdline(xen.physinfo().cpu_khz) + extra,
         memory_mib=memory_mib,
         vcpus=vcpus,
         native_tsc=True,

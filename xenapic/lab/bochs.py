@@ -21,6 +21,9 @@ Progress = Callable[[str], None]
 PREFERRED: Version = bochs_package.VERSION
 """Newer versions (3.1) do not start dom0's kernel: divide error in ``__clocksource_update_freq_scale``."""
 
+IPS = 50_000_000
+"""Instructions in an emulated second; the time-stamp counter counts as many."""
+
 INSTALLED_SHARE = (Path("/usr/share/bochs"), Path("/usr/share/vgabios"))
 BIOS = ("BIOS-bochs-latest",)
 VGABIOS = ("vgabios-stdvga.bin", "vgabios.stdvga.bin", "VGABIOS-lgpl-latest")
@@ -136,7 +139,7 @@ def configuration(
     megabytes: int,
 ) -> str:
     """Return the text of a bochsrc; `serial` is a com1 mode and device such as ``mode=file, dev=…``."""
-    cpu = "count=1, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=1"
+    cpu = f"count=1, ips={IPS}, reset_on_triple_fault=0, ignore_bad_msrs=1"
     return "\n".join(
         [
             f"megs: {megabytes}",

@@ -13,7 +13,7 @@ from xenapic.lab.cpio import CpioWriter, members
 from xenapic.lab.errors import FetchFailed, LabUsageError
 from xenapic.lab.xens import XenFiles
 
-__all__ = ["CMDLINE", "GUEST_KERNELS", "KERNEL_AT", "RAMDISK_AT", "READY", "ensure"]
+__all__ = ["CMDLINE", "GUEST_KERNELS", "KERNEL_AT", "RAMDISK_AT", "READY", "cmdline", "ensure"]
 
 GUEST_KERNELS = ("debian",)
 KERNEL_AT, RAMDISK_AT = "/guest/vmlinuz", "/guest/initrd.img"
@@ -21,6 +21,8 @@ READY = "xenapic guest ready"
 """What the ramdisk's init prints when the guest runs."""
 CMDLINE = "console=hvc0 quiet mitigations=off nokaslr noxsaves cryptomgr.notests nopti audit=0 tsc=reliable"
 """Makes the kernel use the PV console, and leave out what takes long in an emulator."""
+HZ = 250
+"""Ticks in a second of Debian's kernels."""
 
 # Increase it when this module makes something else of the same inputs.
 FORMAT = 2
@@ -47,6 +49,16 @@ while :; do
     $bb setsid -c $bb sh -i </dev/hvc0 >/dev/hvc0 2>&1
 done
 """
+
+
+def cmdline(tsc_khz: int) -> str:
+    """Return `CMDLINE` for a machine whose time-stamp counter has this frequency.
+
+    With ``lpj=`` no vCPU calibrates its delay loop. A second vCPU does so with interrupts disabled, until the
+    first has counted a tick. Bochs does not leave such a guest for an interrupt of the host, so with one
+    physical CPU the first never runs.
+    """
+    return f"{CMDLINE} lpj={tsc_khz * 1000 // HZ}"
 
 
 def ensure(name: str, xen: XenFiles) -> dict[str, Path]:

@@ -54,15 +54,20 @@ class XenLab:
         ``memory`` is in MiB, ``arguments`` are more of ``xenapic boot``, ``cmdline`` more words for the
         kernel; ``options`` are those of `xenapic.lab.start`. The guest has printed ``xenapic guest ready``.
         """
+        from xenapic.lab.bochs import IPS
         from xenapic.lab.errors import LabError
         from xenapic.lab.guestkernel import CMDLINE, KERNEL_AT, RAMDISK_AT, READY
+        from xenapic.lab.guestkernel import cmdline as with_delay
+        from xenapic.lab.machines import machine
 
+        emulator = machine(options.get("machine", self.machine)).emulator
+        words = with_delay(IPS // 1000) if emulator == "bochs" else CMDLINE
         with self.start(**{"guest_kernel": "debian", **options}) as session:
             result = session.run(
                 [
                     "xenapic", "boot", "--kernel", KERNEL_AT, "--ramdisk", RAMDISK_AT, "--expect", READY,
                     "--native-tsc", "--memory", str(memory), "--vcpus", str(vcpus), *arguments,
-                    "--", CMDLINE, cmdline,
+                    "--", words, cmdline,
                 ]
             )  # fmt: skip
             if result.status:
