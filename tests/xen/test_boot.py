@@ -41,7 +41,9 @@ def booted(xen_lab: Any, machine: str, release: str, *kinds: str) -> dict[str, A
     [
         pytest.param("epyc", "4.17", BOTH, id="epyc-4.17", marks=pytest.mark.thorough),
         pytest.param("epyc", "4.20", BOTH, id="epyc-4.20", marks=pytest.mark.thorough),
-        pytest.param("broadwell_ult", "4.17", ("1:x2apic",), id="bochs-4.17", marks=pytest.mark.thorough),
+        pytest.param(
+            "broadwell_ult", "4.17", ("1:x2apic", "2:xapic"), id="bochs-4.17", marks=pytest.mark.thorough
+        ),
     ],
 )
 def test_linux_boots_and_obeys(xen_lab: Any, machine: str, release: str, kinds: tuple[str, ...]) -> None:
