@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PART = @sh tools/part.sh
+# The tests start hundreds of processes; each would compile xenapic again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all verify verify-proposal test-pure lint docs outputs fuzz bench bench-xen torture dist zipapp deb stubs index schemas prerequisites test-prerequisites clean

@@ -17,7 +17,8 @@ from xenapic.apic.state import ApicState
 from xenapic.model.apicbits import APIC, off_of, on_of
 from xenapic.parse.flagnames import names
 from xenapic.parse.jsontext import load
-from xenapic.verify.recording import AccessRecord, GuestRecord, read_recording
+from xenapic.verify.guest_records import AccessRecord, GuestRecord
+from xenapic.verify.recording import read_recording
 
 TO = Path(__file__).parents[1] / "docs" / "data" / "control-worth.json"
 OTHER_EXITS = {1: "EXTERNAL_INTERRUPT", 7: "INTERRUPT_WINDOW", 10: "CPUID", 12: "HLT"}

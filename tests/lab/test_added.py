@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import shutil
 import struct
 import subprocess
@@ -14,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.abi.test_proof import headers_of
+from tests.kernels import bzimage, elf
 from xenapic.abi.generations import RELEASES
 from xenapic.cli.app import app
 from xenapic.lab import catalog, xens
-from xenapic.lab.added import added, added_names, remove
+from xenapic.lab.added import AddedXen, added, added_names, remove
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.hypervisor import START, read_hypervisor
 
@@ -141,6 +143,15 @@ def test_a_tree_with_any_prefix(given: Path, prefix: str) -> None:
         assert added("tree").release == "4.20"  # type: ignore[union-attr]
     found = catalog.find(f"{given}/src")
     assert found.version in added_names() and found.version.startswith("src-")
+    same = catalog.find(given / "src")
+    assert same == found, "unchanged: what was copied stays, and with it the snapshots"
+    (place / "boot/xen-4.20.1.gz").write_bytes(gzip.compress(hypervisor().replace(b"debug=y", b"debug=n")))
+    rebuilt = catalog.find(f"{given}/src")
+    assert isinstance(found, AddedXen) and isinstance(rebuilt, AddedXen)
+    assert (found.debug, rebuilt.debug) == (True, False) and rebuilt.version == found.version
+    (rebuilt.entry.path / "xen").write_bytes(b"damaged")
+    again = catalog.find(given / "src")
+    assert isinstance(again, AddedXen) and again.entry.problem() is None
     shutil.copy(given / "xen.gz", place / "boot/xen-4.19.0.gz")
     assert "several hypervisors" in refused("tree", "--tree", place)
 
@@ -352,6 +363,29 @@ def test_a_release_that_is_not_known_needs_its_headers(given: Path) -> None:
     assert "as 4.22" in lab("list").output
     headers_of(RELEASES[-1], headers, ("uint32_t max_vcpus;", "uint64_t max_vcpus;"))
     assert "xen_domctl_createdomain.max_vcpus" in refused(*parts, "--headers", headers)
+
+
+KERNEL = elf(0x1000000, [(0x1000000, b"note: xen-3.0\0", 4096)])
+
+
+def test_a_kernel_for_dom0(given: Path) -> None:
+    parts = ("mine", "--hypervisor", given / "xen.gz", "--libraries", given / "a", "--kernel")
+    kernel = given / "vmlinuz"
+    for data in (KERNEL, bzimage(gzip.compress(KERNEL)), bzimage(lzma.compress(KERNEL))):
+        kernel.write_bytes(data)
+        assert f"kernel: {kernel}" in add(*parts, kernel).output
+        found = added("mine")
+        assert found is not None and (found.entry.path / "vmlinux").read_bytes() == KERNEL
+    for data, why in (
+        (b"", "neither an ELF file nor a bzImage"),
+        (b"text" * 400, "neither an ELF file nor a bzImage"),
+        (bzimage(gzip.compress(KERNEL))[:-9], "truncated"),
+        (bzimage(lzma.compress(KERNEL)[:-40]), "damaged"),
+        (bzimage(gzip.compress(KERNEL.replace(b"xen-3.0", b"no-xen3"))), "built without CONFIG_XEN_DOM0"),
+    ):
+        kernel.write_bytes(data)
+        said = refused(*parts, kernel)
+        assert why in said and str(kernel) in said
 
 
 def test_a_damaged_copy_is_said(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:

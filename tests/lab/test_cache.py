@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import json
 import os
+import py_compile
 import subprocess
 import sys
 import time
@@ -166,15 +167,37 @@ def test_a_damaged_compiled_file_is_made_again(
     monkeypatch.setenv("XENAPIC_CACHE", str(tmp_path))
     source = tmp_path / "x.py"
     source.write_text("ANSWER = 42\n")
-    form = compiled(source, COMPILED)
+    tag, nowhere = sys.implementation.cache_tag, tmp_path / "root.iso"
+    form = compiled({COMPILED: source}, tag, nowhere)[COMPILED]
     (kept,) = (tmp_path / "lab/compiled").iterdir()
     kept.write_bytes(kept.read_bytes()[:-1] if damage is None else damage)
-    assert form is not None and compiled(source, COMPILED) == form
+    assert compiled({COMPILED: source}, tag, nowhere) == {COMPILED: form}
     assert kept.read_bytes().endswith(form)
     place = tmp_path / "x.pyc"
     place.write_bytes(form)
     loaded = importlib.machinery.SourcelessFileLoader("x", str(place)).get_code("x")
     assert loaded is not None and loaded.co_filename == COMPILED
+
+
+def test_a_compiled_form_is_that_of_python_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XENAPIC_CACHE", str(tmp_path / "cache"))
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text("def answer(): return 42\n")
+    bad.write_text("def answer(: return 42\n")
+    forms = compiled({COMPILED: good, "/bad.py": bad}, sys.implementation.cache_tag, tmp_path / "root.iso")
+    place = tmp_path / "good.pyc"
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    py_compile.compile(str(good), str(place), COMPILED, doraise=True, invalidation_mode=mode)
+    assert forms == {COMPILED: place.read_bytes()}
+
+
+def test_without_dom0s_python_dom0_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XENAPIC_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "root.iso").write_bytes(bytes(100_000))
+    source = tmp_path / "x.py"
+    source.write_text("ANSWER = 42\n")
+    assert compiled({COMPILED: source}, "cpython-399", tmp_path / "root.iso") == {}
+    assert not list((tmp_path / "cache/lab/python-cpython-399").iterdir())
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(

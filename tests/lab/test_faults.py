@@ -73,10 +73,11 @@ def test_a_compiled_form_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XENAPIC_CACHE", str(tmp_path / "cache"))
     source = tmp_path / "x.py"
     source.write_text("ANSWER = 42\n")
+    tag, nowhere = sys.implementation.cache_tag, tmp_path / "root.iso"
     with files_of_at_most(20):
-        form = compiled(source, "/x.py")
-    assert form is not None and list((tmp_path / "cache/lab/compiled").iterdir()) == []
-    assert compiled(source, "/x.py") == form
+        forms = compiled({"/x.py": source}, tag, nowhere)
+    assert list(forms) == ["/x.py"] and list((tmp_path / "cache/lab/compiled").iterdir()) == []
+    assert compiled({"/x.py": source}, tag, nowhere) == forms
 
 
 def test_a_program_that_is_killed_while_it_fetches() -> None:

@@ -100,6 +100,25 @@ def test_a_forked_command_does_what_a_fresh_process_does(xen_lab: XenLab) -> Non
     assert int(pythons) == 2, "the relay and the server that forks commands"
 
 
+COMPILED = r"""
+import sys
+from importlib.util import cache_from_source
+from pathlib import Path
+import xenapic.verify.record
+mine = [module.__file__ for name, module in sys.modules.items() if name.startswith("xenapic")]
+print(sys.implementation.cache_tag, len(mine) > 50)
+print([path for path in mine if not Path(cache_from_source(path)).is_file()])
+"""
+
+
+@pytest.mark.parametrize("release", ["4.17", "4.20"])
+def test_dom0_compiles_nothing(xen_lab: XenLab, release: str) -> None:
+    """Whatever Python this is: one of the releases has another."""
+    result = xen_lab.run(["python3", "-c", COMPILED], xen=release)
+    tag = {"4.17": "cpython-311", "4.20": "cpython-313"}[release]
+    assert result.stdout.decode().splitlines() == [f"{tag} True", "[]"], result.stderr.decode()
+
+
 def test_a_command_that_takes_too_long(xen_lab: XenLab) -> None:
     with pytest.raises(StageTimeout, match="stage command took more than 1 s") as caught:
         xen_lab.run(["sh", "-c", "echo begun; sleep 60"], timeout=1)

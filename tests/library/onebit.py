@@ -25,7 +25,7 @@ from xenapic.model import proposal
 from xenapic.model.acceleration import VcpuApic, ViridianHints, host_controls, page_backing
 from xenapic.model.apicbits import APIC, Offer, asked_word, off_of, offer_word, on_of
 from xenapic.model.emulation import apic_base_faults, guest_faults
-from xenapic.model.flags import CDF, EMU, PHYSCAP
+from xenapic.model.flags import CDF, PHYSCAP
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.releases import xen_release
 from xenapic.parse.hvm_context import HvmRecord, hvm_records
@@ -35,7 +35,7 @@ from xenapic.probe.mailbox import HEAD_BYTES, Command, CommandKind, State
 from xenapic.probe.script import IA32_APIC_BASE, MOVED_BASE, SCRATCH, XEN_SIGNATURE
 from xenapic.verify.record_bits import HVM_PARAM_VIRIDIAN
 
-GUESTS = (PVH_EMULATION, HVM_EMULATION, HVM_EMULATION & ~EMU.USE_PIRQ)
+GUESTS = (PVH_EMULATION, HVM_EMULATION)
 OWN = (CommandKind.NOTHING, CommandKind.EOI_BY, CommandKind.DEADLINE)
 """Commands that access no register of the APIC."""
 LEFT_OUT = ("cr8", "cr8 in tpr", "cr8 again", "unusual")

@@ -19,8 +19,9 @@ from xenapic.cli.app import app
 from xenapic.documents import schema_text
 from xenapic.errors import NameUnknown
 from xenapic.model.apicbits import APIC, NOTHING, asked_word
+from xenapic.probe.findings import PERIODS
 from xenapic.probe.script import Script
-from xenapic.verify.check import Verdict
+from xenapic.verify.check import NO_ANSWER, Verdict
 from xenapic.verify.checks import check_file
 from xenapic.verify.compare import ABSENT, compare
 from xenapic.verify.record import Settings
@@ -248,6 +249,19 @@ def test_a_selection_of_what_domains_ask_for() -> None:
             selection_of(wrong)
 
 
+def test_a_guest_without_an_answer_is_in_each_part_that_guests_show() -> None:
+    at = "misc_flags -DELIVERY, x2apic"
+    for words, taken in (
+        ("access,x2apic,-DELIVERY", True),
+        ("cpuid", True),
+        ("EOI", True),
+        ("access,xapic", False),
+        ("access,default", False),
+        ("vmcs,create", False),
+    ):
+        assert selection_of(words).takes(NO_ANSWER, at) is taken, words
+
+
 def test_a_selection_records_less() -> None:
     settings = Settings(refusals=True, trace=True)
     assert settings.part("") == settings
@@ -283,3 +297,35 @@ def test_git_bisect_finds_the_commit_that_changed_something(tmp_path: Path) -> N
     said = git("bisect", "run", *run)
     assert "is the first bad commit" in said
     assert git("show", "refs/bisect/bad:number") == "5"
+
+
+def test_how_often_a_periodic_timer_fires_before_it_is_stopped_is_no_difference(tmp_path: Path) -> None:
+    """Nor are the exits of its ends, where each end exits."""
+
+    def fires(often: int) -> Callable[[Any], object]:
+        def change(data: Any) -> None:
+            for one in data["guest"]:
+                reason = "124" if one["apic_mode"] == "x2apic" else "1024"
+                for delivery in one.get("deliveries", ()):
+                    if delivery["kind"] == "timer-periodic":
+                        more = often - delivery["arrivals"]
+                        delivery["arrivals"] = often
+                        if often >= PERIODS:
+                            one["exits"]["by_reason"][reason] += more
+
+        return change
+
+    epyc = RECORDED / "epyc-4.20.json"
+    for often, status in ((PERIODS + 2, 0), (PERIODS - 1, 1)):
+        data = json.loads(epyc.read_text())
+        fires(often)(data)
+        changed = tmp_path / f"{often}.json"
+        changed.write_text(json.dumps(data))
+        done = run(epyc, changed)
+        assert done.exit_code == status, done.output
+    assert done.output.count("timer-periodic") == 3
+
+
+def test_a_create_that_only_one_side_was_sent_is_no_difference(tmp_path: Path) -> None:
+    less = saved(tmp_path, lambda data: data["create"].pop())
+    assert run(OLD, less).exit_code == 0

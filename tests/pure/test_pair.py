@@ -19,8 +19,9 @@ from xenapic.probe.pair import MIXES, IpiKind, PairScript, expected_receivers
 from xenapic.verify.check import Verdict
 from xenapic.verify.gaps import NO_GUEST
 from xenapic.verify.guest import guest_checks
+from xenapic.verify.guest_records import GuestRecord, PairRecord
 from xenapic.verify.pair import pair_checks
-from xenapic.verify.recording import CapabilityWords, GuestRecord, PairRecord, Recording
+from xenapic.verify.recording import CapabilityWords, Recording
 from xenapic.verify.subject import Subject
 
 X, X2 = ApicState.XAPIC, ApicState.X2APIC

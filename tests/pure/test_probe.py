@@ -34,7 +34,8 @@ from xenapic.probe.mailbox import (
     write_commands,
 )
 from xenapic.probe.script import Script
-from xenapic.verify.recording import CapabilityWords, GuestRecord, Recording
+from xenapic.verify.guest_records import GuestRecord
+from xenapic.verify.recording import CapabilityWords, Recording
 
 OBSERVED = Path(__file__).parent.parent / "data" / "observed"
 GUEST = Path(run.__file__).parent / "guest"

@@ -120,7 +120,7 @@ def no_boots(monkeypatch: pytest.MonkeyPatch, data: Any, tmp_path: Path) -> None
     answer = tmp_path / "answer.json"
     answer.write_text(json.dumps({**data, "not_testable": []}))
 
-    def command(cell: matrix.Cell, _select: str) -> list[str]:
+    def command(cell: matrix.Cell, _select: str, _limit: float) -> list[str]:
         if cell.machine == "broadwell_ult":
             code = f"print(open({str(answer)!r}).read())"
         else:
@@ -157,7 +157,7 @@ def test_a_matrix_that_is_ended_ends_its_boots(monkeypatch: pytest.MonkeyPatch) 
         started.append(real(*args, **kw))
         return started[-1]
 
-    def command(cell: matrix.Cell, _select: str) -> list[str]:
+    def command(cell: matrix.Cell, _select: str, _limit: float) -> list[str]:
         return ["true"] if cell.xen == "4.17" else ["sleep", "60"]
 
     monkeypatch.setattr(subprocess, "Popen", popen)

@@ -54,6 +54,7 @@ def test_the_model_is_what_this_xen_does(xen_lab: Any, cell: Cell) -> None:
     assert len(recording.vmcs) == (0 if vendor == "AMD" else len(ApicState))
     assert [guest.failed for guest in recording.guest] == [None] * len(ApicState)
     assert [pair.failed for pair in recording.pairs] == [None] and len(recording.pairs[0].ipis) > 50
+    assert [level.failed for level in recording.levels] == [None] * 2
     assert {one.topic for one in report.checks if one.verdict is Verdict.AGREES} >= {
         "access",
         "exits",

@@ -7,7 +7,7 @@ from typing import ClassVar
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
 from xenapic.probe.findings import Access, Calibration, Delivery, Findings, Move, Op, ProbeOutcome
-from xenapic.verify.recording import CalibrationRecord, DeliveryRecord
+from xenapic.verify.guest_records import CalibrationRecord, DeliveryRecord
 
 __all__ = ["MeasuredAccess", "MoveEntry", "ProbeReport"]
 

@@ -9,26 +9,30 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import struct
+import tempfile
 import time
 from dataclasses import dataclass, field
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
 from xenapic.abi.generations import release as known_release
 from xenapic.abi.layout import compare_headers, equal
 from xenapic.abi.proof import PLACE, LayoutProof, library_sha256
-from xenapic.errors import HeadersUnusable
+from xenapic.errors import HeadersUnusable, ImageInvalid
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter
-from xenapic.lab.errors import LabUsageError
+from xenapic.lab.errors import FetchFailed, LabUsageError
 from xenapic.lab.gather import Sources, gathered
 from xenapic.lab.hypervisor import read_hypervisor
 from xenapic.lab.kernel import plain_kernel, with_short_p2m
 from xenapic.lab.libraries import Libraries, read_libraries
 from xenapic.lab.xens import RELEASES, Progress, Release, XenFiles
 from xenapic.lab.xens import ensure as ensure_release
+from xenapic.loader.kernel import HEADER_AT, HEADER_MAGIC, kernel_image
 
-__all__ = ["AddedXen", "add", "added", "added_names", "check_name", "remove"]
+__all__ = ["AddedXen", "add", "add_if_new", "added", "added_names", "check_name", "remove"]
 
 FORMAT = "added-2"
 """Change it when this module makes something else of the same files."""
@@ -101,12 +105,15 @@ def added(name: str) -> AddedXen | None:
     if NAME.fullmatch(name) is None or not (_home() / name / "current").is_dir():
         return None
     try:
-        kept = Entry(_home() / name, FORMAT).manifest()["added"]
-        return AddedXen(
-            **{**kept, "version": name, "options": tuple(kept["options"]), "taken": dict(kept["taken"])}
-        )
+        return _described(name, Entry(_home() / name, FORMAT).manifest()["added"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabUsageError(f"the record of Xen {name!r} is damaged ({error}): add it again") from None
+
+
+def _described(name: str, kept: dict[str, Any]) -> AddedXen:
+    return AddedXen(
+        **{**kept, "version": name, "options": tuple(kept["options"]), "taken": dict(kept["taken"])}
+    )
 
 
 def remove(name: str) -> None:
@@ -140,6 +147,21 @@ def add(
     if found is None:
         raise LabUsageError(f"Xen {name!r} was removed while it was added")
     return found
+
+
+def add_if_new(name: str, sources: Sources, *, progress: Progress = lambda text: None) -> AddedXen:
+    """Add a Xen as `add` does, unless the one of that name has the same files: its snapshots stay usable."""
+    check_name(name)
+    try:
+        known = added(name)
+    except LabUsageError:
+        known = None
+    if known is not None and known.entry.problem() is None:
+        with tempfile.TemporaryDirectory(prefix="xenapic-") as place:
+            taken = _Taking(Path(place), progress).take(sources, "", ())["added"]
+        if _described(name, {**taken, "made": known.made}) == known:
+            return known
+    return add(name, sources, progress=progress)
 
 
 def check_name(name: str) -> None:
@@ -236,8 +258,9 @@ class _Taking:
             writer.close()
 
     def _write_kernel(self, path: Path) -> None:
-        data = path.read_bytes()
-        plain = data if data[:4] == b"\x7fELF" else plain_kernel(data)
+        plain = _plain(path)
+        if DOM0_NOTE not in plain:
+            raise LabUsageError(f"--kernel {path} cannot be dom0: it is built without CONFIG_XEN_DOM0")
         (self._into / KERNEL).write_bytes(with_short_p2m(plain))
         self._note("kernel", path)
 
@@ -249,7 +272,23 @@ class _Taking:
                 place.write_bytes(path.read_bytes())
 
 
+def _plain(path: Path) -> bytes:
+    """Return the ELF file in a kernel's file."""
+    data = path.read_bytes()
+    try:
+        return bytes(kernel_image(data, str(path)))
+    except ImageInvalid as error:
+        if not data[HEADER_AT:].startswith(HEADER_MAGIC):
+            raise LabUsageError(f"--kernel: {error}") from None
+        try:
+            return plain_kernel(data)  # it needs no package of Python's for zstd
+        except (FetchFailed, struct.error, IndexError, LZMAError):
+            raise LabUsageError(f"--kernel: {error}") from None
+
+
 MOST_HEADERS = 2000
+DOM0_NOTE = b"xen-3.0\0"
+"""The ELF note of a Linux kernel for PV (``XEN_ELFNOTE_XEN_VERSION``, ``arch/x86/xen/xen-head.S``)."""
 VERSIONED = re.compile(r"xen(?:-syms)?-(\d{1,2}\.\d{1,3})(?!\d)")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from xenapic.lab import bochs_package
 from xenapic.lab.errors import FetchFailed, LabPrerequisite
+from xenapic.lab.foreign import LOADER, through_loader
 
 Version = tuple[int, int]
 Progress = Callable[[str], None]
@@ -97,7 +98,7 @@ def _best(progress: Progress) -> Program:
 
 def _fetched(progress: Progress) -> Program:
     home = bochs_package.ensure(progress)
-    argv = (str(home / bochs_package.LOADER), "--library-path", str(home), str(home / bochs_package.BINARY))
+    argv = through_loader(home / LOADER, home, home / bochs_package.BINARY)
     env = {"LTDL_LIBRARY_PATH": str(home), "BXSHARE": str(home)}
     return Program(argv, PREFERRED, (home,), env)
 

@@ -13,19 +13,19 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from xenapic.lab.apt import Apt, Package, derive, machine_sources
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.errors import FetchFailed
+from xenapic.lab.foreign import LOADER, needed_libraries
 from xenapic.lab.programs import dying_with_us, need, need_room
 
 VERSION = (3, 0)
 SUITE = "trixie"
 PACKAGES = ("bochs", "bochs-term", "bochsbios", "vgabios")
-LOADER = "ld-linux-x86-64.so.2"
 BINARY = "bochs-bin"
 
 # Increase it when this module makes something else of the same packages.
@@ -65,11 +65,13 @@ def _make(into: Path, progress: Callable[[str], None]) -> dict[str, Any]:
         progress("unpacking Bochs")
         for package in packages:
             _unpack(package, work / "flat")
-        used = _libraries(work / "flat", [BINARY, *_names(work / "flat", "libbx_*.so")])
-        images = _names(work / "flat", "BIOS-*") + _names(work / "flat", "vgabios*")
-        for wanted in [BINARY, LOADER, *used, *_names(work / "flat", "libbx_*.so"), *images]:
+        flat = work / "flat"
+        programs = [BINARY, *_names(flat, "libbx_*.so")]
+        used = needed_libraries(flat / LOADER, flat, [flat / program for program in programs])
+        images = _names(flat, "BIOS-*") + _names(flat, "vgabios*")
+        for wanted in [*programs, LOADER, *used, *images]:
             # A link is followed: the cache keeps plain files only.
-            shutil.copy2(work / "flat" / wanted, into / wanted)
+            shutil.copy2(flat / wanted, into / wanted)
     return {
         "suite": SUITE,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -105,19 +107,3 @@ def _keep(archive: tarfile.TarFile, member: tarfile.TarInfo, flat: Path) -> None
         with path.open("wb") as out:
             shutil.copyfileobj(data, out)
         path.chmod(0o755 if member.mode & 0o111 else 0o644)
-
-
-def _libraries(flat: Path, programs: Iterable[str]) -> list[str]:
-    """Return the names of the libraries that `programs` in `flat` load, according to their own loader."""
-    libraries: set[str] = set()
-    for program in programs:
-        argv = [str(flat / LOADER), "--library-path", str(flat), "--list", str(flat / program)]
-        done = subprocess.run(
-            dying_with_us(argv), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
-        missing = re.search(r"(\S+) => not found", done.stdout)
-        if done.returncode or missing:
-            why = missing[0] if missing else done.stderr.strip()
-            raise FetchFailed(f"Debian {SUITE}'s {program} cannot be started: {why}")
-        libraries.update(re.findall(rf"=> {re.escape(str(flat))}/(\S+)", done.stdout))
-    return sorted(libraries - {LOADER})

@@ -128,9 +128,9 @@ def _is_description(value: object) -> bool:
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(p for p in directory.iterdir() if p.is_file())
+    files = sorted(p for p in directory.rglob("*") if p.is_file())
     return {
-        file.name: {
+        str(file.relative_to(directory)): {
             "size": file.stat().st_size,
             "mtime_ns": file.stat().st_mtime_ns,
             "sha256": _sha256(file),

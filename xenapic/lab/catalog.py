@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from xenapic.lab import xens
-from xenapic.lab.added import AddedXen, add, added, added_names
+from xenapic.lab.added import AddedXen, add_if_new, added, added_names
 from xenapic.lab.cache import Entry
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.gather import Sources
@@ -27,12 +27,14 @@ def is_path(text: str) -> bool:
     return "/" in text
 
 
-def find(text: str, progress: Progress = lambda text: None) -> LabXen:
-    """Return the Xen with a name, or the one in the tree or package at a path, which is added on the way.
+def find(text: str | Path, progress: Progress = lambda text: None) -> LabXen:
+    """Return the Xen with a name, or the one in the tree at a path, which is added on the way.
+
+    A text is a path if it has a slash.
 
     Raises `LabUsageError` with the known names if there is none.
     """
-    if is_path(text):
+    if isinstance(text, Path) or is_path(text):
         return _at_path(Path(text).expanduser().absolute(), progress)
     if text in RELEASES:
         return RELEASES[text]
@@ -49,7 +51,7 @@ def _at_path(path: Path, progress: Progress) -> AddedXen:
         )
     name = f"{path.name[:40]}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     progress(f"copying the Xen in {path}")
-    return add(name.lstrip("."), Sources(tree=path), progress=progress)
+    return add_if_new(name.lstrip("."), Sources(tree=path), progress=progress)
 
 
 def ensure(xen: LabXen, progress: Progress) -> XenFiles:

@@ -35,7 +35,10 @@ def plain_kernel(bzimage: bytes) -> bytes:
     start = (setup_sectors + 1) * 512 + offset
     payload = bzimage[start : start + length]
     if payload.startswith(b"\xfd7zXZ\0"):
-        plain = lzma.LZMADecompressor().decompress(payload)
+        unpacker = lzma.LZMADecompressor()
+        plain = unpacker.decompress(payload)
+        if not unpacker.eof:
+            raise FetchFailed("the kernel's xz payload ends too early")
     elif payload.startswith(b"\x28\xb5\x2f\xfd"):
         plain = _unzstd(payload)
     else:

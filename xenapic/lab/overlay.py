@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import xenapic
-from xenapic.lab.compiled import compiled, runs_here
+from xenapic.lab.compiled import compiled
 from xenapic.lab.cpio import CpioWriter
+from xenapic.lab.xens import XenFiles
 
 CHECKOUT = "/checkout"
 HERE = Path(__file__).parent
@@ -38,17 +39,14 @@ exec setsid -c sh -i
 """
 
 
-def write_overlay(out: BinaryIO, *, python: str, shell: Mapping[str, str] | None = None) -> None:
-    """Write the archive to `out`; `shell` is the environment of a shell that runs instead of jobs.
-
-    `python` is the cache tag of dom0's Python, such as ``cpython-311``.
-    """
+def write_overlay(out: BinaryIO, xen: XenFiles, *, shell: Mapping[str, str] | None = None) -> None:
+    """Write the archive for dom0 of `xen` to `out`; `shell` is the environment of a shell instead of jobs."""
     writer = CpioWriter(out)
     writer.file("init", (HERE / "guest/init").read_bytes(), executable=True)
     root = _Below(writer, "overlay")
     for path, source in package_files():
         root.copy(f"{CHECKOUT}/{path}", source)
-    _add_compiled(root, python)
+    _add_compiled(root, xen)
     root.file("/usr/local/bin/xenapic", (HERE / "guest/ask.py").read_bytes(), True)
     root.copy("/usr/lib/xenapic-lab/xenapic/lab/frames.py", HERE / "frames.py")
     root.copy("/usr/lib/xenapic-lab/relay.py", HERE / "guest/relay.py")
@@ -100,13 +98,8 @@ def _tree(tree: Path) -> Iterator[tuple[str, Path]]:
             yield str(path.relative_to(tree.parent)), path
 
 
-def _add_compiled(root: _Below, python: str) -> None:
-    if not runs_here(python):
-        return
-    for path, source in package_files():
-        if source.suffix != ".py":
-            continue
-        if (made := compiled(source, f"{CHECKOUT}/{path}")) is not None:
-            parent, name = path.rsplit("/", 1)
-            cached = f"__pycache__/{name.removesuffix('.py')}.{python}.pyc"
-            root.file(f"{CHECKOUT}/{parent}/{cached}", made)
+def _add_compiled(root: _Below, xen: XenFiles) -> None:
+    sources = {f"{CHECKOUT}/{path}": file for path, file in package_files() if file.suffix == ".py"}
+    for path, form in compiled(sources, xen.python, xen.root).items():
+        parent, name = path.rsplit("/", 1)
+        root.file(f"{parent}/__pycache__/{name.removesuffix('.py')}.{xen.python}.pyc", form)

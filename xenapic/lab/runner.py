@@ -128,7 +128,7 @@ class Session:
 def start(
     *,
     machine: str = DEFAULT_MACHINE,
-    xen: str = xens.DEFAULT_RELEASE,
+    xen: str | Path = xens.DEFAULT_RELEASE,
     xen_args: Sequence[str] = (),
     dom0_args: Sequence[str] = (),
     cold: bool = False,
@@ -137,7 +137,8 @@ def start(
 ) -> Iterator[Session]:
     """Start Xen `xen` on `machine` and provide it for commands; the machine ends with the context.
 
-    `xen` is a name that ``xenapic lab list`` shows, or the path of a tree with a Xen that was built.
+    `xen` is a name that ``xenapic lab list`` shows, or the path of a tree with a Xen that was built: a
+    `Path`, or a text with a slash.
 
     In QEMU and without `xen_args` or `dom0_args`, it is restored from a snapshot that the first such
     start makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
@@ -169,7 +170,7 @@ def run(
     command: Sequence[str],
     *,
     machine: str = DEFAULT_MACHINE,
-    xen: str = xens.DEFAULT_RELEASE,
+    xen: str | Path = xens.DEFAULT_RELEASE,
     xen_args: Sequence[str] = (),
     dom0_args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
@@ -257,7 +258,7 @@ def _start_once(order: _Order, stack: ExitStack) -> Session:
         overlay, channel = place / "overlay.cpio", place / "channel"
         with writing(place):
             with overlay.open("wb") as out:
-                write_overlay(out, python=xen.python)
+                write_overlay(out, xen)
             emulators.make_channel(channel)
         files = guestkernel.ensure(order.guest_kernel, xen) if order.guest_kernel else {}
         guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args, order.memory, files)

@@ -45,7 +45,7 @@ def shell(
     with run_directory() as place, _pty() as (master, name):
         overlay, channel = place / "overlay.cpio", place / "channel"
         with overlay.open("wb") as out:
-            write_overlay(out, python=files.python, shell=env)
+            write_overlay(out, files, shell=env)
         make_channel(channel)
         guest = Guest(files, overlay, channel, (*catalog.xen_args(release), *xen_args))
         start = terminal(emulated, guest, place, name)

@@ -20,6 +20,7 @@ from xenapic.lab.bootdisk import pad_to_cylinder
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import FetchFailed, LabUsageError
+from xenapic.lab.foreign import LOADER, through_loader
 from xenapic.lab.frames import SECTOR
 from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, plain_kernel, with_short_p2m
 from xenapic.lab.programs import dying_with_us, need, need_room, run
@@ -307,13 +308,11 @@ def is_dropped(name: str) -> bool:
 def _compile(root: Path) -> None:
     """Byte-compile dom0's Python with that Python itself, which may differ from this machine's."""
     library = one_file(root, "usr/lib/python3.*/os.py").parent
-    loader = root / "usr/lib64/ld-linux-x86-64.so.2"
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    program = root / "usr/bin" / library.name
+    loader = (root / "usr/lib64" / LOADER).resolve()
+    program = through_loader(loader, root / "usr/lib/x86_64-linux-gnu", root / "usr/bin" / library.name)
     # Unchecked: no source is looked at when a module is imported.
     run(
-        str(loader.resolve()), "--library-path", str(libraries), str(program),
-        "-I", "-S", "-m", "compileall", "-q", "-s", str(root), "-p", "/",
+        *program, "-I", "-S", "-m", "compileall", "-q", "-s", str(root), "-p", "/",
         "--invalidation-mode", "unchecked-hash", str(library), str(root / "usr/lib/python3"),
         env={"PYTHONHOME": str(root / "usr")},
     )  # fmt: skip

@@ -11,7 +11,7 @@ from xenapic.errors import ImageInvalid
 from xenapic.loader.executable import ELF_MAGIC, Executable, read_executable
 from xenapic.loader.payload import MOST_BYTES, unpack
 
-__all__ = ["read_kernel"]
+__all__ = ["kernel_image", "read_kernel"]
 
 BOOT_FLAG_AT, BOOT_FLAG = 0x1FE, b"\x55\xaa"
 HEADER_AT, HEADER_MAGIC = 0x202, b"HdrS"
@@ -28,10 +28,15 @@ def read_kernel(data: bytes | bytearray | memoryview, name: str, limit: int = MO
 
     Raises `ImageInvalid` for a file that is neither an ELF file nor a bzImage, or is damaged.
     """
+    return read_executable(kernel_image(data, name, limit), name)
+
+
+def kernel_image(data: bytes | bytearray | memoryview, name: str, limit: int = MOST_BYTES) -> memoryview:
+    """Return the ELF file in a kernel's file, unpacked; errors as in `read_kernel`."""
     view = memoryview(data)
     if bytes(view[:4]) == ELF_MAGIC:
-        return read_executable(view, name)
-    return read_executable(unpack(_payload(view, name), name, limit), name)
+        return view
+    return unpack(_payload(view, name), name, limit)
 
 
 def _payload(view: memoryview, name: str) -> memoryview:

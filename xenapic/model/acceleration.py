@@ -16,8 +16,9 @@ from __future__ import annotations
 from enum import IntFlag
 from functools import lru_cache
 
+from xenapic.apic.access import access
 from xenapic.apic.controls import CONTROLS, Controls
-from xenapic.apic.outcome import Backing, MsrBitmap, SvmControls, bits
+from xenapic.apic.outcome import Backing, MsrBitmap, Operation, SvmControls, VmxExit, bits
 from xenapic.apic.registers import Reg
 from xenapic.apic.state import ApicState
 from xenapic.frozen import dataclass
@@ -172,6 +173,19 @@ def vcpu_apic(host: Controls, choice: DomainChoice, state: ApicState) -> VcpuApi
         bitmap,
         page_backing(bool(host.secondary & VAA), state),
     )
+
+
+def end_leaves(vcpu: VcpuApic, *, level: bool) -> bool:
+    """Return True if the guest's end of an interrupt, its write of EOI, leaves the guest.
+
+    Where the processor completes the write, it exits afterwards (``VIRTUALIZED_EOI``) for the vectors of the
+    EOI-exit bitmap. Xen puts each vector there when it is delivered level-triggered, and takes it out when it
+    is not: ``vlapic_set_irq`` (``xen/arch/x86/hvm/vlapic.c``), ``vmx_update_eoi_exit_bitmap``.
+    """
+    end = access(
+        vcpu.controls, vcpu.state, vcpu.bitmap, Reg.EOI, Operation.WRITE, value=0, backing=vcpu.backing
+    )
+    return end.kind.leaves or (level and VmxExit.VIRTUALIZED_EOI in end.may_exit)
 
 
 def page_backing(virtualizes: bool, state: ApicState) -> Backing:

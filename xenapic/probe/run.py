@@ -21,12 +21,21 @@ from xenapic.model.flags import DOMINF, EMU
 from xenapic.policy.terms import Policy
 from xenapic.probe.findings import Findings
 from xenapic.probe.hints import HintsScript
+from xenapic.probe.level import LevelFindings, LevelScript
 from xenapic.probe.mailbox import HEAD_BYTES, Head, Reply, State, Yield, read_replies, write_commands
 from xenapic.probe.pair import PairFindings, PairScript
 from xenapic.probe.script import Script
 from xenapic.probe.workload import WorkloadScript
 
-__all__ = ["TIMEOUT", "probe_domain", "probe_hints", "probe_pair", "run_loop", "run_probe"]
+__all__ = [
+    "TIMEOUT",
+    "probe_domain",
+    "probe_hints",
+    "probe_level",
+    "probe_pair",
+    "run_loop",
+    "run_probe",
+]
 
 GUEST = "guest/probe.elf"
 MEMORY_MIB = 4
@@ -101,6 +110,18 @@ def probe_pair(
     return script.findings(answers, starts)
 
 
+def probe_level(
+    domain: Domain,
+    state: ApicState,
+    timeout: float = TIMEOUT,
+    pause: Callable[[float], None] | None = None,
+) -> LevelFindings:
+    """Run the program for a level-triggered interrupt in a new HVM domain; see `probe_domain`."""
+    script = LevelScript(state)
+    answers, _starts = _run(domain, script, timeout, pause)
+    return script.findings(answers)
+
+
 def probe_hints(domain: Domain, timeout: float = TIMEOUT) -> tuple[int, int] | None:
     """Return what Viridian's leaves 0x40000004 and 0x40000006 tell a guest in EAX; None without Viridian.
 
@@ -122,7 +143,7 @@ def run_loop(
     return script.ticks(answers)
 
 
-Program = Script | PairScript | WorkloadScript | HintsScript
+Program = Script | PairScript | LevelScript | WorkloadScript | HintsScript
 
 
 def _run(

@@ -30,7 +30,7 @@ from xenapic.probe.findings import PERIODS, Access, Calibration, Delivery, Deliv
 from xenapic.probe.mailbox import SETTLE, Command, CommandKind, EoiKind, Loop, Reply, Yield
 from xenapic.probe.unusual import CR8, STORES, WIDTHS, unusual_commands
 
-__all__ = ["Script"]
+__all__ = ["CALIBRATION", "IA32_APIC_BASE", "PATIENCE", "Script", "calibration_of"]
 
 SCRATCH = 0x180000
 """Plain memory for the calibration, which the guest uses for nothing else."""
@@ -175,7 +175,9 @@ class Script:
             hypervisor_leaf=leaf,
             cpuid_apic=features,
             apic_base=replies["identity"][0][1].value,
-            calibration=_calibration(accesses["calibration"], accesses["calibration again"]),
+            calibration=calibration_of(
+                *([one.ticks for one in accesses[name]] for name in ("calibration", "calibration again"))
+            ),
             accesses=accesses["accesses"],
             extra=accesses["extra"],
             page=accesses["page"],
@@ -246,8 +248,8 @@ class Script:
             if kind is DeliveryKind.TSC_DEADLINE:
                 sent = Command(CommandKind.DEADLINE, IA32_TSC_DEADLINE, TIMER_TICKS)
             yield replace(sent, repeat=1, wait_for=vector, expected=PERIODS if kind.repeats else 1)
-            if kind.repeats:
-                yield self._write(Reg.TMICT, 0)
+            if kind.repeats:  # and count what arrives before it is stopped
+                yield replace(self._write(Reg.TMICT, 0), wait_for=vector, expected=0)
         yield self._write(Reg.LVTT, MASKED)
 
 
@@ -309,10 +311,9 @@ def _access(command: Command, answer: Reply) -> Access:
     return Access(_offset(command), _op(command), value, answer.ticks, answer.fault, answer.error_code, width)
 
 
-def _calibration(*rounds: Sequence[Access]) -> Calibration:
-    nothing, load, store, known_exit = (
-        min(access.ticks_min for access in same) for same in zip(*rounds, strict=True)
-    )
+def calibration_of(*rounds: Sequence[Sequence[int]]) -> Calibration:
+    """Return what known things cost, from the ticks of each of the commands in `CALIBRATION`."""
+    nothing, load, store, known_exit = (min(map(min, same)) for same in zip(*rounds, strict=True))
     return Calibration(overhead=nothing, memory=max(load, store), exit=known_exit)
 
 
@@ -326,8 +327,8 @@ def _xen_leaves(answers: Sequence[Reply]) -> tuple[int | None, int | None]:
 
 
 def _deliveries(pairs: Sequence[tuple[Command, Reply]]) -> Iterator[Delivery]:
-    kinds = {vector: kind for kind, (_, _, vector) in DELIVERIES.items()}
-    for command, answer in pairs:
-        if command.wait_for:
-            kind = kinds[command.wait_for]
-            yield Delivery(kind, command.wait_for, sum(answer.arrivals), answer.waited, answer.fault)
+    for kind, (_, _, vector) in DELIVERIES.items():
+        waits = [answer for command, answer in pairs if command.wait_for == vector]
+        if waits:
+            arrivals = sum(sum(answer.arrivals) for answer in waits)
+            yield Delivery(kind, vector, arrivals, waits[0].waited, waits[0].fault)

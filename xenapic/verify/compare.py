@@ -9,7 +9,8 @@ from dataclasses import fields, replace
 from xenapic.apic.controls import CONTROLS
 from xenapic.apic.features import CONTROL_FIELDS
 from xenapic.apic.outcome import SvmExit, VmxExit
-from xenapic.apic.registers import msr_of, register
+from xenapic.apic.registers import Reg, msr_of, register
+from xenapic.apic.state import ApicState
 from xenapic.errors import errno_name
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf
@@ -17,19 +18,13 @@ from xenapic.model.apicbits import ASKED, FIRST_BITS
 from xenapic.model.config import CreateRequest
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86, names
 from xenapic.model.ipi import LOWEST_PRIORITY
-from xenapic.probe.findings import Op
+from xenapic.probe.findings import PERIODS, Op
 from xenapic.verify.guest import of_domain
-from xenapic.verify.page import LEGEND, shown
+from xenapic.verify.guest_records import AccessRecord, DeliveryRecord, ExitsRecord, GuestRecord, PairRecord
+from xenapic.verify.level import level_values
+from xenapic.verify.page import LEGEND, Shown, shown
 from xenapic.verify.pair import ipi_words, of_pair
-from xenapic.verify.recording import (
-    AccessRecord,
-    CreateRecord,
-    ExitsRecord,
-    GuestRecord,
-    PairRecord,
-    Recording,
-    VmcsRecord,
-)
+from xenapic.verify.recording import CreateRecord, Recording, VmcsRecord
 from xenapic.verify.unusual import page_words
 
 __all__ = ["ABSENT", "Comparison", "Cost", "Difference", "compare", "merged", "nothing_asked"]
@@ -92,17 +87,19 @@ def compare(name: str, first: Sequence[Recording], second: Sequence[Recording]) 
 
     A value that is not the same in each recording of a Xen is compared as the set of what was seen. If only
     one of the two lets a domain choose its controls (the proposal), only what was recorded with nothing asked
-    is compared.
+    is compared. Creates that only one of them was sent, and kinds of guests that only one of them ran, tell
+    nothing: other versions of xenapic recorded them.
     """
     chosen = [all(recording.per_control for recording in side) for side in (first, second)]
-    ours, theirs = merged(first), merged(second)
     if chosen[0] is not chosen[1]:
-        ours, theirs = merged([*map(nothing_asked, first)]), merged([*map(nothing_asked, second)])
-        common = ours.keys() & theirs.keys()
-        ours, theirs = (
-            {place: value for place, value in side.items() if place[0] != "create" or place in common}
-            for side in (ours, theirs)
-        )
+        first, second = [*map(nothing_asked, first)], [*map(nothing_asked, second)]
+    first, second = _of_common_kinds(first, second), _of_common_kinds(second, first)
+    ours, theirs = merged(first), merged(second)
+    common = ours.keys() & theirs.keys()
+    ours, theirs = (
+        {place: value for place, value in side.items() if place[0] != "create" or place in common}
+        for side in (ours, theirs)
+    )
     places = list(dict.fromkeys([*ours, *theirs]))
     differences = tuple(
         Difference(*place, ours.get(place, ABSENT), theirs.get(place, ABSENT))
@@ -124,9 +121,19 @@ def nothing_asked(recording: Recording) -> Recording:
         vmcs=tuple(one for one in recording.vmcs if not one.misc_flags & ASKED),
         guest=tuple(one for one in recording.guest if not one.misc_flags & ASKED),
         pairs=tuple(one for one in recording.pairs if not one.misc_flags & ASKED),
+        levels=tuple(one for one in recording.levels if not one.misc_flags & ASKED),
         viridian=(),
         restored=(),
     )
+
+
+def _of_common_kinds(recordings: Sequence[Recording], others: Sequence[Recording]) -> list[Recording]:
+    """Return recordings without the kinds of guests of which the others have none."""
+    pairs, levels = any(one.pairs for one in others), any(one.levels for one in others)
+    return [
+        replace(one, pairs=one.pairs if pairs else (), levels=one.levels if levels else ())
+        for one in recordings
+    ]
 
 
 def merged(recordings: Sequence[Recording]) -> dict[Place, str]:
@@ -158,9 +165,11 @@ def _each(recording: Recording) -> Iterator[tuple[str, str, str]]:
     for vmcs in recording.vmcs:
         yield from _vmcs(vmcs)
     for guest in recording.guest:
-        yield from _guest(guest)
+        yield from _guest(guest, recording.vmcs)
     for pair in recording.pairs:
         yield from _pair(pair)
+    for level in recording.levels:
+        yield from level_values(level)
 
 
 def _pair(pair: PairRecord) -> Iterator[tuple[str, str, str]]:
@@ -218,7 +227,7 @@ The number of all others is the same in each run: none differs between the recor
 FIRST_OF_SVM = 96
 
 
-def _guest(guest: GuestRecord) -> Iterator[tuple[str, str, str]]:
+def _guest(guest: GuestRecord, vmcs: Sequence[VmcsRecord]) -> Iterator[tuple[str, str, str]]:
     at = of_domain(guest)
     if guest.failed is not None:
         yield "guest", at, f"no answer: {guest.failed}"
@@ -234,21 +243,55 @@ def _guest(guest: GuestRecord) -> Iterator[tuple[str, str, str]]:
         fault = f", exception {made.fault}" if made.faulted else ""
         yield topic, where, LEGEND[shown(guest, made)].partition(":")[0] + fault
     for delivery in guest.deliveries:
-        yield "interrupt", f"{at}, {delivery.kind.value}", f"arrives {delivery.arrivals} times"
+        yield "interrupt", f"{at}, {delivery.kind.value}", _arrivals(delivery)
     if guest.move is not None:
         move, where = guest.move, f"{at}, WRMSR APIC_BASE {guest.move.asked:#x}"
         yield "guest", where, "no fault" if move.fault is None else f"exception {move.fault}"
         yield "guest", f"{where}, then reads", f"{move.apic_base:#x}"
     if guest.exits is not None and guest.exits.complete:
+        end, surplus = _end_exit(guest, vmcs), sum(map(_surplus, guest.deliveries))
         for reason, number in guest.exits.by_reason.items():
             if reason not in BY_TIME:
-                yield "exits", f"{at}, {_reason(guest.exits, reason)}", str(number)
+                counted = number - surplus if reason == end else number
+                yield "exits", f"{at}, {_reason(guest.exits, reason)}", str(counted)
+
+
+def _surplus(delivery: DeliveryRecord) -> int:
+    """Return how often a periodic timer fired before the guest had stopped it: that depends on time."""
+    return max(0, delivery.arrivals - PERIODS) if delivery.kind.repeats else 0
+
+
+def _arrivals(delivery: DeliveryRecord) -> str:
+    often = delivery.arrivals - _surplus(delivery)
+    more = " or more" if delivery.kind.repeats and often == PERIODS else ""
+    return f"arrives {often} times{more}"
+
+
+def _end_exit(guest: GuestRecord, vmcs: Sequence[VmcsRecord]) -> int | None:
+    """Return the reason of the exit that each end of an interrupt causes; None where it causes none."""
+    ends = [made for made in guest.accesses if made.offset == Reg.EOI and made.op is Op.WRITE]
+    if guest.exits is None or not ends or shown(guest, ends[0]) is not Shown.LEAVES:
+        return None
+    svm = _of_svm(guest.exits)
+    if guest.apic_mode is ApicState.X2APIC:
+        return SvmExit.MSR if svm else VmxExit.WRMSR
+    if svm:
+        return SvmExit.NPF
+    if guest.apic_mode is not ApicState.XAPIC:
+        return VmxExit.EPT_VIOLATION
+    words = [one.secondary or 0 for one in vmcs if of_domain(one) == of_domain(guest)]
+    registers = CONTROLS["apic_register_virtualization"][1]
+    return VmxExit.APIC_WRITE if any(word & registers for word in words) else VmxExit.APIC_ACCESS
 
 
 def _reason(exits: ExitsRecord, number: int) -> str:
     """Return the name of an exit."""
-    kind = SvmExit if max(exits.by_reason) >= FIRST_OF_SVM else VmxExit  # CPUID, which always exits, is 114
+    kind = SvmExit if _of_svm(exits) else VmxExit
     return next((f"{one.name} ({number})" for one in kind if one == number), f"exit {number}")
+
+
+def _of_svm(exits: ExitsRecord) -> bool:
+    return max(exits.by_reason) >= FIRST_OF_SVM  # CPUID, which always exits, is 114
 
 
 def _accesses(guest: GuestRecord) -> Iterator[tuple[str, str, AccessRecord]]:

@@ -18,19 +18,18 @@ from xenapic.model.emulation import apic_base_faults, guest_faults
 from xenapic.model.flags import MISC, PHYSCAP, names
 from xenapic.probe.findings import PERIODS, Op
 from xenapic.probe.mailbox import REPEATS
-from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
+from xenapic.verify.check import COST, FAILED, LOST, NO_ANSWER, Check, Verdict, compare, not_covered
 from xenapic.verify.gaps import gap_of, no_guest
-from xenapic.verify.recording import (
+from xenapic.verify.guest_records import (
     UNRECORDED,
     AccessRecord,
     ExitsRecord,
     GuestRecord,
-    HintsRecord,
+    LevelRecord,
     MoveRecord,
     PairRecord,
-    RestoredRecord,
-    VmcsRecord,
 )
+from xenapic.verify.recording import HintsRecord, RestoredRecord, VmcsRecord
 from xenapic.verify.subject import Subject
 from xenapic.verify.unusual import by_cr8, by_page, expected_values, operation_of, page_words
 
@@ -44,12 +43,16 @@ X2APIC_BIT = 1 << 21
 """CPUID leaf 1 ECX."""
 
 
-def of_domain(record: VmcsRecord | GuestRecord | RestoredRecord) -> str:
+InDomain = VmcsRecord | GuestRecord | LevelRecord | PairRecord | RestoredRecord | HintsRecord
+"""A record that is about a domain with certain flags."""
+
+
+def of_domain(record: VmcsRecord | GuestRecord | LevelRecord | RestoredRecord) -> str:
     """Return the words for the domain that a record is about."""
     return f"{flags_shown(record)}, {record.apic_mode.value}"
 
 
-def flags_shown(record: VmcsRecord | GuestRecord | PairRecord | RestoredRecord | HintsRecord) -> str:
+def flags_shown(record: InDomain) -> str:
     """Return the words for the flags of the domain that a record is about."""
     known = "|".join(names(MISC(record.misc_flags & ~ASKED)))
     asked = signed(record.misc_flags)
@@ -79,7 +82,7 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
     """Yield every check of one guest."""
     guest = _Guest(record, subject, subject.vcpu(record.misc_flags, record.apic_mode), of_domain(record))
     if record.failed is not None:
-        yield no_answer(record, "guest", guest.where, subject, record.failed)
+        yield no_answer(record, NO_ANSWER, guest.where, subject, record.failed)
         return
     if isinstance(guest.vcpu.controls, Controls):
         broken = [rule.code for rule in violations(guest.vcpu.controls)]
@@ -103,7 +106,11 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
 
 
 def no_answer(
-    record: GuestRecord | PairRecord | HintsRecord, topic: str, where: str, subject: Subject, failed: str
+    record: GuestRecord | PairRecord | LevelRecord | HintsRecord,
+    topic: str,
+    where: str,
+    subject: Subject,
+    failed: str,
 ) -> Check:
     """Return the check of a guest that gave no answer.
 

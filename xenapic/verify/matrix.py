@@ -75,10 +75,13 @@ class Result:
 
 
 def cells(machines: Sequence[str], xens: Sequence[str], apicv: Sequence[str]) -> list[Cell]:
-    """Return the cells of a matrix; raise `LabUsageError` for an unknown name. AMD has no apicv option."""
+    """Return the cells of a matrix. AMD has no apicv option. Raises `LabUsageError` for an unknown name.
+
+    A Xen that is given by its path is copied once, for all of its cells.
+    """
     wanted = []
-    for name, xen, options in product(machines, xens, apicv):
-        catalog.find(xen)
+    known = dict.fromkeys(catalog.find(xen).version for xen in xens)
+    for name, xen, options in product(machines, known, apicv):
         if machine(name).vendor == "Intel" or not options:
             wanted.append(Cell(name, xen, options))
     return wanted

@@ -11,7 +11,8 @@ from xenapic.apic.state import ApicState
 from xenapic.probe.findings import Op
 from xenapic.verify.check import Report, Verdict
 from xenapic.verify.guest import of_domain
-from xenapic.verify.recording import AccessRecord, GuestRecord, Recording
+from xenapic.verify.guest_records import AccessRecord, GuestRecord
+from xenapic.verify.recording import Recording
 from xenapic.verify.reports import columns, summary
 
 __all__ = [

@@ -10,7 +10,7 @@ from xenapic.model.ipi import LOWEST_PRIORITY
 from xenapic.probe.pair import expected_receivers
 from xenapic.verify.check import Check, compare
 from xenapic.verify.guest import flags_shown, no_answer
-from xenapic.verify.recording import IpiRecord, PairRecord
+from xenapic.verify.guest_records import IpiRecord, PairRecord
 from xenapic.verify.subject import Subject
 
 __all__ = ["ipi_words", "of_pair", "pair_checks"]

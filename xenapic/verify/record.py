@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from xenapic.apic.features import FEATURES, Technology
 from xenapic.apic.state import ApicState
 from xenapic.errors import CallFailed, ConfigRefused, MeasureFailed, ProbeFailed, TraceBusy
-from xenapic.frozen import dataclass
 from xenapic.live.ask import probe_controls
 from xenapic.live.domain import Domain
 from xenapic.live.measure import throw_away_config
@@ -29,29 +28,26 @@ from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
 from xenapic.model.facts import yes
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, known_bits
-from xenapic.model.guest_types import HVM_EMULATION
+from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
 from xenapic.model.proposal import CONTROL, distinct, requests
 from xenapic.parse.bootlog import VERSION, BootLog
 from xenapic.policy.terms import Aspect, Policy, Want
 from xenapic.probe.pair import PAIR_VCPUS
+from xenapic.verify.guest_records import ExitsRecord, GuestRecord, LevelRecord, PairRecord
 from xenapic.verify.record_bits import record_hints, record_restored
 from xenapic.verify.recording import (
     BuildRecord,
     CapabilityWords,
     CreateRecord,
-    ExitsRecord,
-    GuestRecord,
     HintsRecord,
-    PairRecord,
     Recording,
     RestoredRecord,
     VmcsRecord,
 )
-from xenapic.verify.select import selection_of
+from xenapic.verify.settings import Settings
 
-if TYPE_CHECKING:
-    from xenapic.probe.findings import Findings
+T = TypeVar("T")
 
 __all__ = ["Progress", "Settings", "record"]
 
@@ -60,61 +56,19 @@ Progress = Callable[[str, int, int], None]
 
 DEFECT = frozenset({PLAIN_MEMORY_CODE})
 HVM, HAP = int(CDF.hvm), int(CDF.hvm | CDF.hap)
+WITHOUT_PIRQ = int(HVM_EMULATION & ~EMU.USE_PIRQ)
+"""The only emulation that 4.17 refuses and 4.19 creates."""
 CREATES = (
     *product((0,), (0,), range(9)),
     *product((HVM, HAP), (int(EMU.LAPIC),), range(9)),
-    *product((HAP,), (int(HVM_EMULATION), 0, int(HVM_EMULATION | EMU.VPCI)), (0,)),
+    *product((HAP,), (int(HVM_EMULATION), 0, int(HVM_EMULATION | EMU.VPCI), WITHOUT_PIRQ), (0,)),
 )
 """Flags, emulation_flags and misc_flags of the creates that are recorded."""
+LEVEL_STATES = ApicState.XAPIC, ApicState.X2APIC
+GUEST_FAILED = ProbeFailed, CallFailed, ConfigRefused, TraceBusy
 PROBE_SECONDS = 60.0
 TRACE_PAGES = 128
 """Trace buffer of each CPU in pages: room for all exits of a probe, even if none is read meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to record, and the names to record it under."""
-
-    processor: str = ""
-    """Name in the table of processors; predictions then rest on that row instead of on Xen's log."""
-    emulator: str = ""
-    states: tuple[ApicState, ...] = tuple(ApicState)
-    refusals: bool = False
-    """Also send creates that Xen refuses early; each may cost the host a domain number until reboot."""
-    probe: bool = True
-    """Run the probe guest."""
-    pairs: bool = True
-    """Run it with two vCPUs, too."""
-    hints: bool = True
-    """Read Viridian's leaves, where each domain can choose its controls."""
-    trace: bool = False
-    """Also count the probe's VM exits in Xen's trace; its buffers stay allocated until reboot."""
-    creates: bool = True
-    vmcs: bool = True
-    registers: frozenset[int] = frozenset()
-    """Offsets of the registers that the probe accesses; empty for all."""
-    fetch: bool = False
-    """Fetch code from the APIC page in every state, also on Intel: Bochs ends there."""
-    requests: tuple[int, ...] = ()
-    """The ``misc_flags`` of the domains; empty for one domain for each set that can be in force."""
-
-    def part(self, select: str) -> Settings:
-        """Return the settings for the selected part (`xenapic.verify.select`); raise `NameUnknown`."""
-        chosen = selection_of(select)
-        if not chosen:
-            return self
-        return replace(
-            self,
-            states=tuple(state for state in self.states if state in (chosen.states or self.states)),
-            creates=chosen.wants("create"),
-            vmcs=chosen.wants("vmcs"),
-            probe=self.probe and chosen.guests,
-            pairs=self.pairs and chosen.wants("interrupt"),
-            hints=self.probe and chosen.wants("cpuid"),
-            trace=self.trace and chosen.wants("exits"),
-            registers=chosen.registers,
-            requests=chosen.requests,
-        )
 
 
 def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at, _of: None) -> Recording:
@@ -138,6 +92,7 @@ def record(xen: Xen, settings: Settings, progress: Progress = lambda _what, _at,
         vmcs=tuple(job.vmcs()),
         guest=tuple(job.guests()),
         pairs=tuple(job.pairs()),
+        levels=tuple(job.levels()),
         viridian=tuple(job.hints()),
         restored=tuple(job.restored()),
         used=tuple(sorted(row.key for row in FEATURES if xen.host().features[row.key])),  # measured by now
@@ -177,7 +132,8 @@ class _Job:
         self._progress = progress
         self._at = 0
         choices = len(self.choices)
-        probes = choices * (len(settings.states) + settings.pairs) if settings.probe else 0
+        levels = settings.levels * len({*LEVEL_STATES} & {*settings.states})
+        probes = choices * (len(settings.states) + settings.pairs + levels) if settings.probe else 0
         self._steps = settings.creates + choices * settings.vmcs + probes
         if host.offer is not None:
             self._steps += choices * settings.hints + 2 * settings.vmcs
@@ -293,10 +249,13 @@ class _Job:
     # -- what only a Xen with one bit per control has different answers to --
 
     @contextmanager
-    def _created(self, misc_flags: int) -> Iterator[Domain]:
+    def _created(
+        self, misc_flags: int, *, max_vcpus: int = 1, emulation_flags: EMU = PVH_EMULATION
+    ) -> Iterator[Domain]:
         config = throw_away_config(self.host)
+        config = config.replace(max_vcpus=max_vcpus, emulation_flags=emulation_flags)
         with self.xen.create_domain(config, self._policy(misc_flags)) as domain:
-            domain.set_max_vcpus(1)
+            domain.set_max_vcpus(config.max_vcpus)
             yield domain
 
     def hints(self) -> Iterator[HintsRecord]:
@@ -337,11 +296,17 @@ class _Job:
             yield self._guest(misc_flags, state)
 
     def _guest(self, misc_flags: int, state: ApicState) -> GuestRecord:
+        from xenapic.probe.run import probe_domain
+
+        registers = self.settings.registers
+        fetch = self.settings.fetch or self.host.technology is Technology.SVM
         try:
-            with self.xen.create_domain(throw_away_config(self.host), self._policy(misc_flags)) as domain:
-                domain.set_max_vcpus(1)
-                findings, exits = self._probe(domain, state)
-        except (ProbeFailed, CallFailed, ConfigRefused, TraceBusy) as error:
+            with self._created(misc_flags) as domain:
+                findings, exits = self._counted(
+                    domain,
+                    lambda pause: probe_domain(domain, state, PROBE_SECONDS, pause, registers, fetch),
+                )
+        except GUEST_FAILED as error:
             return GuestRecord(misc_flags=misc_flags, apic_mode=state, failed=str(error))
         return GuestRecord.of(findings, misc_flags, exits)
 
@@ -356,26 +321,44 @@ class _Job:
     def _pair(self, misc_flags: int) -> PairRecord:
         from xenapic.probe.run import probe_pair
 
-        config = throw_away_config(self.host).replace(max_vcpus=PAIR_VCPUS)
         try:
-            with self.xen.create_domain(config, self._policy(misc_flags)) as domain:
-                domain.set_max_vcpus(PAIR_VCPUS)
+            with self._created(misc_flags, max_vcpus=PAIR_VCPUS) as domain:
                 found = probe_pair(domain, PROBE_SECONDS, technology=self.host.technology)
                 return PairRecord.of(found, misc_flags)
-        except (ProbeFailed, CallFailed, ConfigRefused) as error:
+        except GUEST_FAILED as error:
             return PairRecord(misc_flags=misc_flags, failed=str(error))
 
-    def _probe(self, domain: Domain, state: ApicState) -> tuple[Findings, ExitsRecord | None]:
-        """Run the probe guest; return its findings, and the VM exits that the trace counted meanwhile."""
-        from xenapic.exits.counter import ExitCounter
-        from xenapic.probe.run import probe_domain
+    def levels(self) -> Iterator[LevelRecord]:
+        """Yield what a guest finds about a level-triggered interrupt for each choice of flags."""
+        if not self.settings.probe or not self.settings.levels or self.host.physinfo.no_guest:
+            return
+        for misc_flags, state in product(self.choices, LEVEL_STATES):
+            if state in self.settings.states:
+                self.step(f"level-triggered, misc_flags {_flags_shown(misc_flags)}, APIC {state.value}")
+                yield self._level(misc_flags, state)
 
-        registers = self.settings.registers
-        fetch = self.settings.fetch or self.host.technology is Technology.SVM
+    def _level(self, misc_flags: int, state: ApicState) -> LevelRecord:
+        from xenapic.probe.run import probe_level
+
+        try:
+            with self._created(misc_flags, emulation_flags=HVM_EMULATION) as domain:
+                findings, exits = self._counted(
+                    domain, lambda pause: probe_level(domain, state, PROBE_SECONDS, pause)
+                )
+        except GUEST_FAILED as error:
+            return LevelRecord(misc_flags=misc_flags, apic_mode=state, failed=str(error))
+        return LevelRecord.of(findings, misc_flags, exits)
+
+    def _counted(
+        self, domain: Domain, probe: Callable[[Callable[[float], None] | None], T]
+    ) -> tuple[T, ExitsRecord | None]:
+        """Run a guest; return its findings, and the VM exits that the trace counted meanwhile."""
+        from xenapic.exits.counter import ExitCounter
+
         if not self.settings.trace:
-            return probe_domain(domain, state, PROBE_SECONDS, registers=registers, fetch=fetch), None
+            return probe(None), None
         with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES) as counter:
-            findings = probe_domain(domain, state, PROBE_SECONDS, counter.wait, registers, fetch)
+            findings = probe(counter.wait)
             report = counter.stop()
         reasons: Counter[int] = Counter()
         for kind, count in report.kinds.items():

@@ -13,9 +13,10 @@ from xenapic.parse.files import read_file
 from xenapic.parse.jsontext import load
 from xenapic.verify.compare import Comparison, compare
 from xenapic.verify.guest import of_domain
+from xenapic.verify.guest_records import GuestRecord
 from xenapic.verify.matrix import APICV_OFF, cells, run_cells
 from xenapic.verify.page import add, html_table, legend, page_of, register_map
-from xenapic.verify.recording import GuestRecord, Recording, read_recording
+from xenapic.verify.recording import Recording, read_recording
 from xenapic.verify.select import selection_of
 
 if TYPE_CHECKING:

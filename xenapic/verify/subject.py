@@ -37,7 +37,7 @@ from xenapic.model.facts import yes
 from xenapic.model.flags import PHYSCAP, PHYSCAP_X86
 from xenapic.model.host import Host, describe
 from xenapic.model.named import blank_physinfo, version_of
-from xenapic.model.releases import DEVELOPMENT, XenRelease, xen_release
+from xenapic.model.releases import XenRelease, xen_release
 from xenapic.parse.bootlog import BootLog
 from xenapic.parse.commandline import CommandLine
 from xenapic.verify.recording import Recording
@@ -142,15 +142,12 @@ def release_of(text: str) -> XenRelease:
 
     Raises `DocumentInvalid` when there is none.
     """
-    if text.startswith(DEVELOPMENT.name):
-        return DEVELOPMENT
-    number = re.match(r"\d+\.\d+", text, re.ASCII)
-    if number is None:
-        raise DocumentInvalid(f"expected a version of Xen, e.g. 4.17.7, got {text!r}", "xen")
     try:
-        return xen_release(number[0])
+        return xen_release(text)
     except NameUnknown as error:
-        raise DocumentInvalid(str(error), "xen") from None
+        raise DocumentInvalid(
+            f"expected a version of Xen, e.g. 4.17.7, got {text!r}: {error}", "xen"
+        ) from None
 
 
 def _processor(recording: Recording) -> tuple[Technology | None, list[Controls], str]:

@@ -12,7 +12,7 @@ from xenapic.model.acceleration import VcpuApic
 from xenapic.model.partial import SimulatedPage
 from xenapic.probe.findings import Op
 from xenapic.probe.unusual import CR8_PRIORITY
-from xenapic.verify.recording import AccessRecord, GuestRecord
+from xenapic.verify.guest_records import AccessRecord, GuestRecord
 
 __all__ = ["by_cr8", "by_page", "expected_values", "operation_of", "page_words"]
 

@@ -57,6 +57,7 @@ def command(
       xenapic lab xtf ~/xtf --xen 4.17,4.20
       xenapic lab xtf ~/xtf --xen 4.20,my-branch --machine broadwell_ult --apicv both
     """
+    from xenapic.lab.catalog import find
     from xenapic.lab.machines import machine as find_machine
     from xenapic.policy.read import from_file
     from xenapic.xtf.inlab import Place, run_on
@@ -68,9 +69,10 @@ def command(
     for path in policies:
         from_file(path)  # a wrong policy must not cost a boot
     apicv_options = options_of(apicv) if find_machine(machine).vendor == "Intel" else [""]
+    found = {name: find(name).version for name in names}  # a path is copied once
     places = [
         Place(
-            xen=name,
+            xen=found[name],
             machine=machine,
             policy=Path(path) if path else None,
             title=" ".join(filter(None, [name, option, path])),
