@@ -228,7 +228,7 @@ def make(work: Path, *words: str) -> None:
 # -- runs --------------------------------------------------------------------------------------------
 
 
-def run(names: Sequence[str]) -> bool:
+def run(names: Sequence[str], output: Path) -> bool:
     """Verify each fault, and keep what found it; return True if each was found, and the right Xen agreed."""
     ok = True
     for name in names:
@@ -245,7 +245,7 @@ def run(names: Sequence[str]) -> bool:
                 row = {"fault": name, **place(FAULTS[name]), "machine": machine, **found_by(result)}
                 fine = bool(row["differ"] or row["error"])
             row = {**row, "select": select, "date": datetime.now(timezone.utc).date().isoformat()}
-            keep("right" if name == "right" else "faults", row)
+            keep(output, "right" if name == "right" else "faults", row)
             print(f"{xen} on {machine}: {json.dumps(row)}", flush=True)
             ok = ok and fine
     return ok
@@ -279,9 +279,9 @@ def found_by(result: Result) -> dict[str, Any]:
     }
 
 
-def keep(part: str, row: dict[str, Any]) -> None:
-    """Put a row into the file, in place of an earlier one of the same fault and machine."""
-    seen = json.loads(SEEN.read_text()) if SEEN.exists() else {"right": [], "faults": []}
+def keep(output: Path, part: str, row: dict[str, Any]) -> None:
+    """Put a row into the file, in place of an earlier one of the same fault or machine."""
+    seen = json.loads(output.read_text()) if output.exists() else {"right": [], "faults": []}
     key = "machine" if part == "right" else "fault"
     rows = [*(old for old in seen[part] if old[key] != row[key]), row]
     order = list(FAULTS)
@@ -289,7 +289,7 @@ def keep(part: str, row: dict[str, Any]) -> None:
     seen[part] = rows
     lines = {part: ",\n".join(map(json.dumps, rows)) for part, rows in seen.items()}
     body = ",\n".join(f'"{part}": [\n{text}\n]' for part, text in lines.items())
-    SEEN.write_text(f"{{\n{body}\n}}\n")
+    output.write_text(f"{{\n{body}\n}}\n")
 
 
 def main() -> None:
@@ -304,13 +304,14 @@ def main() -> None:
     building.add_argument("names", nargs="*", metavar="NAME", choices=[[], *FAULTS])
     running = commands.add_parser("run")
     running.add_argument("names", nargs="*", metavar="NAME", choices=[[], *FAULTS, "right"])
+    running.add_argument("--output", type=Path, default=SEEN)
     given = parser.parse_args()
     if given.command == "list":
         for name, fault in FAULTS.items():
             print(f"{name:<9} {fault.machine:<24} {fault.select:<26} {fault.what}")
     elif given.command == "build":
         build(given.work, given.names or list(FAULTS))
-    elif not run(given.names or ["right", *FAULTS]):
+    elif not run(given.names or ["right", *FAULTS], given.output):
         sys.exit(1)
 
 

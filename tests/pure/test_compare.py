@@ -21,7 +21,7 @@ from xenapic.errors import NameUnknown
 from xenapic.model.apicbits import APIC, NOTHING, asked_word
 from xenapic.probe.findings import PERIODS
 from xenapic.probe.script import Script
-from xenapic.verify.check import Verdict
+from xenapic.verify.check import NO_ANSWER, Verdict
 from xenapic.verify.checks import check_file
 from xenapic.verify.compare import ABSENT, compare
 from xenapic.verify.record import Settings
@@ -247,6 +247,19 @@ def test_a_selection_of_what_domains_ask_for() -> None:
     for wrong in ("-nosuch", "+", "-TPR_SHADOW-"):
         with pytest.raises(NameUnknown, match="TPR_SHADOW"):
             selection_of(wrong)
+
+
+def test_a_guest_without_an_answer_is_in_each_part_that_guests_show() -> None:
+    at = "misc_flags -DELIVERY, x2apic"
+    for words, taken in (
+        ("access,x2apic,-DELIVERY", True),
+        ("cpuid", True),
+        ("EOI", True),
+        ("access,xapic", False),
+        ("access,default", False),
+        ("vmcs,create", False),
+    ):
+        assert selection_of(words).takes(NO_ANSWER, at) is taken, words
 
 
 def test_a_selection_records_less() -> None:

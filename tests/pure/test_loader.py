@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.kernels import bzimage, elf, note
@@ -223,20 +223,96 @@ REAL = {
 """A kernel that a linker has made, and one of 32 bits."""
 
 
-@pytest.mark.parametrize("name", REAL)
-@given(data=st.data())
-def test_a_mutated_real_elf_is_laid_out_or_refused(name: str, data: st.DataObject) -> None:
-    """Mostly in the headers, where a number decides; with any modules, none of it leaves the memory."""
-    image = bytearray(REAL[name])
+def mutate(data: st.DataObject, image: bytearray, head: int) -> None:
+    """Change some numbers of a file, mostly in its head, where a number decides."""
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.one_of(st.integers(0, 0x200), st.integers(0, len(image) - 8)))
+        at = data.draw(st.one_of(st.integers(0, head), st.integers(0, len(image) - 8)))
         width = data.draw(st.sampled_from("BHIQ"))
         number = data.draw(HOSTILE_NUMBERS) & (1 << struct.calcsize(width) * 8) - 1
         struct.pack_into(f"<{width}", image, at, number)
-    kernel = read_or_refuse(bytes(image))
+
+
+def lay_out_any(data: st.DataObject, image: bytes) -> None:
+    """Lay out an image, unless it is refused, with any modules and memory."""
+    kernel = read_or_refuse(image)
     if kernel is not None:
         sizes = data.draw(st.lists(st.integers(0, 1 << 33), max_size=3))
         lay_out_or_refuse(kernel, data.draw(st.integers(1, 5000)), sizes, 3)
+
+
+@pytest.mark.parametrize("name", REAL)
+@given(data=st.data())
+def test_a_mutated_real_elf_is_laid_out_or_refused(name: str, data: st.DataObject) -> None:
+    image = bytearray(REAL[name])
+    mutate(data, image, 0x200)
+    lay_out_any(data, bytes(image))
+
+
+@pytest.mark.parametrize("form", PACKERS)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_a_mutated_elf_in_a_payload_is_laid_out_or_refused(form: str, data: st.DataObject) -> None:
+    """The checksums of a payload agree: what is wrong is the kernel in it."""
+    image = bytearray(REAL["of a test"])
+    mutate(data, image, 0x200)
+    lay_out_any(data, bzimage(PACKERS[form](bytes(image))))
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+@settings(max_examples=50)
+@given(data=st.data())
+def test_a_mutated_bzimage_is_laid_out_or_refused(form: str, data: st.DataObject) -> None:
+    """In the setup header: where the payload is, its size, and how large the setup code is."""
+    image = bytearray(bzimage(PACKERS[form](REAL["probe"])))
+    fields = ((0x1F1, "B"), (0x202, "I"), (0x206, "H"), (0x248, "I"), (0x24C, "I"))
+    for at, width in data.draw(st.lists(st.sampled_from(fields), min_size=1, max_size=3)):
+        number = data.draw(st.one_of(HOSTILE_NUMBERS, st.integers(0, len(image))))
+        struct.pack_into(f"<{width}", image, at, number & (1 << struct.calcsize(width) * 8) - 1)
+    lay_out_any(data, bytes(image))
+
+
+LINES = st.binary(max_size=40).map(lambda line: line.replace(b"\0", b" "))
+
+
+@given(
+    cmdline=st.one_of(LINES, st.sampled_from([b"x" * 4096, b"y" * 65536])),
+    modules=st.lists(st.tuples(st.integers(0, 9 << 20), LINES), max_size=64),
+    vcpus=st.integers(1, 128),
+    acpi=st.booleans(),
+)
+def test_a_guest_is_told_where_everything_is(
+    cmdline: bytes, modules: list[tuple[int, bytes]], vcpus: int, acpi: bool
+) -> None:
+    """Read the start info as a guest does: from the bytes that are written into its memory."""
+    layout = lay_out(
+        read_kernel(KERNEL, "k"),
+        [ModuleSize("module", size, line) for size, line in modules],
+        cmdline=cmdline,
+        memory_mib=2048,
+        vcpus=vcpus,
+        acpi=acpi,
+    )
+
+    def memory(address: int, size: int) -> bytes:
+        for row in layout.contents:
+            if row.address <= address and address + size <= row.end:
+                return bytes(row.data[address - row.address :][:size])
+        raise AssertionError(f"{size} bytes at {address:#x} are not written")
+
+    def text(address: int, length: int) -> bytes:
+        return memory(address, length + 1).removesuffix(b"\0") if address else b""
+
+    head = struct.unpack("<4I4Q2I", memory(layout.start_info, 56))
+    _, _, _, count, modules_at, cmdline_at, rsdp, regions_at, lines, _ = head
+    assert text(cmdline_at, len(cmdline)) == cmdline and count == len(modules)
+    for number, (span, (size, line)) in enumerate(zip(layout.modules, modules, strict=True)):
+        address, told, line_at, _ = struct.unpack("<4Q", memory(modules_at + 32 * number, 32))
+        assert (address, told) == (span.address, size) and text(line_at, len(line)) == line
+    rows = [struct.unpack("<QQII", memory(regions_at + 24 * number, 24))[:3] for number in range(lines)]
+    assert rows == [(row.span.address, row.span.size, row.kind) for row in layout.regions]
+    assert (memory(rsdp, 8) == b"RSD PTR ") if acpi else rsdp == 0
+    (directory,) = struct.unpack("<I", memory(layout.ident_pt + 4 * 5, 4))
+    assert directory >> 22 == 5 and directory & 0x81 == 0x81  # present, and 4 MiB
 
 
 @given(st.integers(1, 8192), st.integers(1, 128))

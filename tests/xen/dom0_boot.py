@@ -6,7 +6,6 @@ MODE is ``x2apic`` or ``xapic``: what Linux uses.
 """
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -17,8 +16,10 @@ import xenapic
 from xenapic.errors import GuestFailed, ImageInvalid
 from xenapic.verify.inspection import inspect
 
-KERNEL, RAMDISK = "/guest/vmlinuz", "/guest/initrd.img"
-CMDLINE = "console=hvc0 quiet mitigations=off nokaslr noxsaves cryptomgr.notests nopti audit=0 tsc=reliable"
+sys.path.insert(0, "/checkout")
+from tests import kernels
+from tests.xen.linux import linux, power_off
+
 PATIENCE = 600
 
 # mov edi, the positions of the console's ring; for each: mov eax, nonsense; stosd; and then jmp $
@@ -29,32 +30,14 @@ TRIPLE_FAULT = bytes.fromhex("0f0b")  # ud2, without an interrupt table
 
 
 def elf(code):
-    sys.path.insert(0, "/checkout")
-    from tests.kernels import elf as made
-
-    return made(0x100000, [(0x100000, code, 4096)], bits=32)
+    return kernels.elf(0x100000, [(0x100000, code, 4096)], bits=32)
 
 
 def boot(xen, vcpus, mode):
-    extra = " nox2apic" if mode == "xapic" else ""
     began = time.monotonic()
-    with xen.boot(
-        KERNEL,
-        ramdisk=RAMDISK,
-        cmdline=CMDLINE + extra,
-        memory_mib=128,
-        vcpus=vcpus,
-        native_tsc=True,
-        count_exits=True,
-        policy=xenapic.Policy(),
-    ) as guest:
-        guest.console.expect(b"xenapic guest ready", timeout=PATIENCE)
-        guest.console.expect(b"# ", timeout=PATIENCE)
-        guest.console.write(b"echo $((6 * 7)) of $(nproc) $(dmesg | grep -c 'x2apic enabled') end\n")
-        answer = guest.console.expect(re.compile(rb"\n(42 of .*) end"), timeout=PATIENCE)
+    with linux(xen, vcpus, mode, xenapic.Policy(), memory_mib=128, patience=PATIENCE) as (guest, answer):
         inspection = inspect(xen, guest.domid)
-        guest.console.write(b"poweroff -f\n")
-        reason = guest.wait(timeout=PATIENCE)
+        reason = power_off(guest, PATIENCE)
         report = guest.exits()
         registers = sorted(
             {
@@ -64,10 +47,10 @@ def boot(xen, vcpus, mode):
             }
         )
         return {
-            "answer": re.search(rb"(42 of .*) end", answer)[1].decode(),
+            "answer": answer,
             "inspected": inspection.ok,
             "states": sorted({vcpu.measured.state.value for vcpu in inspection.vcpus}),
-            "reason": reason.name,
+            "reason": reason,
             "registers": registers,
             "total": report.total,
             "complete": report.complete,

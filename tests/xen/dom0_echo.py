@@ -11,9 +11,11 @@ import xenapic
 from xenapic.verify.inspection import inspect
 
 sys.path.insert(0, "/checkout")
+from tests.xen.vectors import wrong_vectors
 from tests.xtftree import GUESTS, echo, tell_x2apic
 
 PATIENCE = 120
+VECTOR_SECONDS = 2
 WORDS = b"echo and back\n" * 20
 """Few enough for the trace buffers, however slow the machine is."""
 
@@ -96,6 +98,7 @@ def main():
     moments = [float(word) for word in sys.argv[1:]]
     with xenapic.open() as xen:
         answer = {"one": talk(xen, 1), "two": talk(xen, 2)}
+        answer["wrong vectors"] = wrong_vectors(xen, VECTOR_SECONDS)
         answer["x2apic"] = offered(xen, None)
         answer["x2apic hidden"] = offered(xen, xenapic.Policy(guest_x2apic=False))
         Path("/tmp/kernel").write_bytes(GUESTS["hangs"])

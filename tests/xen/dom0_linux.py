@@ -6,7 +6,6 @@ MODE is ``x2apic`` or ``xapic``: what Linux uses. A request is a list such as ``
 """
 
 import json
-import re
 import sys
 import time
 
@@ -16,8 +15,9 @@ from xenapic.model.proposal import CONTROL
 from xenapic.policy.terms import Aspect, Want
 from xenapic.verify.inspection import inspect
 
-KERNEL, RAMDISK = "/guest/vmlinuz", "/guest/initrd.img"
-CMDLINE = "console=hvc0 quiet mitigations=off nokaslr noxsaves cryptomgr.notests nopti audit=0 tsc=reliable"
+sys.path.insert(0, "/checkout")
+from tests.xen.linux import linux, power_off
+
 PATIENCE = 1200
 WANTS = {"+": Want.REQUIRE, "-": Want.FORBID}
 
@@ -30,39 +30,24 @@ def policy(request):
 
 
 def boot(xen, vcpus, mode, request):
-    extra = " nox2apic" if mode == "xapic" else ""
     began = time.monotonic()
-    with xen.boot(
-        KERNEL,
-        ramdisk=RAMDISK,
-        cmdline=CMDLINE + extra,
-        memory_mib=96,
-        vcpus=vcpus,
-        native_tsc=True,
-        count_exits=True,
-        policy=policy(request),
-    ) as guest:
-        guest.console.expect(b"xenapic guest ready", timeout=PATIENCE)
-        guest.console.expect(b"# ", timeout=PATIENCE)
-        guest.console.write(b"echo $((6 * 7)) of $(nproc) $(dmesg | grep -c 'x2apic enabled') end\n")
-        answer = guest.console.expect(re.compile(rb"\n(42 of .*) end"), timeout=PATIENCE)
+    with linux(xen, vcpus, mode, policy(request), memory_mib=96, patience=PATIENCE) as (guest, answer):
         inspection = inspect(xen, guest.domid)
         guest.console.write(b"grep -E 'LOC|RES|CAL|TLB' /proc/interrupts; echo counted\n")
         interrupts = guest.console.expect(b"\ncounted", timeout=PATIENCE).decode()
-        guest.console.write(b"poweroff -f\n")
-        reason = guest.wait(timeout=PATIENCE)
+        reason = power_off(guest, PATIENCE)
         report = guest.exits()
         exits = {}
         for kind, count in report.kinds.items():
             name = f"{kind.reason} {kind.register or ''} {kind.operation.value if kind.operation else ''}".strip()
             exits[name] = exits.get(name, 0) + count
         return {
-            "answer": re.search(rb"(42 of .*) end", answer)[1].decode(),
+            "answer": answer,
             "in_force": str(inspection.in_force),
             "inspected": inspection.ok,
             "agrees": [vcpu.agrees for vcpu in inspection.vcpus],
             "states": sorted({vcpu.measured.state.value for vcpu in inspection.vcpus}),
-            "reason": reason.name,
+            "reason": reason,
             "interrupts": interrupts.splitlines()[-8:],
             "exits": exits,
             "complete": report.complete,

@@ -92,6 +92,7 @@ def test_a_guest_echoes_and_nothing_is_left(xen_lab: Any, where: tuple[str, str,
             assert seen["registers"]["EOI write"] == 280
         else:
             assert "EOI write" not in seen["registers"]
+    assert answer["wrong vectors"] == 0
     assert (answer["x2apic"], answer["x2apic hidden"]) == ("1", "0")
     assert answer["orphans"] == 1 and answer["domains"] == [0]
     for status, said, left in answer["interrupted"]:

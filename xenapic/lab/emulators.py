@@ -99,11 +99,14 @@ QEMU_LIMITS = {"load": 30.0, "Xen": 30.0, "dom0": 60.0, "restore": 30.0}
 # SMAP kills dom0 at its first return to user mode in TCG; RDTSCP breaks HVM guests;
 # MONITOR makes newer Xen idle in a way TCG does not wake from.
 QEMU_CPU = "EPYC,-smap,-monitor,-rdtscp"
+# QEMU does not raise #NM for XSAVE and XRSTOR while CR0.TS is set. Xen sets TS to restore a vCPU's vector
+# registers late, so a kernel saved those of another domain as its own, and a program in dom0 died of it.
+QEMU_XEN_ARGS = ("spec-ctrl=eager-fpu",)
 
 
 def qemu(guest: Guest, run_dir: Path, serial: str, *more: str) -> Start:
     """Return how to start QEMU with software emulation; `serial` is a character device's description."""
-    xen_args = [*XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
+    xen_args = [*XEN_ARGS, *QEMU_XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
     dom0_args = [*DOM0_ARGS, *guest.dom0_args]
     modules = f"{_escaped(str(guest.xen.kernel))} {_escaped(' '.join(dom0_args))}"
     argv = (

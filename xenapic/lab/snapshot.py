@@ -66,7 +66,7 @@ def entry(guest: Guest, machine: Machine, release: str) -> Entry:
     files = (program, guest.xen.hypervisor, guest.xen.kernel, *guest.xen.archives, guest.xen.root)
     recipe = (
         FORMAT, machine, release, guest.memory, WARM_UP, ENV, emulators.SAVE,
-        emulators.XEN_ARGS, emulators.DOM0_ARGS, emulators.QEMU_CPU,
+        emulators.XEN_ARGS, emulators.QEMU_XEN_ARGS, emulators.DOM0_ARGS, emulators.QEMU_CPU,
         [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
         hashlib.sha256(guest.overlay.read_bytes()).hexdigest(),
     )  # fmt: skip

@@ -7,8 +7,21 @@ from enum import Enum
 from xenapic.frozen import dataclass
 from xenapic.verify.gaps import GAPS, NO_GUEST
 
-__all__ = ["COST", "FAILED", "LOST", "NOT_TESTABLE", "Check", "Report", "Verdict", "compare", "not_covered"]
+__all__ = [
+    "COST",
+    "FAILED",
+    "LOST",
+    "NOT_TESTABLE",
+    "NO_ANSWER",
+    "Check",
+    "Report",
+    "Verdict",
+    "compare",
+    "not_covered",
+]
 
+NO_ANSWER = "answer"
+"""The topic of a guest that gave no answer; it is part of every aspect that guests show."""
 FAILED = "it could not be recorded"
 COST = "the cost is neither that of an exit nor that of none"
 LOST = "trace records were lost"

@@ -23,7 +23,7 @@ from xenapic.model.evidence import IN_LOG
 from xenapic.model.flags import CDF, PHYSCAP, names
 from xenapic.parse.files import file_name, read_file
 from xenapic.parse.jsontext import load
-from xenapic.verify.check import FAILED, Check, Report, Verdict, compare, not_covered
+from xenapic.verify.check import FAILED, NO_ANSWER, Check, Report, Verdict, compare, not_covered
 from xenapic.verify.guest import flags_shown, guest_checks, no_answer, of_domain
 from xenapic.verify.level import level_checks
 from xenapic.verify.pair import pair_checks
@@ -182,7 +182,7 @@ def _viridian(recorded: HintsRecord, subject: Subject) -> Iterator[Check]:
     """Check the hints for a Windows guest about its APIC."""
     at = f"{flags_shown(recorded)}, xapic, Viridian"
     if recorded.failed is not None or recorded.recommended is None or recorded.features is None:
-        yield no_answer(recorded, "guest", at, subject, recorded.failed or "no such leaves")
+        yield no_answer(recorded, NO_ANSWER, at, subject, recorded.failed or "no such leaves")
         return
     predicted = subject.viridian(recorded.misc_flags)
     for name, said, word, bit in (

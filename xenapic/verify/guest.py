@@ -18,7 +18,7 @@ from xenapic.model.emulation import apic_base_faults, guest_faults
 from xenapic.model.flags import MISC, PHYSCAP, names
 from xenapic.probe.findings import PERIODS, Op
 from xenapic.probe.mailbox import REPEATS
-from xenapic.verify.check import COST, FAILED, LOST, Check, Verdict, compare, not_covered
+from xenapic.verify.check import COST, FAILED, LOST, NO_ANSWER, Check, Verdict, compare, not_covered
 from xenapic.verify.gaps import gap_of, no_guest
 from xenapic.verify.guest_records import (
     UNRECORDED,
@@ -82,7 +82,7 @@ def guest_checks(record: GuestRecord, subject: Subject) -> Iterator[Check]:
     """Yield every check of one guest."""
     guest = _Guest(record, subject, subject.vcpu(record.misc_flags, record.apic_mode), of_domain(record))
     if record.failed is not None:
-        yield no_answer(record, "guest", guest.where, subject, record.failed)
+        yield no_answer(record, NO_ANSWER, guest.where, subject, record.failed)
         return
     if isinstance(guest.vcpu.controls, Controls):
         broken = [rule.code for rule in violations(guest.vcpu.controls)]

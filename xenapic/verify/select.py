@@ -12,6 +12,7 @@ from xenapic.apic.state import ApicState
 from xenapic.errors import NameUnknown
 from xenapic.frozen import dataclass
 from xenapic.model.apicbits import APIC, asked_word, signed
+from xenapic.verify.check import NO_ANSWER
 
 if TYPE_CHECKING:
     from xenapic.verify.check import Report
@@ -64,7 +65,7 @@ class Selection:
     def takes(self, topic: str, where: str) -> bool:
         """Return True if a check or difference is selected."""
         aspect = next((name for name, topics in ASPECTS.items() if topic in topics), None)
-        if aspect is None or not self.wants(aspect):
+        if not (self.guests if topic == NO_ANSWER else aspect and self.wants(aspect)):
             return False
         parts = where.split(", ")
         of_state = {state.value for state in ApicState} & set(parts)

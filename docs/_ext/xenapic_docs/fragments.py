@@ -73,6 +73,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "proposal_states": proposal.proposal_states,
     "proposal_today": proposal.proposal_today,
     "proposal_places": change.proposal_places,
+    "proposal_faults": change.proposal_faults,
     "rules": reference.create_rules,
     "features": reference.features,
     "documents": reference.documents,
