@@ -1,8 +1,8 @@
 """Reduce a recording of a Xen with one bit per control to docs/data/control-worth.json.
 
 ``write_worth.py RECORDING [OPERATIONS]`` keeps the guests of a domain for which nothing was asked, and with
-one control off at a time: which accesses left the guest, and the VM exits that Xen's trace counted. OPERATIONS
-is what ``tests/xen/dom0_worth.py`` printed on the same Xen and machine.
+one control off at a time: which accesses left the guest, and the VM exits that Xen's trace counted.
+OPERATIONS is what ``tests/xen/dom0_worth.py`` printed on the same Xen and machine.
 """
 
 from __future__ import annotations
