@@ -112,6 +112,16 @@ def test_every_kind_is_sent_in_every_mix_of_modes() -> None:
     assert len({kind.vector for kind in IpiKind}) == len(IpiKind)
 
 
+def test_both_timers_go_off_in_every_mix_of_modes() -> None:
+    script = PairScript()
+    timers = [(place, states, vcpu) for place, states, vcpu, kind in script._sent if kind is IpiKind.TIMER]
+    assert len(timers) == 2 * len(MIXES)
+    for place, states, vcpu in timers:
+        assert expected_receivers(IpiKind.TIMER, vcpu, states) == {vcpu}
+        one = script.commands[place]
+        assert one.cpu == vcpu and one.address in (0x838, 0xFEE00380) and one.value > 0
+
+
 def test_commands_go_through_the_way_that_the_mode_has() -> None:
     state = {0: X, 1: X}
     for one in PairScript().commands:

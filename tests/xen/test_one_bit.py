@@ -37,6 +37,7 @@ def one_bit(xen_lab: Any) -> str:
     ("machine", "select", "at_least"),
     [
         pytest.param("broadwell_ult", "create,vmcs,log", 1450, id="every-request"),
+        pytest.param("broadwell_ult", "-TPR_SHADOW,-DELIVERY-X2APIC_MODE", 3300, id="guests-of-two-sets"),
         pytest.param("core2_penryn_t9600", "", 5000, marks=pytest.mark.thorough),
         pytest.param("epyc", "", 2000, marks=pytest.mark.thorough),
     ],

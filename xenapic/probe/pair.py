@@ -6,7 +6,7 @@ Sources: Intel SDM volume 3A, "Issuing interprocessor interrupts", "ICR operatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from xenapic.apic.registers import DEST_ALLINC, DEST_SELF, INT_ASSERT, Reg
@@ -15,7 +15,7 @@ from xenapic.frozen import dataclass
 from xenapic.loader.acpi import apic_id
 from xenapic.model.ipi import ALL_BUT_SELF, LOGICAL, LOWEST_PRIORITY, Receiver, broadcast, receivers
 from xenapic.probe.mailbox import SETTLE, Command, CommandKind, Loop, Reply, Yield
-from xenapic.probe.script import IA32_APIC_BASE, PATIENCE
+from xenapic.probe.script import DIVIDE_BY_1, IA32_APIC_BASE, PATIENCE, TIMER_COUNT
 from xenapic.probe.vcpu import Vcpu, logical_id
 
 __all__ = ["PAIR_VCPUS", "IpiKind", "PairFindings", "PairScript", "SentIpi", "expected_receivers"]
@@ -49,6 +49,8 @@ class IpiKind(Enum):
     """By the physical destination that means all in the sender's mode."""
     NOBODY = "nobody"
     """To an ID that no APIC has."""
+    TIMER = "timer"
+    """The sender's own timer, once: no IPI, but it must arrive like one."""
 
     @property
     def bits(self) -> int:
@@ -94,7 +96,7 @@ MIXES: tuple[States, ...] = ((X, X), (X, X2), (X2, X2), (X2, X))
 """The states of both, in the order that the guest goes through them."""
 SETTLE_YIELDING = 50
 """The same as `SETTLE`, of rounds that take a hypercall each."""
-FROM_SECOND = (IpiKind.PHYSICAL, IpiKind.ALL)
+FROM_SECOND = (IpiKind.PHYSICAL, IpiKind.ALL, IpiKind.TIMER)
 """What the second vCPU sends, too."""
 
 
@@ -126,6 +128,8 @@ class PairFindings:
 
 def expected_receivers(kind: IpiKind, sender: int, states: Sequence[ApicState]) -> frozenset[int]:
     """Return which vCPUs an interrupt should reach; of a lowest-priority one, which may get it."""
+    if kind is IpiKind.TIMER:
+        return frozenset({sender})
     busy = kind is IpiKind.LOWEST_BUSY
     apics = [
         Receiver(state, apic_id(vcpu), logical_id(vcpu), BUSY if busy and vcpu == sender else 0)
@@ -212,11 +216,17 @@ class PairScript:
             for kind in IpiKind if sender.number == 0 else FROM_SECOND:
                 if kind is IpiKind.LOWEST_BUSY:
                     self._commands.append(sender.write(Reg.TASKPRI, BUSY))
-                expected = expected_arrivals(kind, sender.number, states)
-                destination = kind.destination(sender.number, sender.state)
-                self._commands += sender.send(
-                    kind.bits | kind.vector, destination, wait_for=kind.vector, expected=expected
-                )
+                self._commands += _sent(sender, kind, expected_arrivals(kind, sender.number, states))
                 self._sent.append((len(self._commands) - 1, states, sender.number, kind))
                 if kind is IpiKind.LOWEST_BUSY:
                     self._commands.append(sender.write(Reg.TASKPRI, 0))
+
+
+def _sent(sender: Vcpu, kind: IpiKind, expected: int) -> Iterator[Command]:
+    """Yield the commands for an interrupt; the last one waits for it."""
+    if kind is IpiKind.TIMER:
+        yield from (sender.write(Reg.LVTT, kind.vector), sender.write(Reg.TDCR, DIVIDE_BY_1))
+        yield sender.write(Reg.TMICT, TIMER_COUNT, wait_for=kind.vector, expected=expected)
+        return
+    destination = kind.destination(sender.number, sender.state)
+    yield from sender.send(kind.bits | kind.vector, destination, wait_for=kind.vector, expected=expected)
