@@ -8,8 +8,8 @@ packages="python3 python3-venv qemu-system-x86 xorriso
 gcc libc6-dev libxen-dev xz-utils debian-archive-keyring"
 files="/usr/include/xenctrl.h"
 if [ "${1:-}" = tests ]; then
-    programs="$programs dpkg-buildpackage dh dh_python3 lintian man chromium chromedriver rpmbuild cpio"
-    packages="$packages dpkg-dev debhelper dh-python lintian man-db python3-all python3-cffi python3-click python3-setuptools
+    programs="$programs dpkg-source make flex bison dpkg-buildpackage dh dh_python3 lintian man chromium chromedriver rpmbuild cpio"
+    packages="$packages dpkg-dev make flex bison debhelper dh-python lintian man-db python3-all python3-cffi python3-click python3-setuptools
 chromium chromium-driver fonts-dejavu-core rpm cpio"
     files="$files /usr/lib/python3/dist-packages/click /usr/lib/python3/dist-packages/cffi /usr/lib/python3/dist-packages/setuptools"
 fi

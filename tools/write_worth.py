@@ -1,8 +1,8 @@
 """Reduce a recording of a Xen with one bit per control to docs/data/control-worth.json.
 
-``write_worth.py RECORDING OPERATIONS`` keeps the guests of a domain for which nothing was asked, and with one
-control off at a time: which accesses left the guest, and the VM exits that Xen's trace counted. OPERATIONS is
-what ``tests/xen/dom0_worth.py`` printed on the same Xen and machine.
+``write_worth.py RECORDING [OPERATIONS]`` keeps the guests of a domain for which nothing was asked, and with
+one control off at a time: which accesses left the guest, and the VM exits that Xen's trace counted.
+OPERATIONS is what ``tests/xen/dom0_worth.py`` printed on the same Xen and machine.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def main() -> None:
         "processor": recording.processor,
         "emulator": recording.emulator,
         "runs": kept,
-        "operations": operations(json.loads(Path(sys.argv[2]).read_bytes())),
+        "operations": [
+            row for path in sys.argv[2:] for row in operations(json.loads(Path(path).read_bytes()))
+        ],
     }
     TO.write_text(json.dumps(data, indent=None, separators=(",", ":")).replace('{"off"', '\n{"off"') + "\n")
 

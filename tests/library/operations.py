@@ -23,7 +23,7 @@ from xenapic.live.xen import Xen
 from xenapic.model.config import DomainConfig
 from xenapic.policy.terms import Policy
 from xenapic.probe.cost import measure_workload
-from xenapic.probe.run import run_probe
+from xenapic.probe.run import probe_hints, run_probe
 from xenapic.probe.workload import workload
 from xenapic.verify.inspection import inspect
 from xenapic.verify.record import Settings, record
@@ -211,6 +211,13 @@ def console_clear(xen: Xen) -> object:
 
 
 # -- guests and exits --
+
+
+@operation()
+def hints(xen: Xen) -> object:
+    with xen.create_domain(PVH) as domain:
+        domain.set_max_vcpus(1)
+        return probe_hints(domain, timeout=0.1)
 
 
 @operation()

@@ -111,6 +111,18 @@ def test_what_a_right_xen_does_agrees(state: ApicState) -> None:
         assert decode(LevelRecord, encode(made)) == made
 
 
+def test_what_debians_xen_did_on_broadwell() -> None:
+    """Recorded with 4.17.7 in Bochs 3.0: the end of an edge-triggered interrupt costs as much as plain memory."""
+    data = json.loads((RECORDED.parent / "level_broadwell_ult.json").read_text())
+    assert (data["xen"], data["processor"]) == ("4.17.7", "broadwell_ult")
+    made = [decode(LevelRecord, one) for one in data["levels"]]
+    assert [one.apic_mode for one in made] == list(STATES)
+    for one in made:
+        assert wrong(one) == [] and one.edge is not None and one.level is not None
+        assert max(one.edge.ticks) < 10 and min(one.level.ticks) > 1900
+        assert one.exits is not None and one.exits.by_reason[VmxExit.VIRTUALIZED_EOI] == ROUNDS
+
+
 def test_the_end_of_a_level_triggered_interrupt_leaves_everywhere() -> None:
     for name, edge in ((APICV, False), (WITHOUT, True), ("epyc-4.20", True)):
         for state in STATES:
