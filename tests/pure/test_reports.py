@@ -45,7 +45,7 @@ def report(data: Any) -> Report:
 def test_summary(report: Report) -> None:
     rows = summary(report)
     assert rows["VMCS"]["xapic"] == "1 DISAGREE, 2 agree"
-    assert rows["guest"]["disabled"] == "1 not testable"
+    assert rows["answer"]["disabled"] == "1 not testable"
     assert "VMCS, ASSISTED_XAPIC|ASSISTED_X2APIC" in rows
     assert columns(rows) == ["host", "disabled", "xapic", "x2apic", "xapic-relocated"]
     total = sum(

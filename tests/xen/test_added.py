@@ -210,12 +210,10 @@ sh ../build.sh >build.log 2>&1 || exit 125
 
 
 @pytest.mark.thorough
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("machine", "option", "select"),
-    [
-        ("epyc", "hap=0", "create"),
-        on("broadwell_ult", "4.17", ("broadwell_ult", "apicv=0", "x2apic,vmcs")),
-    ],
+    [("epyc", "hap=0", "create"), ("broadwell_ult", "apicv=0", "x2apic,vmcs")],
 )
 def test_git_bisect_boots_each_revision(
     machine: str, option: str, select: str, unpacked: Path, name: str, tmp_path: Path, xen_lab: Any
