@@ -70,7 +70,8 @@ class FakeTrace(FakeXen):
     def _answer(self, name: str, result: int) -> int:
         if name == self.interrupt_in:
             self.interrupt_in = ""
-            os.kill(os.getpid(), signal.SIGINT)
+            # To this thread: os.kill may reach another, and Python acts later.
+            signal.raise_signal(signal.SIGINT)
         return super()._answer(name, result)
 
     @property
