@@ -14,7 +14,6 @@ import pytest
 from xenapic.lab import bootdisk, job, overlay, watch, xens
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import (
-    FetchFailed,
     LabPrerequisite,
     LabUsageError,
     StageTimeout,
@@ -23,7 +22,6 @@ from xenapic.lab.frames import CHANNEL_SIZE, CYLINDER, EXIT, READY, SECTOR, STAR
 from xenapic.lab.kernel import (
     SIGNED,
     module_info,
-    plain_kernel,
     with_short_p2m,
     without_signature,
     without_type_information,
@@ -117,11 +115,6 @@ def test_archives_can_be_read_by_cpio(tmp_path: Path) -> None:
             subprocess.run(["cpio", "-id", "--quiet"], stdin=stream, cwd=tmp_path, check=True)
     assert (tmp_path / "d/one").read_text() == "oneoneone"
     assert (tmp_path / "d/two").stat().st_mode & 0o111
-
-
-def test_a_kernel_that_is_none_is_refused() -> None:
-    with pytest.raises(FetchFailed):
-        plain_kernel(b"\0" * 4096)
 
 
 def test_the_p2m_limit_is_shortened_where_it_is_found_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -96,6 +97,18 @@ def test_a_part_of_the_requests(real: Library) -> None:
     for records in (made.create, made.vmcs, made.guest, made.viridian, made.restored):
         assert records and {one.misc_flags for one in records} == {word}
     assert len(made.vmcs) == len(made.guest) == 1
+
+
+def test_a_request_that_xen_refuses_is_a_create_only(real: Library) -> None:
+    """As `+POSTED` is on a processor without posted interrupts: there is no domain to look at."""
+    word = asked_word(APIC.POSTED)
+    made = recorded(real, Behaviour(), Settings(refusals=True).part("+POSTED,-DELIVERY,xapic"))
+    asked = {word, asked_word(NOTHING, APIC.DELIVERY)}
+    assert {one.misc_flags for one in made.create} == asked
+    assert {one.errno for one in made.create if one.misc_flags == word} == {errno.ENODEV}
+    assert {
+        one.misc_flags for records in (made.vmcs, made.guest, made.viridian) for one in records
+    } == asked - {word}
 
 
 CREATES = Settings(refusals=True, probe=False, hints=False, vmcs=False)

@@ -48,6 +48,7 @@ class Machine:
         self.served: set[int] = set()
         self.levels: set[int] = set()
         self.masked = True
+        self.up = False
         self.index = 0
 
     def carry_out(self, command: Command) -> Reply:
@@ -59,8 +60,10 @@ class Machine:
             self.index = command.value
         elif command.kind is CommandKind.STORE and command.address == 0xFEC00010 and not self.index & 1:
             self.masked = bool(command.value & 1 << 16)
+            self.request()
         elif command.address == 0xFED00010:
-            self.raise_line()
+            assert self.masked
+            self.up = True
         elif command.kind in (CommandKind.RDMSR, CommandKind.WRMSR) and command.address >= 0x800:
             where = (command.address - 0x800) << 4
         if command.kind in (CommandKind.LOAD, CommandKind.RDMSR):
@@ -76,15 +79,15 @@ class Machine:
             ended = self.served.pop()
             ticks = LEAVES if ended in self.levels or not self.delivery else STAYS
             if ended in self.levels:
-                self.raise_line()
+                self.request()
         if command.wait_for in self.requested:
             self.requested.remove(command.wait_for)
             self.served.add(command.wait_for)
             arrived = 1
         return Reply(value, 0, 0, 0, None, 0, (arrived, 0, 0, 0), 9, (ticks,) * command.repeat)
 
-    def raise_line(self) -> None:
-        if not self.masked:
+    def request(self) -> None:
+        if self.up and not self.masked:
             self.levels.add(LEVEL_VECTOR)
             self.requested.add(LEVEL_VECTOR)
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import struct
 import tempfile
 import time
 from dataclasses import dataclass, field
-from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,14 @@ from xenapic.abi.proof import PLACE, LayoutProof, library_sha256
 from xenapic.errors import HeadersUnusable, ImageInvalid
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter
-from xenapic.lab.errors import FetchFailed, LabUsageError
+from xenapic.lab.errors import LabUsageError
 from xenapic.lab.gather import Sources, gathered
 from xenapic.lab.hypervisor import read_hypervisor
-from xenapic.lab.kernel import plain_kernel, with_short_p2m
+from xenapic.lab.kernel import with_short_p2m
 from xenapic.lab.libraries import Libraries, read_libraries
 from xenapic.lab.xens import RELEASES, Progress, Release, XenFiles
 from xenapic.lab.xens import ensure as ensure_release
-from xenapic.loader.kernel import HEADER_AT, HEADER_MAGIC, kernel_image
+from xenapic.loader.kernel import kernel_image
 
 __all__ = ["AddedXen", "add", "add_if_new", "added", "added_names", "check_name", "remove"]
 
@@ -274,16 +272,10 @@ class _Taking:
 
 def _plain(path: Path) -> bytes:
     """Return the ELF file in a kernel's file."""
-    data = path.read_bytes()
     try:
-        return bytes(kernel_image(data, str(path)))
+        return bytes(kernel_image(path.read_bytes(), str(path)))
     except ImageInvalid as error:
-        if not data[HEADER_AT:].startswith(HEADER_MAGIC):
-            raise LabUsageError(f"--kernel: {error}") from None
-        try:
-            return plain_kernel(data)  # it needs no package of Python's for zstd
-        except (FetchFailed, struct.error, IndexError, LZMAError):
-            raise LabUsageError(f"--kernel: {error}") from None
+        raise LabUsageError(f"--kernel: {error}") from None
 
 
 MOST_HEADERS = 2000

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 from pathlib import Path
 
-from xenapic.lab.errors import LabPrerequisite
-from xenapic.lab.programs import run
+from xenapic.lab.errors import FetchFailed, LabPrerequisite
+from xenapic.lab.programs import dying_with_us, run
 
 CODENAMES = ("bookworm", "trixie")
 POCKETS = ("", "-updates", "-security")
@@ -181,6 +183,27 @@ class Apt:
     def _run(self, program: str, *args: str, cwd: Path | None = None) -> str:
         env = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         return run(program, "-qq", f"-c={self._work / 'apt.conf'}", *args, cwd=cwd, env=env)
+
+
+def members(package: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Return what a package holds, member by member; each can be read until the next one is asked for."""
+    command = dying_with_us(["dpkg-deb", "--fsys-tarfile", str(package)])
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as source,
+        tarfile.open(fileobj=source.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            yield archive, member
+    if source.returncode:
+        raise FetchFailed(f"cannot unpack {package.name}")
+
+
+def write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write a member that is a regular file; of its mode, only whether it is executable is kept."""
+    if data := archive.extractfile(member):
+        with path.open("wb") as out:
+            shutil.copyfileobj(data, out)
+        path.chmod(0o755 if member.mode & 0o111 else 0o644)
 
 
 def _compared(one: str, other: str) -> int:

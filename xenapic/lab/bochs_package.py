@@ -9,19 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xenapic.lab.apt import Apt, Package, derive, machine_sources
+from xenapic.lab.apt import Apt, Package, derive, machine_sources, members, write_member
 from xenapic.lab.cache import Entry, cache_root
-from xenapic.lab.errors import FetchFailed
 from xenapic.lab.foreign import LOADER, needed_libraries
-from xenapic.lab.programs import dying_with_us, need, need_room
+from xenapic.lab.programs import need, need_room
 
 VERSION = (3, 0)
 SUITE = "trixie"
@@ -86,24 +83,10 @@ def _names(directory: Path, pattern: str) -> list[str]:
 def _unpack(package: Package, flat: Path) -> None:
     """Put the files of a package that `KEPT` names into the directory `flat`."""
     flat.mkdir(exist_ok=True)
-    with (
-        subprocess.Popen(
-            dying_with_us(["dpkg-deb", "--fsys-tarfile", str(package.path)]), stdout=subprocess.PIPE
-        ) as source,
-        tarfile.open(fileobj=source.stdout, mode="r|") as archive,
-    ):
-        for member in archive:
-            if KEPT.fullmatch(member.name.removeprefix("./")):
-                _keep(archive, member, flat)
-    if source.returncode:
-        raise FetchFailed(f"cannot unpack {package.name}")
-
-
-def _keep(archive: tarfile.TarFile, member: tarfile.TarInfo, flat: Path) -> None:
-    path = flat / Path(member.name).name
-    if member.issym():
-        path.symlink_to(Path(member.linkname).name)
-    elif member.isfile() and (data := archive.extractfile(member)):
-        with path.open("wb") as out:
-            shutil.copyfileobj(data, out)
-        path.chmod(0o755 if member.mode & 0o111 else 0o644)
+    for archive, member in members(package.path):
+        if KEPT.fullmatch(member.name.removeprefix("./")):
+            path = flat / Path(member.name).name
+            if member.issym():
+                path.symlink_to(Path(member.linkname).name)
+            elif member.isfile():
+                write_member(archive, member, path)

@@ -1,16 +1,13 @@
-"""Take what dom0 boots from a Debian kernel package: the uncompressed kernel and its drivers."""
+"""Make what dom0 boots from a Debian kernel package start quickly: the kernel, and its drivers."""
 
 from __future__ import annotations
 
-import ctypes
 import lzma
 import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from xenapic.lab.errors import FetchFailed
 
 # Drivers dom0 needs: Xen's devices for libxenctrl, and the disks with root and channel.
 DRIVERS = (
@@ -24,45 +21,6 @@ DRIVERS = (
     "isofs",
     "overlay",
 )
-
-
-def plain_kernel(bzimage: bytes) -> bytes:
-    """Return the ELF kernel inside a bzImage; in an emulator, Xen would take many seconds to unpack it."""
-    if bzimage[0x202:0x206] != b"HdrS" and bzimage[0x1FE:0x200] != b"\x55\xaa":
-        raise FetchFailed("the kernel package does not hold a bzImage")
-    setup_sectors = bzimage[0x1F1] or 4
-    offset, length = struct.unpack_from("<II", bzimage, 0x248)
-    start = (setup_sectors + 1) * 512 + offset
-    payload = bzimage[start : start + length]
-    if payload.startswith(b"\xfd7zXZ\0"):
-        unpacker = lzma.LZMADecompressor()
-        plain = unpacker.decompress(payload)
-        if not unpacker.eof:
-            raise FetchFailed("the kernel's xz payload ends too early")
-    elif payload.startswith(b"\x28\xb5\x2f\xfd"):
-        plain = _unzstd(payload)
-    else:
-        raise FetchFailed(f"the kernel is packed in an unknown way ({payload[:6].hex()})")
-    if not plain.startswith(b"\x7fELF"):
-        raise FetchFailed("the kernel package does not hold an ELF kernel")
-    return plain
-
-
-def _unzstd(payload: bytes) -> bytes:
-    # Python has no zstd before 3.14; every Debian has the library, because dpkg uses it.
-    # The kernel's build appends the plain size to the packed data.
-    try:
-        lib = ctypes.CDLL("libzstd.so.1")
-    except OSError as error:
-        raise FetchFailed(f"unpacking the kernel needs libzstd1: {error}") from None
-    lib.ZSTD_decompress.restype = ctypes.c_size_t
-    size = int.from_bytes(payload[-4:], "little")
-    buffer = ctypes.create_string_buffer(size)
-    sizes = ctypes.c_size_t(size), ctypes.c_size_t(len(payload) - 4)
-    done = lib.ZSTD_decompress(buffer, sizes[0], payload, sizes[1])
-    if done != size:
-        raise FetchFailed("the kernel's zstd payload is damaged")
-    return buffer.raw
 
 
 # In xen_vmalloc_p2m_tree (arch/x86/xen/p2m.c): mov $0x8000000,%edx …, cmp %rdx,%rax …, cmovb %rdx,%rax,

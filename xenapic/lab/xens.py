@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
-import subprocess
 import tarfile
 import tempfile
 import time
@@ -15,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xenapic.lab.apt import Apt, Package, derive, machine_sources
+from xenapic.lab.apt import Apt, Package, derive, machine_sources, members, write_member
 from xenapic.lab.bootdisk import pad_to_cylinder
 from xenapic.lab.cache import Entry, cache_root
 from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import FetchFailed, LabUsageError
 from xenapic.lab.foreign import LOADER, through_loader
 from xenapic.lab.frames import SECTOR
-from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, plain_kernel, with_short_p2m
-from xenapic.lab.programs import dying_with_us, need, need_room, run
+from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, with_short_p2m
+from xenapic.lab.programs import need, need_room, run
+from xenapic.loader.kernel import kernel_image
 
 Progress = Callable[[str], None]
 
@@ -177,7 +176,9 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
     packed = one_file(xen_tree, "boot/xen-*.gz")
     (into / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
     vmlinuz = one_file(kernel_tree, "boot/vmlinuz-*")
-    (into / "vmlinux").write_bytes(with_short_p2m(plain_kernel(vmlinuz.read_bytes())))
+    # Unpacked here: in an emulator, Xen would take many seconds for it.
+    plain = bytes(kernel_image(vmlinuz.read_bytes(), vmlinuz.name))
+    (into / "vmlinux").write_bytes(with_short_p2m(plain))
     return Drivers(kernel.removeprefix("linux-image-"), driver_files(kernel_tree))
 
 
@@ -231,7 +232,8 @@ def _root_image(packages: Sequence[Package], root: Path, image: Path) -> None:
     for name in ("proc", "sys", "dev", "tmp", "run", "root", "etc", "var", "checkout"):
         (root / name).mkdir()
     for package in packages:
-        _unpack(package.path, root)
+        for archive, member in members(package.path):
+            _unpack_member(archive, member, root)
     (root / "usr/bin/sh").symlink_to("busybox")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
@@ -256,19 +258,6 @@ def _install_applets(root: Path) -> None:
             link.symlink_to("busybox")
 
 
-def _unpack(package: Path, root: Path) -> None:
-    with (
-        subprocess.Popen(
-            dying_with_us(["dpkg-deb", "--fsys-tarfile", str(package)]), stdout=subprocess.PIPE
-        ) as source,
-        tarfile.open(fileobj=source.stdout, mode="r|") as archive,
-    ):
-        for member in archive:
-            _unpack_member(archive, member, root)
-    if source.returncode:
-        raise FetchFailed(f"cannot unpack {package.name}")
-
-
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
     name = merged(member.name)
     if not name or is_dropped(name):
@@ -284,10 +273,8 @@ def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path
         path.symlink_to(member.linkname)
     elif member.islnk():
         os.link(root / merged(member.linkname), path)
-    elif member.isfile() and (data := archive.extractfile(member)):
-        with path.open("wb") as out:
-            shutil.copyfileobj(data, out)
-        path.chmod(0o755 if member.mode & 0o111 else 0o644)
+    elif member.isfile():
+        write_member(archive, member, path)
 
 
 def merged(name: str) -> str:

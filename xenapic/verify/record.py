@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import product
+from itertools import compress, product
 from typing import TypeVar
 
 from xenapic.apic.features import FEATURES, Technology
@@ -30,7 +30,7 @@ from xenapic.model.facts import yes
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, known_bits
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
-from xenapic.model.proposal import CONTROL, distinct, requests
+from xenapic.model.proposal import CONTROL, broken, distinct, requests
 from xenapic.parse.bootlog import VERSION, BootLog
 from xenapic.policy.terms import Aspect, Policy, Want
 from xenapic.probe.pair import PAIR_VCPUS
@@ -145,8 +145,11 @@ class _Job:
         Where each domain chooses its controls, that is one for each set that can be in force.
         """
         requests = self.settings.requests
-        if self.host.offer is not None:
-            return requests or tuple(asked_word(on, off) for on, off in distinct(self.host.offer).values())
+        if (offer := self.host.offer) is not None:
+            if requests:  # what Xen refuses is asked among the creates alone
+                accepted = (not [*broken(offer.available, on_of(word), off_of(word))] for word in requests)
+                return tuple(compress(requests, accepted))
+            return tuple(asked_word(on, off) for on, off in distinct(offer).values())
         xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.interface and self.host.assisted_xapic else (0,)
         x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.interface and self.host.assisted_x2apic else (0,)
         every = tuple(low | high for high in x2apic for low in xapic)
