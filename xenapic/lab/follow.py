@@ -87,7 +87,7 @@ def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
 
 def _check_room(watch: Watch, still: Stopwatch) -> None:
     """Raise `DiskFull` if the machine waits for room: QEMU stops a machine whose disk is full, for good."""
-    if _full() and still.exceeds(STILL):
+    if still.exceeds(STILL) and _full():
         raise _failed(DiskFull, watch, f"the machine stands still in stage {watch.stage}")
 
 
