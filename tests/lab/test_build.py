@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.lab.test_added import hypervisor
+from tests.pure.test_proposal_series import ALLOCATED
 from xenapic.cli.app import app
 from xenapic.errors import TreeUnexpected
 from xenapic.lab import build as building
@@ -68,7 +69,7 @@ def test_what_is_built_is_added_with_debians_libraries(tree: Path) -> None:
     assert (mine.entry.path / "xen").read_bytes() == hypervisor() + b"answer"
     assert not (mine.entry.path / "libraries.cpio").exists()  # those of the root
     assert mine.taken["source"] == {"path": str(tree), "sha256": digest(tree, files_of(tree))}
-    assert "change" not in mine.taken
+    assert set(mine.taken) == {"hypervisor", "source"}
     assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
     log = (tree.parent / "cache/lab/logs/build-mine.log").read_text()
     assert "$ make -C xen XEN_TARGET_ARCH=x86_64 olddefconfig" in log and "  CC      one.o" in log
@@ -132,6 +133,21 @@ def test_the_change_is_refused_for_a_tree_that_is_not_as_expected(tree: Path) ->
     with pytest.raises(TreeUnexpected, match=r"xen/include/public/arch-x86/xen\.h: has no such file"):
         building.build("mine", building.Order(tree=tree, proposal=True))
     assert ran(tree) == 0 and added("mine") is None
+
+
+def test_each_change_has_its_option_and_is_remembered(tree: Path) -> None:
+    for name, text in {
+        "xen/arch/x86/include/asm/hvm/vmx/vmcs.h": "struct vmx_vcpu {\n    struct pi_desc pi_desc;\n};\n",
+        "xen/arch/x86/domain.c": ALLOCATED,
+    }.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    assert lab("build", "plain", "--tree", tree).exit_code == 0
+    done = lab("build", "mine", "--tree", tree, "--for-bochs")
+    assert done.exit_code == 0 and "for-bochs: the change of this xenapic" in done.output
+    assert ran(tree) == 2, "with the change it is another build"
+    xen = added("mine")
+    assert xen is not None and set(xen.taken) == {"hypervisor", "source", "for-bochs"}
 
 
 def test_the_source_is_one_of_two(tree: Path) -> None:

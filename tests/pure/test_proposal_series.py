@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from xenapic.cli.app import app
 from xenapic.errors import TreeUnexpected
+from xenapic.proposal.bochs import ALIGNED
 from xenapic.proposal.change import PATCHES
 from xenapic.proposal.edit import changed, extent
 from xenapic.proposal.places import How, NewFile, Patch, Place, fragment
@@ -235,3 +236,47 @@ def test_the_bits_of_the_code_are_those_of_the_model() -> None:
 def test_the_checksum_follows_the_change() -> None:
     assert change_digest() == change_digest(PATCHES)
     assert change_digest(PATCHES[:-1]) != change_digest()
+
+
+# -- what only an emulator needs ---------------------------------------------------------------------
+
+VMX_VCPU = "struct vmx_vcpu {\n    unsigned long vmcs;\n    struct pi_desc       pi_desc;\n};\n"
+ALLOCATED = """\
+struct vcpu *alloc_vcpu_struct(const struct domain *d)
+{
+    struct vcpu *v;
+
+    BUILD_BUG_ON(sizeof(*v) > PAGE_SIZE);
+    v = alloc_xenheap_pages(0, flags(d));
+    if ( v )
+        clear_page(v);
+
+    return v;
+}
+
+void free_vcpu_struct(struct vcpu *v)
+{
+    free_xenheap_page(v);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("header", "source"),
+    [
+        ("xen/include/asm-x86/hvm/vmx/vmcs.h", "xen/arch/x86/domain.c"),  # up to 4.16
+        ("xen/arch/x86/include/asm/hvm/vmx/vmcs.h", "xen/arch/x86/domain.c"),
+        ("xen/arch/x86/include/asm/hvm/vmx/vmcs.h", "xen/common/domain.c"),  # from 4.22 on
+    ],
+)
+def test_the_descriptor_is_aligned_wherever_a_release_has_it(tree: Path, header: str, source: str) -> None:
+    texts = {"xen/arch/x86/domain.c": "int other;\n", "xen/common/domain.c": "int other;\n", header: VMX_VCPU}
+    for name, text in {**texts, source: ALLOCATED}.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    now = changed_files(apply(tree, (ALIGNED,)))
+    assert set(now) == {header, source}
+    assert "pi_desc       pi_desc __attribute__((aligned(4096)));" in now[header]
+    for text in ("> 8 * PAGE_SIZE", "alloc_xenheap_pages(3, flags(d))", "memset(v, 0, 8 * PAGE_SIZE)"):
+        assert text in now[source]
+    assert "free_xenheap_pages(v, 3);" in now[source] and "free_xenheap_page(" not in now[source]

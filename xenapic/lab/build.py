@@ -22,6 +22,9 @@ from xenapic.lab.gather import Sources, libraries_in
 from xenapic.lab.programs import need, need_room
 from xenapic.lab.source import CONFIG, debian_source, digest, files_of, release_of, unpacked
 from xenapic.lab.xens import RELEASES, Progress, Release
+from xenapic.proposal.bochs import ALIGNED
+from xenapic.proposal.change import PATCHES
+from xenapic.proposal.places import Patch
 from xenapic.proposal.series import apply, change_digest, changed_files
 
 __all__ = ["Order", "build"]
@@ -33,6 +36,7 @@ ROOM = 900
 PROGRAMS = ("gcc", "ld", "make", "flex", "bison", "python3", "setpriv")
 HYPERVISOR = "xen"
 MAKE = ("make", "-C", "xen", "XEN_TARGET_ARCH=x86_64")
+OURS = "the change of this xenapic"
 ENVIRONMENT = {
     "MAKEFLAGS": "",
     "MFLAGS": "",
@@ -59,6 +63,8 @@ class Order:
     release: Release | None = None
     tree: Path | None = None
     proposal: bool = False
+    for_bochs: bool = False
+    """Change what keeps guests with posted interrupts from starting in Bochs (`xenapic.proposal.bochs`)."""
     config: tuple[str, ...] = ()
     """Settings such as ``CONFIG_DEBUG=y``, on top of the tree's own configuration or the default."""
     libraries: Path | None = None
@@ -66,6 +72,15 @@ class Order:
     root: str = ""
     options: tuple[str, ...] = ()
     jobs: int = 2
+
+    @property
+    def changes(self) -> Mapping[str, tuple[Patch, ...]]:
+        """What is changed in the source, by the name of the option."""
+        wanted = {
+            "proposal": PATCHES if self.proposal else (),
+            "for-bochs": (ALIGNED,) if self.for_bochs else (),
+        }
+        return {name: patches for name, patches in wanted.items() if patches}
 
 
 def build(name: str, order: Order, *, progress: Progress = lambda text: None) -> AddedXen:
@@ -176,7 +191,7 @@ def _from_tree(
 
 
 def _change(order: Order) -> Origin:
-    return (("change", "the proposal of this xenapic", change_digest()),) if order.proposal else ()
+    return tuple((name, OURS, change_digest(patches)) for name, patches in order.changes.items())
 
 
 def _room(into: Path) -> tempfile.TemporaryDirectory[str]:
@@ -186,7 +201,7 @@ def _room(into: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _kept(order: Order, settings: Mapping[str, str], source: str, make: Any) -> Path:
     tools = [_version("gcc"), _version("ld")]
-    change = change_digest() if order.proposal else ""
+    change = ",".join(change_digest(patches) for patches in order.changes.values())
     recipe = hashlib.sha256(
         repr((FORMAT, source, change, sorted(settings.items()), tools)).encode()
     ).hexdigest()
@@ -210,9 +225,9 @@ def _made(
 ) -> dict[str, Any]:
     """Build in a tree of our own, and keep the hypervisor; return what the cache's manifest says."""
     release = release_of(tree)
-    if order.proposal:
-        progress("applying the proposal")
-        _change_tree(tree)
+    for title, patches in order.changes.items():
+        progress(f"applying the change of --{title}")
+        _change_tree(tree, patches)
     logs = cache_root() / "lab" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     making = _Making(tree, logs / f"build-{name}.log", progress)
@@ -225,8 +240,8 @@ def _made(
     return {"made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "release": release}
 
 
-def _change_tree(tree: Path) -> None:
-    for path, text in changed_files(apply(tree)).items():
+def _change_tree(tree: Path, patches: Sequence[Patch]) -> None:
+    for path, text in changed_files(apply(tree, patches)).items():
         file = tree / path
         if file.is_symlink() or not file.parent.is_dir():
             raise TreeUnexpected(path, "", "is a link, or in no directory")

@@ -112,8 +112,9 @@ class LevelScript:
         self._commands.append(Command(CommandKind.EOI_BY, value=EoiKind.NONE, repeat=1))
         for _ in range(ROUNDS):
             self._round(EDGE_VECTOR, vcpu.write(Reg.ICR, DEST_SELF | EDGE_VECTOR, wait_for=EDGE_VECTOR))
-        # The pin is masked until the line is up. Xen makes the end of a timer's own interrupt leave in another
-        # place, too (``vmx_intr_assist``); one that the I/O APIC delivers later must have it from there.
+        # The pin is masked until the line is up. An interrupt that comes from a timer itself has its bit in
+        # the EOI-exit bitmap from vmx_intr_assist, too; one that the I/O APIC delivers has it from
+        # vlapic_set_irq alone.
         *unmask, last = _redirection(PIN, LEVEL | LEVEL_VECTOR)
         self._commands += (
             *_redirection(PIN, MASK | LEVEL | LEVEL_VECTOR),

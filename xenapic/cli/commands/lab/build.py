@@ -29,6 +29,11 @@ DEBIAN = "debian:"
 @click.option("--tree", type=DIRECTORY, help="A source tree of Xen, in place of --from; it is not changed.")
 @click.option("--proposal", is_flag=True, help="Add the proposed interface: one control per bit.")
 @click.option(
+    "--for-bochs",
+    is_flag=True,
+    help="Align the posted-interrupt descriptor to a page: Bochs starts no guest otherwise.",
+)
+@click.option(
     "--config",
     multiple=True,
     metavar="CONFIG_X=y",
@@ -56,6 +61,7 @@ def command(
     package: str | None,
     tree: str | None,
     proposal: bool,
+    for_bochs: bool,
     config: tuple[str, ...],
     libraries: str | None,
     headers: str | None,
@@ -82,6 +88,7 @@ def command(
         release=_release(package) if package else None,
         tree=Path(tree).expanduser() if tree else None,
         proposal=proposal,
+        for_bochs=for_bochs,
         config=config,
         libraries=Path(libraries) if libraries else None,
         headers=Path(headers) if headers else None,
