@@ -24,7 +24,7 @@ HOSTS_OWN = 1
 
 def name(kind):
     """Return an exit's name, and what it was for."""
-    operation = kind.operation.value if kind.operation else ""
+    operation = kind.operation.value if kind.operation and kind.register else ""
     words = (reason_name(kind.technology, kind.reason), str(kind.register or ""), operation)
     return " ".join(filter(None, words))
 

@@ -91,6 +91,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "worth_events": worth.events,
     "worth_accesses": worth.accesses,
     "worth_exits": worth.exits,
+    "worth_operations": worth.operations,
     "torture": torture.figures,
     "torture_killed": torture.killed,
     "toolstack_fields": toolstacks.keys_with_fields,

@@ -105,6 +105,8 @@ WORK = {
 }
 LEAST = 0.05
 """Exits an operation that are shown; what is rarer comes from the host's scheduling."""
+WAITING = "PAUSE"
+"""The exit of a vCPU that waits for the other one: how long depends on the emulator."""
 
 
 def operations() -> str:
@@ -117,18 +119,17 @@ def operations() -> str:
 
 
 def _operation(off: APIC, state: ApicState, workload: str) -> str:
-    wanted = [str(off.name)] if off else []
-    rows = recorded()["operations"]
-    row = next(
-        r for r in rows if r["off"] == wanted and r["state"] == state.value and r["workload"] == workload
-    )
-    each = {name: count / row["operations"] for name, count in row["exits"].items()}
-    shown = [f"{name} {share:.1f}" for name, share in sorted(each.items(), key=lambda pair: -pair[1])]
-    kept = [
-        text for text, share in zip(shown, sorted(each.values(), reverse=True), strict=True) if share >= LEAST
-    ]
-    total = sum(share for share in each.values() if share >= LEAST)
-    return f"**{total:.1f}**: {', '.join(kept)}" if kept else "**0**"
+    wanted = [str(off.name)] if off else [], state.value, workload
+    row = next(r for r in recorded()["operations"] if (r["off"], r["state"], r["workload"]) == wanted)
+    each = {
+        name: count / row["operations"]
+        for name, count in sorted(row["exits"].items(), key=lambda pair: -pair[1])
+        if name != WAITING and count >= LEAST * row["operations"]
+    }
+    if not each:
+        return "**0**"
+    shown = [name if round(share) == 1 else f"{share:.0f} × {name}" for name, share in each.items()]
+    return f"**{sum(each.values()):.0f}**: {', '.join(shown)}"
 
 
 REASONS = (
