@@ -62,8 +62,8 @@ _SVM = ("SVM", "nested paging")
 _ICE = ("clearcpuid=fsrm",)
 _UNUSED = "Xen does not use x2APIC mode without register virtualization"
 _PAGE = (
-    "guests start only with Xen's apicv=0: Bochs requires a page-aligned posted-interrupt descriptor,"
-    " Xen aligns it to 64 bytes"
+    "guests start only with Xen's apicv=0, or on a Xen built with --for-bochs: Bochs requires a page-aligned"
+    " posted-interrupt descriptor, Xen aligns it to 64 bytes"
 )
 _POSTED = f"{_PAGE}; no posted interrupts in Bochs 2.7, where guests start"
 

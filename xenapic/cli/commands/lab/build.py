@@ -31,7 +31,7 @@ DEBIAN = "debian:"
 @click.option(
     "--for-bochs",
     is_flag=True,
-    help="Align the posted-interrupt descriptor to a page: Bochs starts no guest otherwise.",
+    help="Also make guests with posted interrupts start in Bochs, by the alignment of their descriptor.",
 )
 @click.option(
     "--config",
