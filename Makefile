@@ -29,8 +29,8 @@ PROPOSAL_MACHINES = broadwell_ult,sapphire_rapids,corei7_sandy_bridge_2600k,core
 PROPOSAL = $(BIN)/xenapic lab
 
 verify-proposal: $(VENV)/.runs ## build a Xen with one bit per control, and compare it with the model and with an unchanged one
-	$(PART) build $(PROPOSAL) build one-bit --from debian:4.17 --proposal
-	$(PART) build-plain $(PROPOSAL) build plain --from debian:4.17
+	$(PART) build $(PROPOSAL) build one-bit --from debian:4.17 --proposal --for-bochs
+	$(PART) build-plain $(PROPOSAL) build plain --from debian:4.17 --for-bochs
 	rm -rf build/proposal
 	$(PART) verify-proposal $(PROPOSAL) verify --xen one-bit --machines $(PROPOSAL_MACHINES) --apicv on \
 		--html build/verify-proposal.html --junit build/verify-proposal.xml --record-dir build/proposal

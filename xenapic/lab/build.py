@@ -36,7 +36,6 @@ ROOM = 900
 PROGRAMS = ("gcc", "ld", "make", "flex", "bison", "python3", "setpriv")
 HYPERVISOR = "xen"
 MAKE = ("make", "-C", "xen", "XEN_TARGET_ARCH=x86_64")
-OURS = "the change of this xenapic"
 ENVIRONMENT = {
     "MAKEFLAGS": "",
     "MFLAGS": "",
@@ -57,6 +56,19 @@ SETTING = re.compile(r"(CONFIG_[A-Z0-9_]{1,60})=([yn]|-?\d{1,12}|0x[0-9a-fA-F]{1
 
 
 @dataclass(frozen=True)
+class Change:
+    """A change of the source: its name in what the lab remembers, and what it is called."""
+
+    name: str
+    title: str
+    patches: tuple[Patch, ...]
+
+
+PROPOSAL = Change("change", "the proposal of this xenapic", PATCHES)
+FOR_BOCHS = Change("for-bochs", "what Bochs needs for posted interrupts", (ALIGNED,))
+
+
+@dataclass(frozen=True)
 class Order:
     """What is to be built. Give a release of Debian's or a tree."""
 
@@ -74,13 +86,10 @@ class Order:
     jobs: int = 2
 
     @property
-    def changes(self) -> Mapping[str, tuple[Patch, ...]]:
-        """What is changed in the source, by the name of the option."""
-        wanted = {
-            "proposal": PATCHES if self.proposal else (),
-            "for-bochs": (ALIGNED,) if self.for_bochs else (),
-        }
-        return {name: patches for name, patches in wanted.items() if patches}
+    def changes(self) -> tuple[Change, ...]:
+        """What is changed in the source."""
+        wanted = {PROPOSAL: self.proposal, FOR_BOCHS: self.for_bochs}
+        return tuple(change for change, is_wanted in wanted.items() if is_wanted)
 
 
 def build(name: str, order: Order, *, progress: Progress = lambda text: None) -> AddedXen:
@@ -191,7 +200,7 @@ def _from_tree(
 
 
 def _change(order: Order) -> Origin:
-    return tuple((name, OURS, change_digest(patches)) for name, patches in order.changes.items())
+    return tuple((each.name, each.title, change_digest(each.patches)) for each in order.changes)
 
 
 def _room(into: Path) -> tempfile.TemporaryDirectory[str]:
@@ -201,7 +210,7 @@ def _room(into: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _kept(order: Order, settings: Mapping[str, str], source: str, make: Any) -> Path:
     tools = [_version("gcc"), _version("ld")]
-    change = ",".join(change_digest(patches) for patches in order.changes.values())
+    change = ",".join(change_digest(each.patches) for each in order.changes)
     recipe = hashlib.sha256(
         repr((FORMAT, source, change, sorted(settings.items()), tools)).encode()
     ).hexdigest()
@@ -225,9 +234,9 @@ def _made(
 ) -> dict[str, Any]:
     """Build in a tree of our own, and keep the hypervisor; return what the cache's manifest says."""
     release = release_of(tree)
-    for title, patches in order.changes.items():
-        progress(f"applying the change of --{title}")
-        _change_tree(tree, patches)
+    for each in order.changes:
+        progress(f"applying {each.title}")
+        _change_tree(tree, each.patches)
     logs = cache_root() / "lab" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     making = _Making(tree, logs / f"build-{name}.log", progress)
