@@ -62,6 +62,7 @@ EXECUTED = (
     _vmx("broadwell_ult-4.17", "4.17.7", BROADWELL),
     _vmx("corei3_cnl-4.17", "4.17.7", "corei3_cnl"),
     _vmx("tigerlake-4.17-apicv0", "4.17.7", "tigerlake", apicv=False),
+    _vmx("tigerlake-4.17-posted", "4.17.5", "tigerlake", shadow=True),
     _vmx("broadwell_ult-4.18", "4.18.6", BROADWELL),
     _svm("epyc-4.19", "4.19.6"),
     _vmx("broadwell_ult-4.20", "4.20.5-pre", BROADWELL),
