@@ -15,26 +15,30 @@ REASON_AT = 0xFFC
 POWEROFF, CRASH = 0, 3
 """``SHUTDOWN_*``."""
 
+# These guests run with interrupts disabled, so each loop has a PAUSE: without one, Bochs never leaves them.
+
 # mov esi, data; mov edi, the console's ring for output; its length: mov ecx, [esi]; mov edx, ecx; add esi, 4
-# rep movsb; mov edi, the positions; mov [edi+4], edx; until the text was read: mov eax, [edi]; cmp; jne
+# rep movsb; mov edi, the positions; mov [edi+4], edx; until the text was read: pause; mov eax, [edi]; cmp; jne
 PRINT = bytes.fromhex(
-    "be00101000 bf00f4fffe 8b0e 89ca 83c604 f3a4 bf08fcfffe 895704 8b07 3b4704 75f9".replace(" ", "")
+    "be00101000 bf00f4fffe 8b0e 89ca 83c604 f3a4 bf08fcfffe 895704 f390 8b07 3b4704 75f7".replace(" ", "")
 )
 # eax = 0x40000002; cpuid; ecx = ebx, the MSR; eax = the page; edx = 0; wrmsr
-# sched_op(SCHEDOP_shutdown, &reason): ebx = 2; ecx = its address; edx = page + 32 * 29; call edx; jmp $
+# sched_op(SCHEDOP_shutdown, &reason): ebx = 2; ecx = its address; edx = page + 32 * 29; call edx; for ever: pause; jmp
 SHUTDOWN = bytes.fromhex(
-    "b802000040 0fa2 89d9 b800201000 31d2 0f30 bb02000000 b9fc1f1000 baa0231000 ffd2 ebfe".replace(" ", "")
+    "b802000040 0fa2 89d9 b800201000 31d2 0f30 bb02000000 b9fc1f1000 baa0231000 ffd2 f390 ebfc".replace(
+        " ", ""
+    )
 )
-HANG = bytes.fromhex("ebfe")
+HANG = bytes.fromhex("f390ebfc")
 TRIPLE_FAULT = bytes.fromhex("0f0b")  # ud2, without an interrupt table
-# edi = the positions; for ever: as if the ring was full of new text
-FLOOD = bytes.fromhex("bf08fcfffe 8b07 0500080000 894704 ebf4".replace(" ", ""))
+# edi = the positions; for ever: pause; as if the ring was full of new text
+FLOOD = bytes.fromhex("bf08fcfffe f390 8b07 0500080000 894704 ebf2".replace(" ", ""))
 
-# edi = the positions; until there is a byte: eax = [edi]; cmp eax, [edi+4]; je; bl = the byte; inc [edi]
+# edi = the positions; until there is a byte: pause; eax = [edi]; cmp eax, [edi+4]; je; bl = the byte; inc [edi]
 # write it behind what was written, and inc [edi+12]; 'q' goes to what follows; write EOI; again
 ECHO = bytes.fromhex(
-    "bf00fcfffe 8b07 3b4704 74f9 89c1 81e1ff030000 8a9900f0fffe ff07 8b4f0c 81e1ff070000 889900f4fffe"
-    "ff470c 80fb71 740c c705b000e0fe00000000 ebc6".replace(" ", "")
+    "bf00fcfffe f390 8b07 3b4704 74f7 89c1 81e1ff030000 8a9900f0fffe ff07 8b4f0c 81e1ff070000 889900f4fffe"
+    "ff470c 80fb71 740c c705b000e0fe00000000 ebc4".replace(" ", "")
 )
 
 
@@ -45,7 +49,7 @@ def echo() -> bytes:
 
 # eax = 1; cpuid; the digit of ECX bit 21 becomes the text; until it was read: as in PRINT
 TELL_X2APIC = bytes.fromhex(
-    "b801000000 0fa2 c1e915 83e101 83c130 880d00f4fffe c7050cfcfffe01000000 bf08fcfffe 8b07 3b4704 75f9".replace(
+    "b801000000 0fa2 c1e915 83e101 83c130 880d00f4fffe c7050cfcfffe01000000 bf08fcfffe f390 8b07 3b4704 75f7".replace(
         " ", ""
     )
 )

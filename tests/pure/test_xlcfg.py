@@ -66,14 +66,14 @@ PIECES = [*NUMBERS, *STRINGS, *SETTINGS, *STRAY]
 @pytest.mark.skipif(ORACLE is None, reason="libxlutil (Debian's libxenmisc4.17) is not installed")
 @pytest.mark.parametrize("number", [400, pytest.param(4000, marks=pytest.mark.thorough)])
 def test_agrees_with_the_library(number: int) -> None:
-    settings(max_examples=number)(agrees_with_the_library)()
+    @settings(max_examples=number)
+    @given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
+    def agrees(text: str) -> None:
+        assert ORACLE is not None
+        data = text.encode("latin-1")
+        assert ours(data) == ORACLE(data, NAMES)
 
-
-@given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
-def agrees_with_the_library(text: str) -> None:
-    assert ORACLE is not None
-    data = text.encode("latin-1")
-    assert ours(data) == ORACLE(data, NAMES)
+    agrees()
 
 
 def test_nesting_is_bounded_as_bisons_stack_is() -> None:

@@ -22,9 +22,10 @@ from tests.xen.linux import linux, power_off
 
 PATIENCE = 600
 
-# mov edi, the positions of the console's ring; for each: mov eax, nonsense; stosd; and then jmp $
+# mov edi, the positions of the console's ring; for each: mov eax, nonsense; stosd; and then for ever: pause
+# (interrupts are disabled, and Bochs never leaves a guest that does not pause)
 HOSTILE = bytes.fromhex(
-    "bf00fcfffe b8ff7f0000 ab b800000000 ab b8ffffff7f ab b811111111 ab ebfe".replace(" ", "")
+    "bf00fcfffe b8ff7f0000 ab b800000000 ab b8ffffff7f ab b811111111 ab f390 ebfc".replace(" ", "")
 )
 TRIPLE_FAULT = bytes.fromhex("0f0b")  # ud2, without an interrupt table
 
