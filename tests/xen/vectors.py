@@ -15,8 +15,8 @@ from typing import Any
 
 from tests.kernels import elf
 
-# Turn on SSE (CR4.OSFXSR), then set all bits of XMM7 again and again.
-GUEST_CODE = bytes.fromhex("0f20e0 0d00020000 0f22e0 660f76ff ebfa")
+# Turn on SSE (CR4.OSFXSR), then set all bits of XMM7 again and again. PAUSE lets Bochs leave the guest.
+GUEST_CODE = bytes.fromhex("0f20e0 0d00020000 0f22e0 f390 660f76ff ebf8")
 ROUNDS = 20_000
 # XMM7 = *rsi; rdx times: XSAVE its kind of register to rdi, and count in eax how often it is not what it was.
 SAVE_CODE = bytes.fromhex(
