@@ -164,7 +164,7 @@ def proposal_seen() -> str:
     return table(
         (
             *("machine", "Xen", "available", "sets in force", "creates", "VMCSs", "guests"),
-            *("guests with two vCPUs", "IPIs", "APICs restored"),
+            *("guests with two vCPUs", "their IPIs and timers", "APICs restored"),
             *("values that agree", "disagree", "not testable"),
         ),
         [
