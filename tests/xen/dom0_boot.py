@@ -94,7 +94,7 @@ def killed(xen):
         "        print('booted', flush=True)\n"
         "        time.sleep(600)\n"
     )
-    Path("/tmp/kernel").write_bytes(elf(b"\xeb\xfe"))
+    Path("/tmp/kernel").write_bytes(elf(b"\xf3\x90\xeb\xfc"))  # for ever: pause
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline() == b"booted\n"
         child.send_signal(signal.SIGKILL)
