@@ -65,7 +65,7 @@ def main(moments, signals):
         sys.path.insert(0, "/checkout")
         from tests.kernels import elf
 
-        hangs = elf(0x100000, [(0x100000, b"\xeb\xfe", 4096)])  # it jumps to itself
+        hangs = elf(0x100000, [(0x100000, b"\xf3\x90\xeb\xfc", 4096)])  # for ever: pause
         run.get_data = lambda _package, _resource: hangs
         try:
             run.run_probe(xen, DomainConfig.pvh(), ApicState.XAPIC, timeout=2.0)
