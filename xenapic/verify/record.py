@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import compress, product
+from itertools import product
 from typing import TypeVar
 
 from xenapic.apic.features import FEATURES, Technology
@@ -147,8 +147,7 @@ class _Job:
         requests = self.settings.requests
         if (offer := self.host.offer) is not None:
             if requests:  # what Xen refuses is asked among the creates alone
-                accepted = (not [*broken(offer.available, on_of(word), off_of(word))] for word in requests)
-                return tuple(compress(requests, accepted))
+                return tuple(w for w in requests if not [*broken(offer.available, on_of(w), off_of(w))])
             return tuple(asked_word(on, off) for on, off in distinct(offer).values())
         xapic = (0, int(MISC.ASSISTED_XAPIC)) if self.host.interface and self.host.assisted_xapic else (0,)
         x2apic = (0, int(MISC.ASSISTED_X2APIC)) if self.host.interface and self.host.assisted_x2apic else (0,)
