@@ -221,7 +221,7 @@ def test_a_dying_xen_is_told_from_a_guest_that_says_so(
     seen, serial, _, _ = watched
     serial.write_text(f"(XEN) before\n{line}\n")
     seen.poll()
-    assert seen.xen_died() is dead
+    assert seen.xen_died is dead
     seen.close()
 
 

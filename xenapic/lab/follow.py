@@ -52,12 +52,12 @@ def follow(
     told = ""
     still = Stopwatch(watch.pace)
     while not done():
-        if grown := watch.poll():
+        if watch.poll():
             still = Stopwatch(watch.pace)
         if watch.stage != told:
             told = watch.stage
             progress(told, "")
-        if not done() and not grown:
+        if not done():
             check_boot(watch, child, limits)
             _check_room(watch, still)
             time.sleep(POLL)
@@ -65,10 +65,10 @@ def follow(
 
 def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:
     """Raise `BootError` if the machine died or its stage takes longer than it may."""
-    if watch.xen_died():
+    if watch.xen_died:
         _hear_out(watch)
         raise _failed(XenPanicked, watch, f"Xen died in stage {watch.stage}")
-    if reason := watch.dom0_died():
+    if reason := watch.dom0_died:
         _hear_out(watch)
         raise _failed(Dom0Failed, watch, f"dom0 failed in stage {watch.stage}: {reason}")
     if (status := child.status()) is not None and not watch.poll():

@@ -71,6 +71,12 @@ class Watch:
         self.answers = 0
         self._sinks: dict[int, Sink] = {}
         self.log = bytearray()
+        self._searched = 0
+        """Where the last line of the log begins: what is before it has been searched."""
+        self.xen_died = False
+        """Whether the log shows that the hypervisor stopped."""
+        self.dom0_died: str | None = None
+        """The line by which dom0 gave up."""
         self.status: int | None = None
         self.stage = RESTORE if restored else "load"
         self.began = {self.stage: time.monotonic()}
@@ -99,12 +105,20 @@ class Watch:
             return False
         self._serial.advance(len(new))
         self.log += new
+        self._look_for_deaths()
         self.quiet = Stopwatch(self.pace)
         if self.stage == "load":
             self._enter("Xen")
         if self.stage == "Xen" and DOM0_STARTS in self.log:
             self._enter("dom0")
         return True
+
+    def _look_for_deaths(self) -> None:
+        """Search the lines that are new: to search a long log for each of them takes much of a processor."""
+        self.xen_died = self.xen_died or XEN_DEAD.search(self.log, self._searched) is not None
+        if self.dom0_died is None and (line := DOM0_DEAD.search(self.log, self._searched)):
+            self.dom0_died = line[0].decode(errors="replace").strip()
+        self._searched = self.log.rfind(b"\n") + 1
 
     def _poll_channel(self) -> bool:
         blob = self._channel.read(4 * MAX_DATA)
@@ -141,15 +155,6 @@ class Watch:
         """Return how many seconds each stage has taken."""
         ends = [*list(self.began.values())[1:], time.monotonic()]
         return {stage: end - start for (stage, start), end in zip(self.began.items(), ends, strict=True)}
-
-    def xen_died(self) -> bool:
-        """Return True if the log shows that the hypervisor stopped."""
-        return XEN_DEAD.search(self.log) is not None
-
-    def dom0_died(self) -> str | None:
-        """Return the line by which dom0 gave up, or None."""
-        line = DOM0_DEAD.search(self.log)
-        return line[0].decode(errors="replace").strip() if line else None
 
     def serial(self) -> str:
         """Return the serial log as text."""
