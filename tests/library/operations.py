@@ -332,8 +332,7 @@ PATIENCE = 0.3
 
 @operation()
 def own(xen: Xen) -> object:
-    mark = UUID(bytes=bytes(xen.handle.domains.info(ORPHAN).handle))
-    with Domain.own(xen.handle, ORPHAN, mark) as domain:
+    with Domain.own(xen.handle, ORPHAN, xen.handle.domains.handle_of(ORPHAN)) as domain:
         return domain.owned
 
 

@@ -74,6 +74,19 @@ class Faulty(FakeXen):
         return result
 
 
+class _Late:
+    def __init__(self, fake: Faulty) -> None:
+        self._fake = fake
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: getattr(self._fake, name)(*args)
+
+
+def late(fake: Faulty) -> Any:
+    """Return the fake for a handle that keeps its functions: one that a test replaces later is called, too."""
+    return _Late(fake)
+
+
 @pytest.fixture
 def fake(real: Library) -> Faulty:
     return Faulty(real)
@@ -81,7 +94,7 @@ def fake(real: Library) -> Faulty:
 
 @pytest.fixture
 def xen(real: Library, fake: Faulty) -> Any:
-    with Xen(replace(real, xenctrl=fake)) as opened:
+    with Xen(replace(real, xenctrl=late(fake))) as opened:
         yield opened
 
 
@@ -111,7 +124,7 @@ def test_a_release_that_failed_leaves_the_domain_owned(xen: Xen, fake: Faulty) -
 
 def test_close_tries_every_domain_then_raises_every_error(real: Library) -> None:
     fake = Faulty(real)
-    xen = Xen(replace(real, xenctrl=fake))
+    xen = Xen(replace(real, xenctrl=late(fake)))
     domains = [xen.create_domain(CONFIG) for _ in range(3)]
     stuck, destroy = {domains[0].domid, domains[2].domid}, fake.xc_domain_destroy
 
@@ -147,7 +160,7 @@ def test_a_domain_dropped_in_the_middle_of_a_call_is_destroyed_by_the_next(xen: 
 
 def test_a_dropped_domain_is_destroyed_by_close(real: Library) -> None:
     fake = Faulty(real)
-    xen = Xen(replace(real, xenctrl=fake))
+    xen = Xen(replace(real, xenctrl=late(fake)))
     xen.create_domain(CONFIG)
     gc.collect()
     xen.close()
@@ -294,7 +307,7 @@ def test_a_missing_device_says_so(number: int) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_domain_that_another_thread_creates_during_close_is_destroyed(real: Library, when: str) -> None:
     fake = Faulty(real)
-    library = replace(real, xenctrl=fake)
+    library = replace(real, xenctrl=late(fake))
     xen = Xen(library)
     create, inside, go_on = fake.xc_domain_create, threading.Event(), threading.Event()
 
@@ -325,7 +338,7 @@ def test_a_domain_that_another_thread_creates_during_close_is_destroyed(real: Li
 def test_an_interrupted_clean_up_of_a_create_is_made_up_for_by_close(real: Library) -> None:
     """Ctrl-C after the create, and again while the domain is looked for."""
     fake = Faulty(real)
-    xen = Xen(replace(real, xenctrl=fake))
+    xen = Xen(replace(real, xenctrl=late(fake)))
     create, listed = fake.xc_domain_create, fake.xc_domain_getinfolist
     xen.host()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from errno import EEXIST, EINVAL, ENODEV
-from uuid import UUID
+from typing import Any
 
 import pytest
 
 from tests.hosts import SVM, VMX, host, situation
 from xenapic.errors import CallFailed
-from xenapic.live.create import send
+from xenapic.live.create import Order, send
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest
 from xenapic.model.create import check_request
@@ -52,7 +52,10 @@ class Fake:
         self.release = xen_release(release)
         self.config_fields = frozenset({"flags"})
 
-    def create(self, domid: int, _config: object) -> int:
+    def order(self, _config: object) -> None:
+        return None
+
+    def create(self, domid: int, *_rest: object) -> int:
         raise CallFailed("xc_domain_create", EEXIST, f"create domain {domid}", "text")
 
 
@@ -62,7 +65,8 @@ class Fake:
 )
 def test_eexist_says_that_the_number_may_be_kept(release: str, domid: int, told: bool) -> None:
     with pytest.raises(CallFailed, match="create domain") as caught:
-        send(Fake(release), request(domid=domid), UUID(int=1))  # type: ignore[arg-type]  # enough of one
+        handle: Any = Fake(release)
+        send(handle, Order.made(handle, request(domid=domid)), bytes(16))
     assert ("keep the number of such a create until the host reboots" in str(caught.value)) is told
     assert (caught.value.errno, caught.value.text) == (EEXIST, "text")
 

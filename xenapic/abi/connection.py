@@ -27,6 +27,7 @@ __all__ = ["Calls", "Connection", "bounded", "postpone", "run_postponed"]
 T = TypeVar("T")
 
 LOG = logging.getLogger("xenapic.calls")
+DEBUG = logging.DEBUG
 logging.getLogger("xenapic").addHandler(logging.NullHandler())
 
 
@@ -169,22 +170,32 @@ class Connection:
         ``asked`` says for people what the call is for; ``{}`` in it stands for the arguments. Raises what
         the errno means: `CallFailed`, `DomainNotFound` or `NoPrivilege`.
         """
-        if _postponed:
-            run_postponed()
-        failure = None
-        # As `exclusively` and `_invoke`, but without two more Python functions: a create makes four calls.
-        with self._lock:
-            xch = self._xch
-            if xch is None:
-                raise HandleClosed("the handle is closed" if self._ours else PARENTS)
-            result: int = getattr(self._xenctrl, function)(xch, *args)
-            if result < 0:
-                failure = self._failure(xch)
-            else:
-                self._log.drain()
-        if failure or LOG.isEnabledFor(logging.DEBUG):
-            self._report(function, asked, args, result, failure)
-        return result
+        return self.bound(function, asked)(*args)
+
+    def bound(self, function: str, asked: str) -> Callable[..., int]:
+        """Return `call` for one function that every release has: for what is called often."""
+        invoke = getattr(self._xenctrl, function)
+        drain, logged, enabled = self._log.drain, self._log.size, LOG.isEnabledFor
+
+        # As `exclusively` and `_invoke`, but in one Python function: a create makes four calls.
+        def call(*args: Any) -> int:
+            if _postponed:
+                run_postponed()
+            failure = None
+            with self._lock:
+                xch = self._xch
+                if xch is None:
+                    raise HandleClosed("the handle is closed" if self._ours else PARENTS)
+                result: int = invoke(xch, *args)
+                if result < 0:
+                    failure = self._failure(xch)
+                elif logged[0]:
+                    drain()
+            if failure or enabled(DEBUG):
+                self._report(function, asked, args, result, failure)
+            return result
+
+        return call
 
     def call_for_pointer(self, function: str, asked: str, *args: Any) -> Any:
         """Call a function of libxenctrl that returns NULL when it fails; raise what `call` raises."""
@@ -258,4 +269,5 @@ class Calls:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._call = connection.call
+        self._bound = connection.bound
         self._ffi = connection.ffi

@@ -44,8 +44,9 @@ class ToolLog:
         self._library = library
         self._closed = False
         self._text = library.ffi.new("char **")
-        self._size = library.ffi.new("size_t *")
-        self._stream = library.libc.open_memstream(self._text, self._size)
+        self.size = library.ffi.new("size_t *")
+        """How many bytes are logged and not drained."""
+        self._stream = library.libc.open_memstream(self._text, self.size)
         if self._stream == library.ffi.NULL:
             raise _no_memory("open_memstream", library.ffi.errno)
         self.logger: XenToolLogger = library.toollog.xtl_createlogger_stdiostream(self._stream, XTL_DEBUG, 0)
@@ -55,13 +56,13 @@ class ToolLog:
 
     def drain(self) -> str:
         """Pass on what was logged since the last call; return the errors in it, one per line."""
-        size = self._size[0]
+        size = self.size[0]
         return self._pass_on(size) if size else ""
 
     def _pass_on(self, size: int) -> str:
         data = bytes(self._library.ffi.buffer(self._text[0], size))
         self._library.libc.rewind(self._stream)
-        self._size[0] = 0  # the C library writes it again with the next message
+        self.size[0] = 0  # the C library writes it again with the next message
         errors = []
         for line in data.decode(errors="replace").splitlines():
             match = LINE.fullmatch(line)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xenapic.errors import CallFailed, NoPrivilege, XenApicError
-from xenapic.live.create import destroy_by_mark, send
+from xenapic.live.create import Order, destroy_by_mark, send
 from xenapic.live.owned import destroy_marked
 from xenapic.live.owners import this_process
 from xenapic.live.rows import DOMAIN_INFO, PHYSINFO
@@ -124,9 +124,9 @@ def probe_controls(handle: Handle, physinfo: PhysInfo) -> bool:
     request = CreateRequest(
         flags=CDF.hvm | hap, emulation_flags=EMU.LAPIC, misc_flags=asked_word(KNOWN), max_grant_frames=4
     )
-    mark = this_process().to_handle()
+    mark = this_process().to_bytes()
     try:
-        domid = send(handle, request, mark)
+        domid = send(handle, Order.made(handle, request), mark)
     except CallFailed as error:
         destroy_by_mark(handle, mark)  # a create can work and report an error
         return error.errno == errno.ENODEV
@@ -151,9 +151,9 @@ def probe_interface(handle: Handle, physinfo: PhysInfo) -> int | None:
     request = CreateRequest(
         flags=CDF.hvm | CDF.hap, emulation_flags=EMU.LAPIC, misc_flags=MISC.ASSISTED_XAPIC
     )
-    mark = this_process().to_handle()
+    mark = this_process().to_bytes()
     try:
-        domid = send(handle, request, mark)
+        domid = send(handle, Order.made(handle, request), mark)
     except XenApicError as error:
         destroy_by_mark(handle, mark)  # a create can work and report an error
         if not isinstance(error, CallFailed):

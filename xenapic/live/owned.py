@@ -15,8 +15,7 @@ import os
 import weakref
 from collections.abc import Collection
 from functools import cache, partial
-from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from xenapic.abi.connection import postpone, run_postponed
 from xenapic.errors import DomainNotFound, XenApicError
@@ -40,16 +39,9 @@ __all__ = [
 LOG = logging.getLogger("xenapic")
 
 
-class _Entry(NamedTuple):
-    domain: weakref.ref[Domain]
-    handle: Handle
-    domid: int
-    mark: UUID
-
-
-_OWNED: dict[int, _Entry] = {}
+_OWNED: dict[int, Ownership] = {}
 _KEYS = itertools.count()
-_COMING: dict[UUID, Handle] = {}
+_COMING: dict[bytes, Handle] = {}
 """Marks of domains that are being created: each may exist although nobody owns it yet."""
 os.register_at_fork(after_in_child=_OWNED.clear)  # they are the parent's
 os.register_at_fork(after_in_child=_COMING.clear)
@@ -58,14 +50,16 @@ os.register_at_fork(after_in_child=_COMING.clear)
 class Ownership:
     """The duty to destroy one domain, until `end`; a forked child never has it."""
 
-    __slots__ = ("_key", "mark")
+    __slots__ = ("_key", "domain", "domid", "handle", "mark")
 
-    def __init__(self, domain: Domain, handle: Handle, domid: int, mark: UUID) -> None:
+    def __init__(self, domain: Domain, handle: Handle, domid: int, mark: bytes) -> None:
         _at_exit()
+        self.handle = handle
+        self.domid = domid
         self.mark = mark
         self._key = key = next(_KEYS)
-        dropped = partial(_dropped, key)
-        _OWNED[key] = _Entry(weakref.ref(domain, dropped), handle, domid, mark)
+        self.domain = weakref.ref(domain, partial(_dropped, key))
+        _OWNED[key] = self
 
     @property
     def alive(self) -> bool:
@@ -77,13 +71,13 @@ class Ownership:
         _OWNED.pop(self._key, None)
 
 
-def coming(handle: Handle, mark: UUID) -> None:
+def coming(handle: Handle, mark: bytes) -> None:
     """Note that a domain with this mark may come to exist, before Xen is asked for it."""
     _at_exit()
     _COMING[mark] = handle
 
 
-def has_come(mark: UUID) -> None:
+def has_come(mark: bytes) -> None:
     """Note that the domain is owned now, or does not exist."""
     _COMING.pop(mark, None)
 
@@ -130,7 +124,7 @@ def destroy_dropped(handle: Handle) -> None:
         raise failure
 
 
-def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
+def destroy_marked(handle: Handle, domid: int, mark: bytes) -> None:
     """Destroy a domain only while it has this mark, because its number may belong to another domain by now.
 
     Where it does not have the mark, the domain with the mark is looked for: a wrong number may have been
@@ -138,7 +132,7 @@ def destroy_marked(handle: Handle, domid: int, mark: UUID) -> None:
     """
     try:
         missing = None
-        if bytes(handle.domains.info(domid).handle) == mark.bytes:
+        if handle.domains.handle_of(domid) == mark:
             handle.domains.destroy(domid)
             return
     except DomainNotFound as error:

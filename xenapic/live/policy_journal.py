@@ -34,7 +34,7 @@ class _Journal:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lines: dict[UUID, bytes] = {}
+        self._lines: dict[bytes, bytes] = {}
         self._file = _create(path)
         self._size, self._room = 0, ROOM
 
@@ -43,7 +43,7 @@ class _Journal:
         """Whether no domain needs a line."""
         return not self._lines
 
-    def add(self, mark: UUID, line: bytes) -> None:
+    def add(self, mark: bytes, line: bytes) -> None:
         """Append a line; raise `OSError`."""
         if self._size > self._room:
             self._rewrite()
@@ -55,7 +55,7 @@ class _Journal:
         self._size += len(line)
         self._lines[mark] = line
 
-    def drop(self, mark: UUID) -> None:
+    def drop(self, mark: bytes) -> None:
         """Forget a line; the file keeps it until it is rewritten."""
         self._lines.pop(mark, None)
 
@@ -80,10 +80,10 @@ _OPEN: dict[str, _Journal] = {}
 _LOCK = threading.Lock()
 
 
-def add(home: str, mark: UUID, policy: str) -> None:
+def add(home: str, mark: bytes, policy: str) -> None:
     """Store the policy, in JSON, of a domain that this process owns; raise `OSError`."""
-    path = _path(home, mark)
-    line = f'{{"handle": "{mark.hex}", "apic": {policy}}}\n'.encode()
+    path = _path(home, mark.hex())
+    line = f'{{"handle": "{mark.hex()}", "apic": {policy}}}\n'.encode()
     with _LOCK:
         journal = _OPEN.get(path)
         if journal is None:
@@ -92,10 +92,10 @@ def add(home: str, mark: UUID, policy: str) -> None:
         journal.add(mark, line)
 
 
-def drop(home: str, mark: UUID) -> None:
+def drop(home: str, mark: bytes) -> None:
     """Forget the policy of a domain that this process owned."""
     with _LOCK:
-        if journal := _OPEN.get(_path(home, mark)):
+        if journal := _OPEN.get(_path(home, mark.hex())):
             journal.drop(mark)
 
 
@@ -105,7 +105,7 @@ def find(home: str, handle: UUID) -> Any:
     Raises `OSError` and `ValueError` for a file that cannot be read.
     """
     found: Any = None
-    for line in Path(_path(home, handle)).read_text(encoding="utf-8").splitlines():
+    for line in Path(_path(home, handle.hex)).read_text(encoding="utf-8").splitlines():
         if handle.hex in line:
             entry = json.loads(line)
             found = entry["apic"] if entry["handle"] == handle.hex else found
@@ -138,8 +138,8 @@ def write_file(path: str, content: bytes) -> None:
         os.close(file)
 
 
-def _path(home: str, handle: UUID) -> str:
-    return f"{home}/{handle.hex[:SHARED_DIGITS]}.jsonl"
+def _path(home: str, handle: str) -> str:
+    return f"{home}/{handle[:SHARED_DIGITS]}.jsonl"
 
 
 def _create(path: str) -> int:

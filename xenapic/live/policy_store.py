@@ -37,7 +37,7 @@ def _path(domid: int) -> str:
     return f"{_home()}/{domid}.json"
 
 
-def remember_owned(domid: int, mark: UUID, policy: Policy) -> bool:
+def remember_owned(domid: int, mark: bytes, policy: Policy) -> bool:
     """Store the policy of a domain that this process owns; log a warning and return False if that fails."""
     try:
         policy_journal.add(_home(), mark, _as_json(policy))
@@ -47,7 +47,7 @@ def remember_owned(domid: int, mark: UUID, policy: Policy) -> bool:
     return True
 
 
-def forget_owned(mark: UUID) -> None:
+def forget_owned(mark: bytes) -> None:
     """Drop what is stored about a domain that this process owned."""
     policy_journal.drop(_home(), mark)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 from uuid import UUID
 
 from xenapic.abi.handle import Handle
@@ -24,16 +24,16 @@ from xenapic.errors import (
 from xenapic.live import policy_journal
 from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, ask_version
 from xenapic.live.console import Console
-from xenapic.live.create import destroy_by_mark, send
+from xenapic.live.create import Order, destroy_by_mark, send
 from xenapic.live.domain import Domain
 from xenapic.live.owned import coming, destroy_dropped, destroy_late, has_come, owned_through
 from xenapic.live.owners import owner_state, this_process
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
-from xenapic.model.create import Creation, Fitting, momentary_rules, prepare_request
+from xenapic.model.create import Creation, pages_to_fit, prepare_request
 from xenapic.model.guest_types import GuestType
 from xenapic.model.host import Host
-from xenapic.model.info import DomainInfo, PhysInfo, Version
+from xenapic.model.info import DomainInfo, PhysInfo, Version, unclaimed_pages
 from xenapic.model.measured import Measurement
 from xenapic.model.owner import OwnerState
 
@@ -50,6 +50,15 @@ __all__ = ["Xen", "open"]
 D = TypeVar("D", bound=Domain)
 
 KEPT_REQUESTS = 64
+
+
+class _Prepared(NamedTuple):
+    """A create that was checked."""
+
+    creation: Creation
+    pages: int = 0
+    """How many pages must be free for it, if it broke no rule."""
+    order: Order | None = None
 
 
 def open(library: str | os.PathLike[str] | Library | None = None, layout: Layout = None) -> Xen:
@@ -78,7 +87,7 @@ class Xen:
         self._version: Version | None = None
         self._boot_log: BootLog | None = None
         self._host: Host | None = None
-        self._fitting: dict[tuple[DomainConfig, Policy | None], Fitting] = {}
+        self._fitting: dict[tuple[DomainConfig, Policy | None], _Prepared] = {}
         """Requests that broke no rule on this host; only the free memory is checked again."""
         self._measurement: Measurement | None = None
         self.console = Console(self.handle)
@@ -197,7 +206,7 @@ class Xen:
 
         Raises `PolicyRefused` when the policy has no plan on this host.
         """
-        return self._prepare(config, policy).problems
+        return self._prepare(config, policy).creation.problems
 
     def plan(self, policy: Policy, guest_type: GuestType | None = None) -> Plan | Refusal:
         """Return a plan for the policy on this host, or every reason against it; nothing is created.
@@ -221,10 +230,10 @@ class Xen:
         self, kind: type[D], config: DomainConfig, policy: Policy | None, problems: Sequence[Problem] = ()
     ) -> D:
         """Create a domain, unless a rule or one of ``problems`` is against it."""
-        creation = self._prepare(config, policy)
+        creation, _, order = self._prepare(config, policy)
         if creation.problems or problems:
             raise ConfigRefused((*creation.problems, *problems))
-        domain = self._send(kind, creation.request, config.handle)
+        domain = self._send(kind, order or Order.made(self.handle, creation.request), config.handle)
         if policy is not None:
             domain.remember(policy)
         return domain
@@ -295,23 +304,26 @@ class Xen:
         guest.open_console()
         return guest
 
-    def _prepare(self, config: DomainConfig, policy: Policy | None) -> Creation:
-        names_others = config.domid != 0 or config.cpupool_id != 0
+    def _prepare(self, config: DomainConfig, policy: Policy | None) -> _Prepared:
+        kept = self._fitting.get((config, policy))
+        if kept is not None and unclaimed_pages(self.handle.host.physinfo()) >= kept.pages:
+            return kept
         situation = self._situation(config)
-        kept = None if names_others else self._fitting.get((config, policy))
-        if kept is not None and kept.still_fits(situation):
-            return kept.creation
         if policy is None:
             creation = prepare_request(config, situation)
         else:
             from xenapic.policy.creation import prepare
 
             creation = prepare(config, situation, policy)
-        if not names_others and not creation.problems:
-            if len(self._fitting) >= KEPT_REQUESTS:
-                self._fitting.clear()
-            self._fitting[config, policy] = Fitting(creation, momentary_rules(situation))
-        return creation
+        names_others = config.domid != 0 or config.cpupool_id != 0
+        if names_others or creation.problems:
+            return _Prepared(creation)
+        if len(self._fitting) >= KEPT_REQUESTS:
+            self._fitting.clear()
+        request = creation.request
+        fitting = _Prepared(creation, pages_to_fit(request, situation), Order.made(self.handle, request))
+        self._fitting[config, policy] = fitting
+        return fitting
 
     def debug_keys(self, keys: str) -> None:
         """Press Xen's debug keys; their output goes into the console ring."""
@@ -325,13 +337,13 @@ class Xen:
         A request that breaks a *late* rule (`xenapic.model.rules`) can take the host down. The domain gets
         ``final_handle`` on `Domain.release`, by default a mark that says it was handed over.
         """
-        return self._send(Domain, request, final_handle)
+        return self._send(Domain, Order.made(self.handle, request), final_handle)
 
-    def _send(self, kind: type[D], request: CreateRequest, final_handle: UUID | None) -> D:
-        mark = this_process().to_handle()
+    def _send(self, kind: type[D], order: Order, final_handle: UUID | None) -> D:
+        mark = this_process().to_bytes()
         coming(self.handle, mark)
         try:
-            domain = kind.own(self.handle, send(self.handle, request, mark), mark, final_handle)
+            domain = kind.own(self.handle, send(self.handle, order, mark), mark, final_handle)
         except HandleClosed:  # nothing was sent
             has_come(mark)
             raise

@@ -13,7 +13,7 @@ from xenapic.model.facts import no
 from xenapic.model.flags import CDF, EMU, MISC, PHYSCAP, PHYSCAP_X86
 from xenapic.model.guest_types import HVM_EMULATION, PVH_EMULATION
 from xenapic.model.host import Host
-from xenapic.model.info import PhysInfo
+from xenapic.model.info import PhysInfo, unclaimed_pages
 from xenapic.model.proposal import broken
 
 __all__ = ["FIRST", "LEAKED_NUMBER", "LEAKS_NUMBERS", "NEVER", "Rule", "Situation"]
@@ -130,8 +130,9 @@ class Rule:
     """Whether the rule exists only together with the per-domain interface (4.17-rc)."""
     needs_bits: bool = False
     """Whether the rule exists only in a Xen with the proposed interface, which no release has."""
-    momentary: bool = False
-    """Whether the rule looks at what changes from one moment to the next: the free memory."""
+    pages: Callable[[CreateRequest, Situation], int] | None = None
+    """How many pages must be free, for a rule about that: the only rules whose answer changes from one moment
+    to the next."""
 
 
 HVM, HAP, WITH_IOMMU, NESTED = int(CDF.hvm), int(CDF.hap), int(CDF.iommu), int(CDF.nested_virt)
@@ -192,7 +193,7 @@ def pages_needed(r: CreateRequest, s: Situation) -> int:
 
 
 def free_pages(s: Situation) -> int:
-    return s.physinfo.free_pages - s.physinfo.outstanding_pages
+    return unclaimed_pages(s.physinfo)
 
 
 def undecided(r: CreateRequest, s: Situation) -> bool:

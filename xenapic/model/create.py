@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
 
 from xenapic.errors import HostUnknown, Problem
 from xenapic.frozen import dataclass
@@ -20,10 +19,9 @@ __all__ = [
     "ASSISTED_FLAGS",
     "Creation",
     "Dependency",
-    "Fitting",
     "assistance_by_default",
     "check_request",
-    "momentary_rules",
+    "pages_to_fit",
     "prepare_request",
     "rules_of",
 ]
@@ -105,25 +103,13 @@ def _deciding(
     return " and ".join(fact for fact, other in possible.items() if row.broken(request, other) != broken)
 
 
-class Fitting(NamedTuple):
-    """A request that broke no rule, and the rules that look at what changes: the free memory."""
+def pages_to_fit(request: CreateRequest, situation: Situation) -> int:
+    """Return how many pages must be free for a request that broke no rule, to break none later.
 
-    creation: Creation
-    rules: tuple[Rule, ...]
-
-    def still_fits(self, situation: Situation) -> bool:
-        """Return True if the request breaks no rule now, on the same host.
-
-        Domain numbers and CPU pools must be checked again.
-        """
-        request = self.creation.request
-        return not any(row.broken(request, situation) for row in self.rules)
-
-
-def momentary_rules(situation: Situation) -> tuple[Rule, ...]:
-    """Return the rules of this Xen whose answer can change from one moment to the next."""
+    On the same host, nothing else changes; domain numbers and CPU pools must be checked again.
+    """
     rows = rules_of(situation.host.release, bool(situation.host.per_control))
-    return tuple(row for row in rows if row.momentary)
+    return max((row.pages(request, situation) for row in rows if row.pages), default=0)
 
 
 @cache

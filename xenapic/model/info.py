@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from uuid import UUID
 
 from xenapic.apic.features import Technology
@@ -11,7 +12,7 @@ from xenapic.model.guest_types import GuestType, guest_type
 from xenapic.model.owner import Owner
 from xenapic.model.rows import FromRow
 
-__all__ = ["HW_CAP", "NO_HVM", "DomainInfo", "NoGuest", "PhysInfo", "Version", "hw_cap_of"]
+__all__ = ["HW_CAP", "NO_HVM", "DomainInfo", "NoGuest", "PhysInfo", "Version", "hw_cap_of", "unclaimed_pages"]
 
 PAGE_KIB = 4
 
@@ -132,6 +133,20 @@ class PhysInfo(FromRow):
     def free_kib(self) -> int:
         """The free memory in KiB."""
         return self.free_pages * PAGE_KIB
+
+
+class HasPages(Protocol):
+    """`PhysInfo`, or Xen's structure itself."""
+
+    @property
+    def free_pages(self) -> int: ...
+    @property
+    def outstanding_pages(self) -> int: ...
+
+
+def unclaimed_pages(physinfo: HasPages) -> int:
+    """Return how many free pages no domain has claimed: what a create can use."""
+    return physinfo.free_pages - physinfo.outstanding_pages
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import field
 from enum import Enum
 from uuid import UUID
 
@@ -50,6 +51,13 @@ class Owner:
     """A 16-bit digest of the PID namespace of ``pid``."""
     digest: int
     """A 20-bit digest of the process's start time and the machine's boot."""
+    _fixed: int = field(init=False, repr=False, compare=False)
+    """The handles' bits without the serial number."""
+
+    def __post_init__(self) -> None:
+        high, low = self.digest >> 8, self.digest & 0xFF
+        number = MAGIC << 96 | self.namespace << 80 | 8 << 76 | high << 64
+        object.__setattr__(self, "_fixed", number | 0b10 << 62 | self.pid << 40 | low << 32)
 
     @property
     def released(self) -> bool:
@@ -58,15 +66,12 @@ class Owner:
 
     def to_handle(self) -> UUID:
         """Return a new, unique handle with this mark."""
-        serial = int.from_bytes(os.urandom(4), "big") if self.released else next(SERIALS) & 0xFFFFFFFF
-        return UUID(int=self._fixed | serial)
+        return UUID(bytes=self.to_bytes())
 
-    @property
-    def _fixed(self) -> int:
-        """The handle's bits without the serial number."""
-        high, low = self.digest >> 8, self.digest & 0xFF
-        number = MAGIC << 96 | self.namespace << 80 | 8 << 76 | high << 64
-        return number | 0b10 << 62 | self.pid << 40 | low << 32
+    def to_bytes(self) -> bytes:
+        """Return the 16 bytes of a new, unique handle: a `uuid.UUID` takes longer to make than they do."""
+        serial = int.from_bytes(os.urandom(4), "big") if self.released else next(SERIALS) & 0xFFFFFFFF
+        return (self._fixed | serial).to_bytes(16, "big")
 
     @classmethod
     def from_handle(cls, handle: UUID) -> Owner | None:

@@ -497,7 +497,7 @@ RULES: tuple[Rule, ...] = (
         "domain_create, xen/common/domain.c",
         errno=None,
         late=True,
-        momentary=True,
+        pages=pages_needed,
     ),
     Rule(
         "cpupool-missing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xenapic._xenctrl.since import FUNCTIONS
 from xenapic.abi.connection import Calls, Connection, bounded
@@ -33,6 +33,9 @@ FIRST_LIST = 256
 """Room in the first list of domains. It doubles until all fit, so that one hypercall fills the list."""
 
 
+ASKS_FOR_ONE = "ask about domain {}"
+
+
 def room_after(count: int) -> int:
     """Return the room for the next list: libxenctrl copies all of it, used or not."""
     return count + count // 4 + 8
@@ -47,25 +50,37 @@ class DomainCalls(Calls):
         # What Xen did not fill is never read, so the array need not be cleared first.
         self._new_list = connection.ffi.new_allocator(should_clear_after_alloc=False)
         self._asks_for_one = connection.library.release.number >= FUNCTIONS["xc_domain_getinfo_single"]
+        self._info_type = connection.ffi.typeof("struct xen_domctl_getdomaininfo *")
+        self._number_type = connection.ffi.typeof("uint32_t *")
+        self._create_type = connection.ffi.typeof("struct xen_domctl_createdomain *")
+        self._create = self._bound("xc_domain_create", "create a domain")
+        self._destroy = self._bound("xc_domain_destroy", "destroy domain {}")
+        one = "xc_domain_getinfo_single" if self._asks_for_one else "xc_domain_getinfolist"
+        self._info = self._bound(one, ASKS_FOR_ONE)
 
     @cached_property
     def config_fields(self) -> frozenset[str]:
         """The members that ``struct xen_domctl_createdomain`` has in this release."""
         return frozenset(name for name, _field in self._ffi.typeof("struct xen_domctl_createdomain").fields)
 
-    def create(self, domid: int, config: Mapping[str, object]) -> int:
-        """Create a domain and return its number; ``domid`` 0 asks for any free number.
+    def order(self, config: Mapping[str, object]) -> Any:
+        """Return a pointer to ``struct xen_domctl_createdomain`` for `create`, which does not change it.
 
-        ``config`` holds members of ``struct xen_domctl_createdomain`` that are in `config_fields`; the other
-        members are 0.
+        ``config`` holds members that are in `config_fields`; the other members are 0.
         """
+        return self._ffi.new(self._create_type, dict(config))
+
+    def create(self, domid: int, order: Any, handle: bytes) -> int:
+        """Create a domain with a handle (16 bytes) and return its number; 0 asks for any free one."""
         # Since 4.22, 0 means dom0; DOMID_ANY means "any" in every release.
-        pdomid = self._ffi.new("uint32_t *", domid or DOMID_ANY)
-        asked = f"create domain {domid}" if domid else "create a domain"
-        struct = self._ffi.new("struct xen_domctl_createdomain *", dict(config))
-        self._call("xc_domain_create", asked, pdomid, struct)
+        pdomid = self._ffi.new(self._number_type, domid or DOMID_ANY)
+        struct = self._ffi.new(self._create_type, order[0])
+        struct.handle = handle
+        create = self._bound("xc_domain_create", f"create domain {domid}") if domid else self._create
+        create(pdomid, struct)
         number = int(pdomid[0])
         if not 0 < number <= LAST_DOMID:
+            asked = f"create domain {domid}" if domid else "create a domain"
             raise CallFailed(
                 "xc_domain_create", errno.EPROTO, f"{asked}: {number} was answered, which is none"
             )
@@ -73,7 +88,7 @@ class DomainCalls(Calls):
 
     def destroy(self, domid: int) -> None:
         """Destroy a domain."""
-        self._call("xc_domain_destroy", "destroy domain {}", domid)
+        self._destroy(domid)
 
     def pause(self, domid: int) -> None:
         """Pause a domain; pauses are counted."""
@@ -102,16 +117,20 @@ class DomainCalls(Calls):
 
     def info(self, domid: int) -> DomainInfoStruct:
         """Return ``struct xen_domctl_getdomaininfo`` of one domain."""
-        info: DomainInfoStruct = self._ffi.new("struct xen_domctl_getdomaininfo *")
-        asked = "ask about domain {}"
+        info: DomainInfoStruct = self._ffi.new(self._info_type)
         if self._asks_for_one:
-            self._call("xc_domain_getinfo_single", asked, domid, info)
+            self._info(domid, info)
             return info
         # Older releases only return a list, which starts with the first domain at or above the number.
-        count = self._call("xc_domain_getinfolist", asked, domid, 1, info)
+        count = self._info(domid, 1, info)
         if count != 1 or info.domain != domid:
-            raise DomainNotFound("xc_domain_getinfolist", errno.ESRCH, asked.format(domid))
+            raise DomainNotFound("xc_domain_getinfolist", errno.ESRCH, ASKS_FOR_ONE.format(domid))
         return info
+
+    def handle_of(self, domid: int) -> bytes:
+        """Return a domain's handle (16 bytes)."""
+        handle: bytes = self._ffi.buffer(self.info(domid).handle)[:]
+        return handle
 
     def snapshot(self) -> tuple[Sequence[DomainInfoStruct], int]:
         """Return an array of ``struct xen_domctl_getdomaininfo`` and how many domains it holds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from xenapic.abi.connection import Calls, bounded, text_of
+from xenapic.abi.connection import Calls, Connection, bounded, text_of
 from xenapic.errors import CallFailed
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ MOST_CPUMAP = 1 << 13
 
 class HostCalls(Calls):
     """What Xen says about itself and the machine."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._physinfo = self._bound("xc_physinfo", "ask what the host is")
+        self._physinfo_type = connection.ffi.typeof("struct xen_sysctl_physinfo *")
 
     def version(self) -> tuple[int, int]:
         """Return Xen's major and minor version (``XENVER_version``)."""
@@ -51,8 +56,8 @@ class HostCalls(Calls):
 
     def physinfo(self) -> PhysInfoStruct:
         """Return ``struct xen_sysctl_physinfo``."""
-        info: PhysInfoStruct = self._ffi.new("struct xen_sysctl_physinfo *")
-        self._call("xc_physinfo", "ask what the host is", info)
+        info: PhysInfoStruct = self._ffi.new(self._physinfo_type)
+        self._physinfo(info)
         return info
 
     def pool_has_cpus(self, poolid: int) -> bool | None:

@@ -64,7 +64,7 @@ def _destroy(xen: xenapic.Xen, domid: int, mark: UUID | None) -> None:
         return
     from xenapic.live.owned import destroy_marked
 
-    destroy_marked(xen.handle, domid, mark)
+    destroy_marked(xen.handle, domid, mark.bytes)
 
 
 def _forget_orphans() -> None:
