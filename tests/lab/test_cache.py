@@ -237,3 +237,15 @@ def test_renewing_replaces_a_good_entry(entry: Entry) -> None:
     entry.ensure(lambda into: {**fill(into), "from": "there"}, renew=True)
     assert entry.manifest()["from"] == "there"
     assert [p.name for p in entry.home.iterdir()] == ["current"]
+
+
+def test_compiled_forms_come_in_the_order_of_the_sources_whichever_are_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XENAPIC_CACHE", str(tmp_path / "cache"))
+    sources = {f"/{name}.py": tmp_path / f"{name}.py" for name in "abc"}
+    for number, source in enumerate(sources.values()):
+        source.write_text(f"ANSWER = {number}\n")
+    tag, nowhere = sys.implementation.cache_tag, tmp_path / "root.iso"
+    compiled({name: source for name, source in sources.items() if name != "/b.py"}, tag, nowhere)
+    assert list(compiled(sources, tag, nowhere)) == list(sources)

@@ -44,7 +44,8 @@ def compiled(sources: Mapping[str, Path], tag: str, image: Path) -> dict[str, by
             with contextlib.suppress(OSError):
                 _keep(places[name], form)
         forms.update(made)
-    return forms
+    # In the order of the sources, whichever were made now: the archive's bytes name dom0's snapshot.
+    return {name: forms[name] for name in contents if name in forms}
 
 
 def _place(tag: str, name: str, content: bytes) -> Path:
