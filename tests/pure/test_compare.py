@@ -102,7 +102,7 @@ CHANGES: dict[str, tuple[Callable[[Any], object], tuple[str, ...]]] = {
     ),
     "exits": (
         lambda d: guest(d, "xapic")["exits"]["by_reason"].update({"44": 663}),
-        ("exits", "misc_flags 0, xapic, APIC_ACCESS (44)", "664", "663"),
+        ("exits", "misc_flags 0, xapic, APIC access (44)", "664", "663"),
     ),
     "guest": (
         lambda d: guest(d, "xapic")["move"].update(fault=None),
@@ -329,3 +329,17 @@ def test_how_often_a_periodic_timer_fires_before_it_is_stopped_is_no_difference(
 def test_a_create_that_only_one_side_was_sent_is_no_difference(tmp_path: Path) -> None:
     less = saved(tmp_path, lambda data: data["create"].pop())
     assert run(OLD, less).exit_code == 0
+
+
+PAUSE_OF_SVM = 0x77
+
+
+def test_how_often_a_guest_pauses_is_no_difference(tmp_path: Path) -> None:
+    recorded = RECORDED / "epyc-4.20.json"
+    data = json.loads(recorded.read_text())
+    for one in data["guest"]:
+        one["exits"]["by_reason"][str(PAUSE_OF_SVM)] = 6
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(data))
+    done = run(recorded, changed)
+    assert done.exit_code == 0, done.output

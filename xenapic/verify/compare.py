@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
 from xenapic.apic.controls import CONTROLS
-from xenapic.apic.features import CONTROL_FIELDS
+from xenapic.apic.features import CONTROL_FIELDS, Technology
 from xenapic.apic.outcome import SvmExit, VmxExit
 from xenapic.apic.registers import Reg, msr_of, register
 from xenapic.apic.state import ApicState
 from xenapic.errors import errno_name
+from xenapic.exits.reasons import reason_name
 from xenapic.frozen import dataclass
 from xenapic.model.acceleration import HvmLeaf
 from xenapic.model.apicbits import ASKED, FIRST_BITS
@@ -220,6 +221,7 @@ BY_TIME = {
     71: "#NM",
     96: "INTR",
     100: "VINTR",
+    119: "PAUSE of SVM, which exits once in a number of times",
 }
 """Exits whose number depends on time; from `FIRST_OF_SVM` on they are SVM's.
 
@@ -286,8 +288,8 @@ def _end_exit(guest: GuestRecord, vmcs: Sequence[VmcsRecord]) -> int | None:
 
 def _reason(exits: ExitsRecord, number: int) -> str:
     """Return the name of an exit."""
-    kind = SvmExit if _of_svm(exits) else VmxExit
-    return next((f"{one.name} ({number})" for one in kind if one == number), f"exit {number}")
+    technology = Technology.SVM if _of_svm(exits) else Technology.VMX
+    return f"{reason_name(technology, number)} ({number})"
 
 
 def _of_svm(exits: ExitsRecord) -> bool:
