@@ -13,6 +13,7 @@ import pytest
 
 from xenapic.lab import bootdisk, job, overlay, watch, xens
 from xenapic.lab.cpio import CpioWriter
+from xenapic.lab.elffiles import segments
 from xenapic.lab.errors import (
     LabPrerequisite,
     LabUsageError,
@@ -25,6 +26,7 @@ from xenapic.lab.kernel import (
     with_short_p2m,
     without_signature,
     without_type_information,
+    without_zeros,
 )
 from xenapic.lab.machines import MACHINES, machine
 from xenapic.lab.programs import need
@@ -121,9 +123,26 @@ def test_the_p2m_limit_is_shortened_where_it_is_found_once() -> None:
     code = bytes.fromhex("ba00000008be00002000 4839d0488905023d3e00480f42c2488d04c5ffff1f0048250000e0ff")
     other = bytes.fromhex("ba00000008ffff1f00") + bytes(80)
     short = with_short_p2m(other + code + other)
-    assert short == other + b"\xba\x00\x00\x40\x00" + code[5:] + other
+    assert short == other + b"\xba\x00\x00\x10\x00" + code[5:] + other
     assert with_short_p2m(other) == other
     assert with_short_p2m(code + code) == code + code
+
+
+def test_a_kernel_loses_the_zeros_that_whoever_loads_it_writes() -> None:
+    header = bytearray(64 + 2 * 56)
+    header[:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<QQQ", header, 24, 0x1000000, 64, 0x999)
+    struct.pack_into("<HHHHH", header, 54, 56, 2, 64, 9, 8)
+    code = b"code\0\0code"
+    struct.pack_into("<IIQQQQQQ", header, 64, 1, 5, 0x200, 0, 0, 0x100, 0x100, 0)
+    struct.pack_into("<IIQQQQQQ", header, 120, 4, 4, 0x202, 0, 0, 4, 4, 0)
+    kernel = bytes(header).ljust(0x200, b"\0") + code.ljust(0x1000, b"\0") + b"sections"
+    short = without_zeros(kernel)
+    assert short[0x200:] == code
+    entry, (loaded, note) = segments(short)
+    assert (entry, loaded.filesz, loaded.memsz, note.filesz) == (0x1000000, len(code), 0x100, 4)
+    assert short[40:48] == bytes(8) and short[58:64] == bytes(6)
+    assert without_zeros(b"no ELF file") == b"no ELF file"
 
 
 def test_a_module_loses_its_signature_and_its_type_information() -> None:

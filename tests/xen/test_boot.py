@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ import pytest
 from tests.xen.boots import on, run
 
 pytestmark = pytest.mark.xen
-SCRIPT = Path(__file__).parent / "dom0_boot.py"
-ECHO_SCRIPT = SCRIPT.with_name("dom0_echo.py")
 MOMENTS = ("0", "0.02", "0.1", "0.3", "1")
 """Seconds after the domain was created at which its boot is interrupted."""
 BOTH = ("1:x2apic", "4:xapic")
@@ -24,8 +21,7 @@ TRACE_PAGES = 512
 def booted(xen_lab: Any, machine: str, release: str, *kinds: str) -> dict[str, Any]:
     done = run(
         xen_lab,
-        ["python3", "/dom0_boot.py", *kinds],
-        files={"/dom0_boot.py": SCRIPT},
+        ["python3", "tests/xen/dom0_boot.py", *kinds],
         machine=machine,
         xen=release,
         timeout=2000,
@@ -78,8 +74,7 @@ def test_a_guest_echoes_and_nothing_is_left(xen_lab: Any, where: tuple[str, str,
     machine, release, moments = where
     done = run(
         xen_lab,
-        ["python3", "/dom0_echo.py", *moments],
-        files={"/dom0_echo.py": ECHO_SCRIPT},
+        ["python3", "tests/xen/dom0_echo.py", *moments],
         machine=machine,
         xen=release,
         timeout=1200,

@@ -28,12 +28,14 @@ def in_dom0(
     xen_lab: Any,
     script: str,
     *args: object,
-    needs: tuple[str, ...] = (),
     others: Mapping[str, Path] | None = None,
     **where: Any,
 ) -> dict[str, Any]:
-    files = {**{f"/{name}": HERE / name for name in (script, *needs)}, **(others or {})}
-    done = run(xen_lab, ["python3", f"/{script}", *map(str, args)], files=files, timeout=900, **where)
+    """Run a script in dom0 and return its answer; one of ``tests/xen/`` can import all tests."""
+    names = [] if "/" in script else [script]
+    files = {**{f"/{name}": HERE / name for name in names}, **(others or {})}
+    command = ["python3", f"/{script}" if names else script, *map(str, args)]
+    done = run(xen_lab, command, files=files, timeout=900, **where)
     assert done.status == 0, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -164,14 +166,14 @@ def agree(found: dict[str, Any], at_least: float) -> None:
 
 @pytest.mark.parametrize("release", ["4.20", thorough("4.17")])
 def test_a_guest_cannot_fake_a_fact(xen_lab: Any, release: str) -> None:
-    found = in_dom0(xen_lab, "dom0_guest.py", 1, machine="epyc", xen=release)
+    found = in_dom0(xen_lab, "tests/xen/dom0_guest.py", 1, machine="epyc", xen=release)
     assert "(XEN) VMX: Supported advanced features:" in found["guest"]
     assert found["forged"] == []
     assert found["after"] == found["before"]
 
 
 def test_a_guest_that_floods_the_ring_makes_facts_unknown_not_false(xen_lab: Any) -> None:
-    found = in_dom0(xen_lab, "dom0_guest.py", 300, machine="epyc", xen="4.17")
+    found = in_dom0(xen_lab, "tests/xen/dom0_guest.py", 300, machine="epyc", xen="4.17")
     assert found["lines"] > 200
     assert found["forged"] == []
     assert found["after"] == found["before"]
@@ -235,7 +237,7 @@ BROADWELL = {
 
 
 def in_dom0_measured(xen_lab: Any, **where: Any) -> dict[str, Any]:
-    found = in_dom0(xen_lab, "dom0_measure.py", needs=("dom0_guest.py",), **where)
+    found = in_dom0(xen_lab, "tests/xen/dom0_measure.py", **where)
     jsonschema.validate(found["document"], json.loads(schema_text("host")))
     return found
 
@@ -304,7 +306,7 @@ def test_measuring_an_amd_host(xen_lab: Any, release: str) -> None:
 )
 def exits(request: pytest.FixtureRequest, xen_lab: Any) -> tuple[str, dict[str, Any]]:
     machine, release = request.param
-    return machine, in_dom0(xen_lab, "dom0_exits.py", needs=("dom0_guest.py",), machine=machine, xen=release)
+    return machine, in_dom0(xen_lab, "tests/xen/dom0_exits.py", machine=machine, xen=release)
 
 
 EXITS = {

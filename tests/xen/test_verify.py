@@ -122,7 +122,9 @@ def test_a_wrong_model_is_found_out_on_a_real_xen(verified: tuple[str, dict[str,
 
 @pytest.mark.parametrize("moments", [2, thorough(8)])
 def test_ended_at_any_step_nothing_is_left(xen_lab: Any, moments: int) -> None:
-    found = in_dom0(xen_lab, "dom0_interrupt.py", moments, "SIGINT", "SIGKILL", machine="epyc", xen="4.17")
+    found = in_dom0(
+        xen_lab, "tests/xen/dom0_interrupt.py", moments, "SIGINT", "SIGKILL", machine="epyc", xen="4.17"
+    )
     for name, seen in found["signals"].items():
         assert any(one["status"] not in (0, "it ended by itself") for one in seen), name
         for one in seen:

@@ -24,7 +24,7 @@ from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.gather import Sources, gathered
 from xenapic.lab.hypervisor import read_hypervisor
-from xenapic.lab.kernel import with_short_p2m
+from xenapic.lab.kernel import quick
 from xenapic.lab.libraries import Libraries, read_libraries
 from xenapic.lab.xens import RELEASES, Progress, Release, XenFiles
 from xenapic.lab.xens import ensure as ensure_release
@@ -259,7 +259,7 @@ class _Taking:
         plain = _plain(path)
         if DOM0_NOTE not in plain:
             raise LabUsageError(f"--kernel {path} cannot be dom0: it is built without CONFIG_XEN_DOM0")
-        (self._into / KERNEL).write_bytes(with_short_p2m(plain))
+        (self._into / KERNEL).write_bytes(quick(plain))
         self._note("kernel", path)
 
     def _copy_headers(self, directory: Path, into: Path) -> None:

@@ -31,6 +31,8 @@ MOST = 1 << 16
 class Segment:
     """A program header (System V ABI, chapter 5)."""
 
+    header: int
+    """Where in the file the header is."""
     kind: int
     flags: int
     offset: int
@@ -71,10 +73,11 @@ def segments(data: bytes) -> tuple[int, list[Segment]]:
         size, count = struct.unpack_from("<HH", data, 54)
         found = []
         for number in range(count):
+            header = offset + number * size
             kind, flags, at, vaddr, paddr, filesz, memsz, _align = struct.unpack_from(
-                "<IIQQQQQQ", data, offset + number * size
+                "<IIQQQQQQ", data, header
             )
-            found.append(Segment(kind, flags, at, vaddr, paddr, filesz, memsz))
+            found.append(Segment(header, kind, flags, at, vaddr, paddr, filesz, memsz))
     except struct.error:
         raise ValueError("a damaged ELF file") from None
     return entry, found

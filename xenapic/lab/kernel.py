@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from xenapic.lab.elffiles import PT_LOAD, segments
+
 # Drivers dom0 needs: Xen's devices for libxenctrl, and the disks with root and channel.
 DRIVERS = (
     "xen-privcmd",
@@ -30,11 +32,45 @@ P2M_LIMIT = re.compile(
     rb"(?=.{0,64}?\x48\x39\xd0.{0,16}?\x48\x0f\x42\xc2\x48\x8d\x04\xc5\xff\xff\x1f\x00\x48\x25\x00\x00\xe0\xff)",
     re.DOTALL,
 )
-SHORT_LIMIT_PAGES = 1 << 22
+SHORT_LIMIT_PAGES = 1 << 20
+
+
+def quick(kernel: bytes) -> bytes:
+    """Return a kernel that dom0 starts from sooner, with the same code."""
+    return without_zeros(with_short_p2m(kernel))
+
+
+def without_zeros(kernel: bytes) -> bytes:
+    """Return an ELF kernel whose segments end before their last zeros, and which has no sections.
+
+    Xen writes the zeros (System V ABI: a segment's size in memory can be larger). Debian's kernel has .bss in
+    the file: 23 of 66 MB, which are read and copied several times before it starts. What is no ELF file
+    stays unchanged.
+    """
+    try:
+        _entry, found = segments(kernel)
+    except ValueError:
+        return kernel
+    made, end = bytearray(kernel), 0
+    for part in found:
+        size = part.filesz
+        if part.kind == PT_LOAD:
+            size = len(kernel[part.offset : part.offset + size].rstrip(b"\0"))
+            struct.pack_into("<Q", made, part.header + FILE_SIZE, size)
+        end = max(end, part.offset + size)
+    struct.pack_into("<Q", made, SECTIONS, 0)
+    struct.pack_into("<HHH", made, SECTION_COUNTS, 0, 0, 0)
+    return bytes(made[:end])
+
+
+FILE_SIZE = 32
+"""``p_filesz`` in a program header."""
+SECTIONS, SECTION_COUNTS = 40, 58
+"""``e_shoff``, and ``e_shentsize`` to ``e_shstrndx``, in the header of an ELF file."""
 
 
 def with_short_p2m(kernel: bytes) -> bytes:
-    """Return the kernel with a table for 16 GiB instead of 512 GiB, which a PV dom0 fills at boot.
+    """Return the kernel with a table for 4 GiB instead of 512 GiB, which a PV dom0 fills at boot.
 
     Filling the table took 27 of the 46 emulated seconds that dom0's start took in Bochs. A kernel in which
     the place is not found exactly once stays unchanged, and starts more slowly.

@@ -184,10 +184,11 @@ def run(
 ) -> RunResult:
     """Start a machine as `start` does, run `command` in dom0 and return its outcome.
 
-    In dom0, /checkout is the running checkout of xenapic: importable, and the working directory.
-    `files` maps absolute paths in dom0 to files or directories here. `timeout` is for the command
-    alone, in seconds of the emulator's own time: waiting for a processor of this machine does not
-    count. `on_stdout` and `on_stderr` get the output as it arrives; the result holds all of it.
+    In dom0, /checkout is the running checkout of xenapic: importable, and the working directory. Its
+    directory tests is there if a word of `command` names it. `files` maps absolute paths in dom0 to
+    files or directories here. `timeout` is for the command alone, in seconds of the emulator's own time:
+    waiting for a processor of this machine does not count. `on_stdout` and `on_stderr` get the output as
+    it arrives; the result holds all of it.
 
     Raises `LabError`, as `start` does; it has what the command had printed.
     """
@@ -208,7 +209,9 @@ def run(
 
 
 def _job(command: Sequence[str], env: Mapping[str, str], files: Mapping[str, Path | str]) -> job.Job:
-    tests = [job.read_file(f"{CHECKOUT}/{path}", source) for path, source in test_files()]
+    # Unpacking them takes a second and more in an emulated machine, and few commands need them.
+    named = any("tests" in word for word in command)
+    tests = [job.read_file(f"{CHECKOUT}/{path}", source) for path, source in test_files() if named]
     return job.command(command, {**ENV, **env}, [*tests, *job.given_files(files)])
 
 

@@ -20,14 +20,14 @@ from xenapic.lab.cpio import CpioWriter
 from xenapic.lab.errors import FetchFailed, LabUsageError
 from xenapic.lab.foreign import LOADER, through_loader
 from xenapic.lab.frames import SECTOR
-from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, with_short_p2m
+from xenapic.lab.kernel import DRIVERS, Drivers, driver_files, quick
 from xenapic.lab.programs import need, need_room, run
 from xenapic.loader.kernel import kernel_image
 
 Progress = Callable[[str], None]
 
 # Increase it when this module makes something else of the same packages.
-FORMAT = 8
+FORMAT = 9
 
 ROOM = 1000
 """Megabytes that making a release takes at most; most of it is removed again."""
@@ -178,7 +178,7 @@ def _boot_files(packages: Sequence[Package], kernel: str, work: Path, into: Path
     vmlinuz = one_file(kernel_tree, "boot/vmlinuz-*")
     # Unpacked here: in an emulator, Xen would take many seconds for it.
     plain = bytes(kernel_image(vmlinuz.read_bytes(), vmlinuz.name))
-    (into / "vmlinux").write_bytes(with_short_p2m(plain))
+    (into / "vmlinux").write_bytes(quick(plain))
     return Drivers(kernel.removeprefix("linux-image-"), driver_files(kernel_tree))
 
 
