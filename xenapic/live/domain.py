@@ -162,7 +162,8 @@ class Domain:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.owned:
+        ownership = self._ownership
+        if ownership is not None and ownership.alive:
             try:  # noqa: SIM105  (`contextlib.suppress` takes a third of the time of a call)
                 self.destroy()
             except DomainNotFound:  # somebody else destroyed it first

@@ -13,7 +13,7 @@ import itertools
 import logging
 import os
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,8 @@ class Ownership:
         self.domid = domid
         self.mark = mark
         self._key = key = next(_KEYS)
-        self.domain = weakref.ref(domain, partial(_dropped, key))
+        self.domain: Callable[[], Domain | None] = weakref.ref(domain, partial(_dropped, key))
+        """The domain; None once it is gone."""
         _OWNED[key] = self
 
     @property
@@ -69,6 +70,11 @@ class Ownership:
     def end(self) -> None:
         """End the duty: the domain is destroyed, or handed over."""
         _OWNED.pop(self._key, None)
+        self.domain = _nobody  # nothing need happen any more when the domain goes
+
+
+def _nobody() -> None:
+    return None
 
 
 def coming(handle: Handle, mark: bytes) -> None:

@@ -92,10 +92,10 @@ def add(home: str, mark: bytes, policy: str) -> None:
         journal.add(mark, line)
 
 
-def drop(home: str, mark: bytes) -> None:
+def drop(mark: bytes) -> None:
     """Forget the policy of a domain that this process owned."""
     with _LOCK:
-        if journal := _OPEN.get(_path(home, mark.hex())):
+        for journal in _OPEN.values():  # one, unless the directory was changed
             journal.drop(mark)
 
 

@@ -49,7 +49,7 @@ def remember_owned(domid: int, mark: bytes, policy: Policy) -> bool:
 
 def forget_owned(mark: bytes) -> None:
     """Drop what is stored about a domain that this process owned."""
-    policy_journal.drop(_home(), mark)
+    policy_journal.drop(mark)
 
 
 def remember(domid: int, handle: UUID, policy: Policy) -> bool:
@@ -71,8 +71,22 @@ def _warn(domid: int, error: OSError) -> None:
     LOG.warning("the policy of domain %d is not remembered: %s", domid, error)
 
 
-@lru_cache(maxsize=64)
+_LAST: list[tuple[Policy, str]] = []
+"""The policy that was stored last, with its JSON."""
+
+
 def _as_json(policy: Policy) -> str:
+    # The same object again is found without its hash, which takes as long as a quarter of a call.
+    for known, text in _LAST:
+        if known is policy:
+            return text
+    text = _made_json(policy)
+    _LAST[:] = [(policy, text)]
+    return text
+
+
+@lru_cache(maxsize=64)
+def _made_json(policy: Policy) -> str:
     from xenapic.policy.read import to_mapping
 
     return json.dumps(to_mapping(policy))

@@ -89,6 +89,8 @@ class Xen:
         self._host: Host | None = None
         self._fitting: dict[tuple[DomainConfig, Policy | None], _Prepared] = {}
         """Requests that broke no rule on this host; only the free memory is checked again."""
+        self._last: tuple[DomainConfig, Policy | None, _Prepared] | None = None
+        """The last of them: the same objects again are found without their hash, which takes a while."""
         self._measurement: Measurement | None = None
         self.console = Console(self.handle)
 
@@ -156,6 +158,7 @@ class Xen:
         self._host = ask_host(self.handle, self.version, self.boot_log(), probe, self._measurement, before)
         if before is None or self._host.features is not before.features:
             self._fitting.clear()
+            self._last = None
         return self._host
 
     def _known_host(self) -> Host:
@@ -305,7 +308,11 @@ class Xen:
         return guest
 
     def _prepare(self, config: DomainConfig, policy: Policy | None) -> _Prepared:
-        kept = self._fitting.get((config, policy))
+        last = self._last
+        if last is not None and last[0] is config and last[1] is policy:
+            kept: _Prepared | None = last[2]
+        else:
+            kept = self._fitting.get((config, policy))
         if kept is not None and unclaimed_pages(self.handle.host.physinfo()) >= kept.pages:
             return kept
         situation = self._situation(config)
@@ -323,6 +330,7 @@ class Xen:
         request = creation.request
         fitting = _Prepared(creation, pages_to_fit(request, situation), Order.made(self.handle, request))
         self._fitting[config, policy] = fitting
+        self._last = config, policy, fitting
         return fitting
 
     def debug_keys(self, keys: str) -> None:

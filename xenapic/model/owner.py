@@ -70,7 +70,7 @@ class Owner:
 
     def to_bytes(self) -> bytes:
         """Return the 16 bytes of a new, unique handle: a `uuid.UUID` takes longer to make than they do."""
-        serial = int.from_bytes(os.urandom(4), "big") if self.released else next(SERIALS) & 0xFFFFFFFF
+        serial = next(SERIALS) & 0xFFFFFFFF if self.pid else int.from_bytes(os.urandom(4), "big")
         return (self._fixed | serial).to_bytes(16, "big")
 
     @classmethod

@@ -78,7 +78,7 @@ class DomainCalls(Calls):
         struct.handle = handle
         create = self._bound("xc_domain_create", f"create domain {domid}") if domid else self._create
         create(pdomid, struct)
-        number = int(pdomid[0])
+        number: int = pdomid[0]
         if not 0 < number <= LAST_DOMID:
             asked = f"create domain {domid}" if domid else "create a domain"
             raise CallFailed(
