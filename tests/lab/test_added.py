@@ -375,7 +375,7 @@ def test_a_kernel_for_dom0(given: Path) -> None:
         kernel.write_bytes(data)
         assert f"kernel: {kernel}" in add(*parts, kernel).output
         found = added("mine")
-        assert found is not None and (found.entry.path / "vmlinux").read_bytes() == KERNEL
+        assert found is not None and (found.entry.path / "vmlinux").read_bytes() == without_zeros(KERNEL)
     for data, why in (
         (b"", "neither an ELF file nor a bzImage"),
         (b"text" * 400, "neither an ELF file nor a bzImage"),

@@ -58,6 +58,11 @@ def test_the_library_imports_nothing() -> None:
     assert own(imported) == set()
 
 
+@pytest.mark.parametrize("module", ["xenapic.live.xen", "xenapic.verify.record"])
+def test_what_calls_xen_imports_nothing_slow(module: str) -> None:
+    assert not SLOW & modules(f"import {module}")
+
+
 def test_help_imports_no_room() -> None:
     imported = command("--help")
     assert own(imported) == {"cli", "signals"}

@@ -7,7 +7,6 @@ release Python's GIL, so calls on several handles run in parallel.
 from __future__ import annotations
 
 import errno
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from xenapic.abi.forks import left_to_parent
 from xenapic.abi.library import Library
 from xenapic.abi.toollog import ToolLog
 from xenapic.errors import CallFailed, HandleClosed, errno_name
+from xenapic.logs import Log
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import XcInterface, XenToolLogger
@@ -26,10 +26,7 @@ __all__ = ["Calls", "Connection", "bounded", "postpone", "run_postponed"]
 
 T = TypeVar("T")
 
-LOG = logging.getLogger("xenapic.calls")
-DEBUG = logging.DEBUG
-logging.getLogger("xenapic").addHandler(logging.NullHandler())
-
+LOG = Log("xenapic.calls")
 
 _postponed: deque[Callable[[], object]] = deque()
 
@@ -175,7 +172,7 @@ class Connection:
     def bound(self, function: str, asked: str) -> Callable[..., int]:
         """Return `call` for one function that every release has: for what is called often."""
         invoke = getattr(self._xenctrl, function)
-        drain, logged, enabled = self._log.drain, self._log.size, LOG.isEnabledFor
+        drain, logged, debugs = self._log.drain, self._log.size, LOG.debugs
 
         # As `exclusively` and `_invoke`, but in one Python function: a create makes four calls.
         def call(*args: Any) -> int:
@@ -191,7 +188,7 @@ class Connection:
                     failure = self._failure(xch)
                 elif logged[0]:
                     drain()
-            if failure or enabled(DEBUG):
+            if failure or debugs():
                 self._report(function, asked, args, result, failure)
             return result
 
@@ -227,7 +224,8 @@ class Connection:
     ) -> None:
         """Log a call; raise what its failure means."""
         what = asked.format(*args)
-        LOG.debug("%s: %s -> %s", function, what, errno_name(failure[0]) if failure else result)
+        if LOG.debugs():
+            LOG().debug("%s: %s -> %s", function, what, errno_name(failure[0]) if failure else result)
         if failure:
             number, said = failure
             raise call_failure(function, number, what, said, self.library.release)

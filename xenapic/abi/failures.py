@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
 from xenapic.abi.generations import Release
 from xenapic.errors import (
@@ -76,6 +75,7 @@ def open_failure(number: int, said: str) -> Unavailable:
 
 def _kernel_runs_under_xen() -> bool:
     try:
-        return Path("/sys/hypervisor/type").read_text().strip() == "xen"
+        with open("/sys/hypervisor/type") as file:
+            return file.read().strip() == "xen"
     except OSError:
         return False

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from xenapic.abi.elf import elf_soname
@@ -26,6 +25,8 @@ from xenapic.errors import LayoutUnproven, LibraryNotFound, ReleaseUnknown
 from xenapic.frozen import dataclass
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xenapic._xenctrl.libxenctrl import (
         FFI,
         LibC,
@@ -46,7 +47,7 @@ TOOLLOG_SONAME = "libxentoollog.so.1"
 FOREIGN_SONAME = "libxenforeignmemory.so.1"
 EVTCHN_SONAME = "libxenevtchn.so.1"
 """Stable libraries; libxenctrl itself needs them, so they are installed."""
-SYSFS_VERSION = Path("/sys/hypervisor/version")
+SYSFS_VERSION = "/sys/hypervisor/version"
 SEARCHED_BY_HAND = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 
 
@@ -111,13 +112,20 @@ def load(library: str | os.PathLike[str] | None = None, layout: Layout = None) -
 def running_release() -> str | None:
     """Return the Xen release (``"4.17"``) that the kernel reports it runs under, or None."""
     try:
-        return ".".join((SYSFS_VERSION / part).read_text().strip() for part in ("major", "minor"))
+        return ".".join(_read(f"{SYSFS_VERSION}/{part}").strip() for part in ("major", "minor"))
     except OSError:
         return None
 
 
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
 def _load_unknown(running: str, proof: LayoutProof) -> Library:
     """Load the library of the running Xen, whose release is unknown, by a proof."""
+    from pathlib import Path
+
     name = f"{STEM}{running}"
     places = [folder for folder in SEARCHED_BY_HAND for folder in (folder, *_below(folder))]
     for folder in places:
@@ -136,6 +144,8 @@ def _load_proven(text: str, path: Path, proof: LayoutProof) -> Library:
 
 
 def _below(folder: str) -> list[str]:
+    from pathlib import Path
+
     return [str(path) for path in Path(folder).glob("*-linux-*")]
 
 
@@ -146,6 +156,8 @@ def _load_asked(asked: str, proof: LayoutProof | None) -> Library:
             return _load(row, soname(row))
         except OSError as error:
             raise LibraryNotFound(f"{soname(row)} cannot be loaded: {error}. {_advice(asked)}") from error
+    from pathlib import Path  # takes longer to import than the rest of this
+
     path = Path(asked)
     try:
         name = elf_soname(path)
@@ -204,6 +216,8 @@ def _nothing_found(running: str | None) -> LibraryNotFound | ReleaseUnknown:
 
 
 def _installed() -> Iterable[str]:
+    from pathlib import Path
+
     for folder in SEARCHED_BY_HAND:
         for pattern in ("libxenctrl.so.*", "*-linux-*/libxenctrl.so.*"):
             yield from (path.name for path in Path(folder).glob(pattern))

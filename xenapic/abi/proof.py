@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xenapic.abi.generations import RELEASES, Release, release
 from xenapic.errors import LayoutUnproven
 from xenapic.frozen import dataclass
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["ENVIRONMENT", "PLACE", "SCHEMA", "LayoutProof", "kept_proof", "library_sha256", "read_proof"]
 
 SCHEMA = "xenapic/layout/1"
 ENVIRONMENT = "XENAPIC_LAYOUT"
-PLACE = Path("/etc/xenapic/layout.json")
+PLACE = "/etc/xenapic/layout.json"
 LIMIT_BYTES = 1 << 20
 
 
@@ -64,7 +67,7 @@ def kept_proof() -> LayoutProof | None:
     named = os.environ.get(ENVIRONMENT)
     if named:
         return read_proof(named)
-    return read_proof(PLACE) if PLACE.is_file() else None
+    return read_proof(PLACE) if os.path.isfile(PLACE) else None
 
 
 def read_proof(path: str | os.PathLike[str]) -> LayoutProof:
@@ -72,7 +75,7 @@ def read_proof(path: str | os.PathLike[str]) -> LayoutProof:
     import json
 
     try:
-        with Path(path).open("rb") as stream:
+        with open(path, "rb") as stream:
             data = json.loads(stream.read(LIMIT_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise LayoutUnproven(f"the proof {os.fspath(path)} cannot be read: {error}") from None

@@ -8,11 +8,11 @@ while nothing is logged.
 from __future__ import annotations
 
 import errno
-import logging
 import re
 from typing import TYPE_CHECKING
 
 from xenapic.errors import CallFailed
+from xenapic.logs import CRITICAL, DEBUG, ERROR, INFO, WARNING, Log
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import XenToolLogger
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ToolLog"]
 
-LOG = logging.getLogger("xenapic.libxenctrl")
+LOG = Log("xenapic.libxenctrl")
 XTL_DEBUG = 1
 LEVELS = {
-    "debug": logging.DEBUG,
-    "verbose": logging.DEBUG,
-    "detail": logging.DEBUG,
-    "progress": logging.INFO,
-    "info": logging.INFO,
-    "notice": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
+    "debug": DEBUG,
+    "verbose": DEBUG,
+    "detail": DEBUG,
+    "progress": INFO,
+    "info": INFO,
+    "notice": INFO,
+    "warning": WARNING,
+    "error": ERROR,
+    "critical": CRITICAL,
 }
 """libxentoollog's level names (``xtl_level_to_string``) in Python's levels."""
 LINE = re.compile(r"(?:(?P<context>\w+): )?(?P<level>\w+): (?P<text>.*)")
@@ -66,9 +66,9 @@ class ToolLog:
         errors = []
         for line in data.decode(errors="replace").splitlines():
             match = LINE.fullmatch(line)
-            level = LEVELS.get(match["level"], logging.INFO) if match else logging.INFO
-            LOG.log(level, "%s", line)
-            if match and level >= logging.ERROR:
+            level = LEVELS.get(match["level"], INFO) if match else INFO
+            LOG().log(level, "%s", line)
+            if match and level >= ERROR:
                 errors.append(match["text"])
         return "\n".join(errors)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from xenapic.errors import FileUnreadable, ImageInvalid
 from xenapic.frozen import dataclass
@@ -56,7 +55,7 @@ class Source:
             return
         self.name = file_name(content)
         try:
-            self._file = os.open(Path(content), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._file = os.open(content, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             status = os.fstat(self._file)
         except (OSError, ValueError) as error:
             self.close()

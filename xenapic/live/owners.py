@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import zlib
 from functools import cache
-from pathlib import Path
 
 from xenapic.model.owner import MAX_PID, Owner, OwnerState
 
 __all__ = ["OwnerState", "owner_state", "released_mark", "this_process"]
 
-PROC = Path("/proc")
 START_TIME = 19
 """Index of ``starttime`` after the command's name in ``/proc/PID/stat`` (proc(5), field 22)."""
 
@@ -47,7 +45,7 @@ def owner_state(owner: Owner) -> OwnerState:
 
 def _namespace() -> int:
     try:
-        return zlib.crc32(str((PROC / "self/ns/pid").stat().st_ino).encode()) & 0xFFFF
+        return zlib.crc32(str(os.stat("/proc/self/ns/pid").st_ino).encode()) & 0xFFFF
     except OSError:
         return 0
 
@@ -55,8 +53,8 @@ def _namespace() -> int:
 def _digest(pid: int) -> int | None:
     """Return a digest that identifies a process among all that had its PID; None if it does not run."""
     try:
-        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
-        stat = (PROC / str(pid) / "stat").read_text(errors="replace")
+        boot = _read("/proc/sys/kernel/random/boot_id").strip()
+        stat = _read(f"/proc/{pid}/stat")
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
@@ -64,3 +62,8 @@ def _digest(pid: int) -> int | None:
         return None
     started = fields[START_TIME]
     return zlib.crc32(f"{boot}:{started}".encode()) & 0xFFFFF
+
+
+def _read(path: str) -> str:
+    with open(path, errors="replace") as file:
+        return file.read()

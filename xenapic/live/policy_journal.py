@@ -13,7 +13,6 @@ import json
 import os
 import threading
 from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +62,7 @@ class _Journal:
         """Replace the file by one with the lines that are needed, at once: others may be reading it."""
         content, new = b"".join(self._lines.values()), f"{self._path}.new"
         write_file(new, content)
-        Path(new).replace(self._path)
+        os.replace(new, self._path)
         os.close(self._file)
         self._file, self._size = os.open(self._path, FLAGS), len(content)
         self._room = max(ROOM, 2 * len(content))
@@ -73,7 +72,7 @@ class _Journal:
         os.close(self._file)
         if remove:
             with contextlib.suppress(OSError):
-                Path(self._path).unlink()
+                os.unlink(self._path)
 
 
 _OPEN: dict[str, _Journal] = {}
@@ -105,7 +104,9 @@ def find(home: str, handle: UUID) -> Any:
     Raises `OSError` and `ValueError` for a file that cannot be read.
     """
     found: Any = None
-    for line in Path(_path(home, handle.hex)).read_text(encoding="utf-8").splitlines():
+    with open(_path(home, handle.hex), encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    for line in lines:
         if handle.hex in line:
             entry = json.loads(line)
             found = entry["apic"] if entry["handle"] == handle.hex else found
@@ -122,6 +123,8 @@ def close_unused() -> None:
 
 def sweep(home: str) -> None:
     """Remove the files of processes that have ended."""
+    from pathlib import Path
+
     for path in Path(home).glob("*.jsonl"):
         with contextlib.suppress(OSError, ValueError):
             owner = Owner.from_handle(UUID(hex=path.stem.ljust(32, "0")))
@@ -147,7 +150,7 @@ def _create(path: str) -> int:
     try:
         return os.open(path, flags, 0o644)
     except FileNotFoundError:
-        Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         return os.open(path, flags, 0o644)
 
 

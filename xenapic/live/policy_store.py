@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from xenapic.live import policy_journal
+from xenapic.logs import Log
 
 if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
 
 __all__ = ["forget", "forget_owned", "recall", "remember", "remember_owned", "sweep"]
 
-LOG = logging.getLogger("xenapic")
+LOG = Log("xenapic")
 DEFAULT_HOME = "/run/xenapic"
 STATE_VARIABLE = "XENAPIC_STATE"
 
@@ -68,7 +67,7 @@ def remember(domid: int, handle: UUID, policy: Policy) -> bool:
 
 
 def _warn(domid: int, error: OSError) -> None:
-    LOG.warning("the policy of domain %d is not remembered: %s", domid, error)
+    LOG().warning("the policy of domain %d is not remembered: %s", domid, error)
 
 
 _LAST: list[tuple[Policy, str]] = []
@@ -108,7 +107,8 @@ def recall(domid: int, handle: UUID) -> Policy | None:
 
 
 def _by_number(domid: int, handle: UUID) -> Any:
-    document = json.loads(Path(_path(domid)).read_text(encoding="utf-8"))
+    with open(_path(domid), encoding="utf-8") as file:
+        document = json.load(file)
     return document["apic"] if document["handle"] == handle.hex else None
 
 
@@ -120,4 +120,4 @@ def sweep() -> None:
 def forget(domid: int) -> None:
     """Drop what is stored about a domain."""
     with contextlib.suppress(OSError):
-        Path(_path(domid)).unlink()
+        os.unlink(_path(domid))

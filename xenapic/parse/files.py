@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import BinaryIO
 
 from xenapic.errors import FileUnreadable
@@ -34,7 +33,7 @@ def read_file(path: str | os.PathLike[str], limit: int = LIMIT_BYTES) -> bytes:
     """Return the content of a file; raise `FileUnreadable`, also for more than ``limit`` bytes."""
     name = file_name(path)
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             return read_stream(file, name, limit)
     except OSError as error:
         raise FileUnreadable(name, reason(error)) from None
