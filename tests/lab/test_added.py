@@ -22,6 +22,7 @@ from xenapic.lab import catalog, xens
 from xenapic.lab.added import AddedXen, added, added_names, remove
 from xenapic.lab.errors import LabUsageError
 from xenapic.lab.hypervisor import START, read_hypervisor
+from xenapic.lab.kernel import without_zeros
 
 MULTIBOOT = struct.pack("<I", 0x1BADB002)
 STRINGS = (

@@ -59,7 +59,8 @@ def guest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel and a ramdisk where `xenapic lab run --guest-kernel` has them."""
     for name in ("vmlinuz", "initrd.img"):
         (tmp_path / name).write_bytes(KERNEL)
-    monkeypatch.setattr(images, "Path", lambda path: tmp_path / Path(path).name)
+    open_file = images._open
+    monkeypatch.setattr(images, "_open", lambda path: open_file(tmp_path / Path(path).name))
 
 
 @pytest.mark.usefixtures("guest_files")

@@ -30,4 +30,6 @@ def test_a_warning_goes_nowhere_unless_the_program_says_where(name: str) -> None
     warn = f"from xenapic.logs import Log; Log({name!r})().warning('seen')"
     assert said(warn) == ("", "")
     assert "seen" in said(f"import logging; logging.basicConfig(); {warn}")[1]
-    assert "seen" in said(f"{warn}; import logging; logging.basicConfig(); Log({name!r})().warning('seen')")[1]
+    assert (
+        "seen" in said(f"{warn}; import logging; logging.basicConfig(); Log({name!r})().warning('seen')")[1]
+    )

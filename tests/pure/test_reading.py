@@ -46,7 +46,7 @@ def test_a_forbidden_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def refused(*_args: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refused)  # root may read everything
+    monkeypatch.setattr("builtins.open", refused)  # root may read everything
     with pytest.raises(FileUnreadable, match=r"secret\.json: this user may not read it"):
         from_file(tmp_path / "secret.json")
 

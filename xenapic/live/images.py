@@ -55,7 +55,7 @@ class Source:
             return
         self.name = file_name(content)
         try:
-            self._file = os.open(content, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._file = _open(content)
             status = os.fstat(self._file)
         except (OSError, ValueError) as error:
             self.close()
@@ -88,3 +88,7 @@ class Source:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
+
+
+def _open(path: str | os.PathLike[str]) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
