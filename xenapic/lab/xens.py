@@ -43,6 +43,7 @@ ROOT_PACKAGES = (
 
 # Nothing in dom0 reads these.
 DROPPED = (
+    "etc/python3",  # its sitecustomize.py looks for Debian's crash reporter at each start of Python
     "usr/share/doc/",
     "usr/share/man/",
     "usr/share/info/",

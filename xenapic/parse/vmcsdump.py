@@ -110,6 +110,8 @@ WORDS_LINES = ((_LineKind.FIRST_WORDS, _LineKind.LAST_WORDS), (_LineKind.ALL_WOR
 
 @dataclass(frozen=True, slots=True)
 class _Line:
+    """A line that matters."""
+
     kind: _LineKind
     values: tuple[str, ...]
 
