@@ -129,7 +129,8 @@ class DomainCalls(Calls):
 
     def handle_of(self, domid: int) -> bytes:
         """Return a domain's handle (16 bytes)."""
-        handle: bytes = self._ffi.buffer(self.info(domid).handle)[:]
+        info = self.info(domid)  # its member does not keep it
+        handle: bytes = self._ffi.buffer(info.handle)[:]
         return handle
 
     def snapshot(self) -> tuple[Sequence[DomainInfoStruct], int]:
