@@ -121,7 +121,8 @@ class Host(MeasuredXen):
         return 0
 
     def xc_domain_hvm_getcontext(self, _xch: Any, _domid: int, buffer: Any, size: int) -> int:
-        context = b"".join(HvmRecord(code, 0, bytes(24)).to_bytes() for code in (1, 2, 5, 6, 0))
+        sizes = {1: 24, **self._sizes(), 6: 24, 0: 0}
+        context = b"".join(HvmRecord(code, 0, bytes(size)).to_bytes() for code, size in sizes.items())
         if buffer != self.ffi.NULL:
             if size < len(context):
                 self.ffi.errno = errno.ENOSPC
@@ -139,7 +140,7 @@ class Host(MeasuredXen):
 
     def xc_domain_hvm_setcontext(self, _xch: Any, domid: int, buffer: Any, size: int) -> int:
         records = {record.typecode: record for record in hvm_records(bytes(self.ffi.buffer(buffer, size)))}
-        if not {2, 5} <= records.keys():
+        if any(code not in records or len(records[code].data) < size for code, size in self._sizes().items()):
             self.ffi.errno = errno.EINVAL
             return -1
         cpu = self.ffi.from_buffer("struct hvm_hw_cpu *", records[2].data)
@@ -147,6 +148,10 @@ class Host(MeasuredXen):
         vcpu = FakeVcpu(lapic.apic_base_msr, lapic.disabled, cpu.rsp, cpu.rip, True)
         self.vcpus[domid][:1] = [vcpu]
         return 0
+
+    def _sizes(self) -> dict[int, int]:
+        """Return the sizes of the records that the fake reads: past their end there may be no memory."""
+        return {2: self.ffi.sizeof("struct hvm_hw_cpu"), 5: self.ffi.sizeof("struct hvm_hw_lapic")}
 
     # -- the other libraries --
 
