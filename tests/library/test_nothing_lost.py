@@ -357,3 +357,26 @@ def test_an_interrupted_clean_up_of_a_create_is_made_up_for_by_close(real: Libra
     assert len(fake.domains) == 1
     xen.close()
     assert fake.domains == {}
+
+
+HANDLES = """
+from dataclasses import replace
+from tests.library.test_handle import FakeXen
+from xenapic.abi.library import load
+from xenapic.live.xen import Xen
+from xenapic.model.config import DomainConfig
+
+real = load()
+fake = FakeXen(real)
+with Xen(replace(real, xenctrl=fake)) as xen, xen.create_domain(DomainConfig.pv()) as domain:
+    assert xen.handle.domains.handle_of(domain.domid) == fake.domains[domain.domid]
+"""
+
+
+def test_a_handle_is_read_while_the_structure_that_holds_it_is_alive() -> None:
+    """The C library overwrites what is freed, so that whoever reads it later gets something else."""
+    overwriting = {**os.environ, "PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
+    done = subprocess.run(
+        [sys.executable, "-c", HANDLES], env=overwriting, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
