@@ -375,7 +375,8 @@ with Xen(replace(real, xenctrl=fake)) as xen, xen.create_domain(DomainConfig.pv(
 
 def test_a_handle_is_read_while_the_structure_that_holds_it_is_alive() -> None:
     """The C library overwrites what is freed, so that whoever reads it later gets something else."""
-    overwriting = {**os.environ, "PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
+    tunables = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
+    overwriting = {**os.environ, "PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": tunables}
     done = subprocess.run(
         [sys.executable, "-c", HANDLES], env=overwriting, capture_output=True, text=True, check=False
     )
