@@ -97,7 +97,8 @@ class Domain:
         if ownership is None or not ownership.alive:
             return
         final = self._final_handle = self._final_handle or released_mark().to_handle()
-        if self.info().handle.bytes != ownership.mark:  # the number may belong to another domain by now
+        # The number may belong to another domain by now.
+        if self.handle.domains.handle_of(self.domid) != ownership.mark:
             raise DomainNotFound("xc_domain_sethandle", errno.ESRCH, f"release domain {self.domid}")
         if self._remembered is not None:
             remember(self.domid, final, self._remembered)

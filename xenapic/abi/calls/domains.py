@@ -33,7 +33,7 @@ FIRST_LIST = 256
 """Room in the first list of domains. It doubles until all fit, so that one hypercall fills the list."""
 
 
-ASKS_FOR_ONE = "ask about domain {}"
+ASKS_FOR_ONE, CREATES_ONE = "ask about domain {}", "create a domain"
 
 
 def room_after(count: int) -> int:
@@ -53,7 +53,7 @@ class DomainCalls(Calls):
         self._info_type = connection.ffi.typeof("struct xen_domctl_getdomaininfo *")
         self._number_type = connection.ffi.typeof("uint32_t *")
         self._create_type = connection.ffi.typeof("struct xen_domctl_createdomain *")
-        self._create = self._bound("xc_domain_create", "create a domain")
+        self._create = self._bound("xc_domain_create", CREATES_ONE)
         self._destroy = self._bound("xc_domain_destroy", "destroy domain {}")
         one = "xc_domain_getinfo_single" if self._asks_for_one else "xc_domain_getinfolist"
         self._info = self._bound(one, ASKS_FOR_ONE)
@@ -76,11 +76,11 @@ class DomainCalls(Calls):
         pdomid = self._ffi.new(self._number_type, domid or DOMID_ANY)
         struct = self._ffi.new(self._create_type, order[0])
         struct.handle = handle
-        create = self._bound("xc_domain_create", f"create domain {domid}") if domid else self._create
+        asked = f"create domain {domid}" if domid else CREATES_ONE
+        create = self._bound("xc_domain_create", asked) if domid else self._create
         create(pdomid, struct)
         number: int = pdomid[0]
         if not 0 < number <= LAST_DOMID:
-            asked = f"create domain {domid}" if domid else "create a domain"
             raise CallFailed(
                 "xc_domain_create", errno.EPROTO, f"{asked}: {number} was answered, which is none"
             )
