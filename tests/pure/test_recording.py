@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from xenapic.apic import access
+from xenapic.apic.controls import CONTROLS
 from xenapic.cli.app import app
 from xenapic.documents import from_json, schema_text, to_json
 from xenapic.errors import DocumentInvalid
@@ -22,6 +23,7 @@ from xenapic.verify.recording import Recording, read_recording
 
 OBSERVED = sorted((Path(__file__).parent.parent / "data" / "observed").glob("*.json"))
 RECORDED = sorted((Path(__file__).parent.parent / "data" / "recorded").glob("*.json"))
+RECORDED_422 = next(path for path in RECORDED if path.stem == "broadwell_ult-4.22")
 BROADWELL = next(path for path in OBSERVED if path.stem.endswith("broadwell_ult"))
 
 
@@ -251,3 +253,20 @@ def test_the_command(tmp_path: Path, broadwell: Any) -> None:
     (tmp_path / "none.json").write_text("{}")
     done = CliRunner().invoke(app, ["spec", "check", str(tmp_path / "none.json")])
     assert done.exit_code == 2 and "document-invalid" in done.output
+
+
+def test_tertiary_controls_of_an_unnamed_processor_are_known_from_its_vmcss() -> None:
+    """Xen's log does not mention them. A word that differs from the others is still found."""
+    recording = json.loads(RECORDED_422.read_text())
+    recording["processor"] = ""
+    assert wrong(recording) == []
+    activated = CONTROLS["tertiary_controls"][1]
+    for words in recording["vmcs"]:
+        words["cpu_based"] = f"{int(words['cpu_based'], 16) | activated:x}"
+    assert wrong(recording) == []
+    last = recording["vmcs"][-1]
+    last["cpu_based"] = f"{int(last['cpu_based'], 16) & ~activated:x}"
+    (found,) = wrong(recording)
+    assert "tertiary_controls" in found
+    recording["vmcs"] = []
+    assert wrong(recording) == []

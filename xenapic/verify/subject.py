@@ -45,6 +45,9 @@ from xenapic.verify.recording import Recording
 __all__ = ["Subject", "release_of"]
 
 
+_, TERTIARY = CONTROLS["tertiary_controls"]
+
+
 @dataclass(frozen=True)
 class Subject:
     """The Xen and the processor that were recorded."""
@@ -158,7 +161,7 @@ def _processor(recording: Recording) -> tuple[Technology | None, list[Controls],
     except NameUnknown:
         missing = f"no row {name!r} in the table of processors" if name else "no processor is named"
         technology, offered = _offered_by_log(recording)
-        unknown = {"virtualize_x2apic_mode"} if technology is Technology.VMX else set()
+        unknown = _not_listed(recording) if technology is Technology.VMX else set()
         source = "the controls that Xen uses" if recording.features is None else "Xen's own feature list"
         return technology, _possible(offered, unknown), f"{source}: {missing}"
     known = f"the table's row {row.name} ({row.source})"
@@ -179,7 +182,7 @@ def _emulator_release(text: str) -> tuple[int, int]:
 
 
 def _offered_by_log(recording: Recording) -> tuple[Technology | None, set[str]]:
-    """Return what Xen's log says that a processor offers; the log does not mention x2APIC mode.
+    """Return what Xen's log and its VMCSs say that a processor offers; neither mentions x2APIC mode.
 
     Without a log, return what was in use. Raises `DocumentInvalid` when neither was recorded.
     """
@@ -193,7 +196,22 @@ def _offered_by_log(recording: Recording) -> tuple[Technology | None, set[str]]:
         )
     if not keys:
         return Technology.SVM, set()
+    if any(word & TERTIARY for word in _primary_words(recording)):
+        keys.add("tertiary_controls")
     return Technology.VMX, {*keys, "secondary_controls"}
+
+
+def _not_listed(recording: Recording) -> set[str]:
+    """Return the controls that Xen's log does not mention and that nothing else tells.
+
+    Where Xen activates the tertiary controls in a VMCS, the processor offers them (`_offered_by_log`).
+    """
+    unknown = {"virtualize_x2apic_mode"}
+    return unknown if _primary_words(recording) else unknown | {"tertiary_controls"}
+
+
+def _primary_words(recording: Recording) -> list[int]:
+    return [words.cpu_based for words in recording.vmcs if words.cpu_based is not None]
 
 
 def _host_report(recording: Recording, release: XenRelease, technology: Technology | None) -> Host:
