@@ -140,7 +140,7 @@ def test_a_directory_that_cannot_be_made(fetched: Path) -> None:
 def test_a_snapshot_that_does_not_fit(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     guest = emulators.Guest(runner._fetched(None), fetched / "overlay", fetched / "channel")  # type: ignore[arg-type]
     guest.overlay.write_bytes(b"overlay")
-    monkeypatch.setattr(snapshot, "_make", lambda into, guest, progress: big(into))
+    monkeypatch.setattr(snapshot, "_make", lambda into, *_others: big(into))
     machine = find_machine("epyc")
     with files_of_at_most(50_000), pytest.raises(SnapshotUnusable, match="cannot be written: File too large"):
         snapshot.ensure(guest, machine, "4.17", lambda _stage, _text: None)

@@ -19,10 +19,11 @@ import pytest
 
 from xenapic.lab import emulators, snapshot
 from xenapic.lab.cache import Entry, cache_root
-from xenapic.lab.errors import FetchFailed, SnapshotUnusable
+from xenapic.lab.emulators import check
+from xenapic.lab.errors import FetchFailed, LabUsageError, SnapshotUnusable
 from xenapic.lab.machines import machine
 from xenapic.lab.pytest_plugin import XenLab
-from xenapic.lab.runner import COLD, SNAPSHOT
+from xenapic.lab.runner import COLD, SNAPSHOT, run
 from xenapic.lab.xens import XenFiles
 
 EPYC = machine("epyc")
@@ -40,13 +41,13 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> emulators.Guest:
     return emulators.Guest(files, tmp_path / "overlay", tmp_path / "channel")
 
 
-def fill(into: Path, guest: object, progress: object) -> dict[str, Any]:
+def fill(into: Path, *_others: object) -> dict[str, Any]:
     (into / snapshot.STATE).write_bytes(b"state" * 1000)
     (into / snapshot.SERIAL).write_bytes(b"(XEN) log\n")
     return {}
 
 
-def fail(into: Path, guest: object, progress: object) -> dict[str, Any]:
+def fail(*_given: object) -> dict[str, Any]:
     raise FetchFailed("the machine died\nof this")
 
 
@@ -54,7 +55,10 @@ def ensure(guest: emulators.Guest, said: list[str]) -> Entry:
     return snapshot.ensure(guest, EPYC, "4.17", lambda stage, text: said.append(f"{stage}: {text}"))
 
 
-@pytest.mark.parametrize("changed", [*KINDS, "overlay", "time of kernel", "emulator", "release", "machine"])
+@pytest.mark.parametrize(
+    "changed",
+    [*KINDS, "overlay", "time of kernel", "emulator", "release", "machine", "xen_args", "dom0_args"],
+)
 def test_whatever_changes_is_another_snapshot(
     guest: emulators.Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
@@ -69,7 +73,9 @@ def test_whatever_changes_is_another_snapshot(
     elif changed == "release":
         release = "4.20"
     elif changed == "machine":
-        kind = machine("ryzen")
+        kind = replace(EPYC, name="another")
+    elif changed.endswith("_args"):
+        guest = replace(guest, **{changed: ("debug",)})  # type: ignore[arg-type]
     elif changed.startswith("time of"):
         os.utime(tmp_path / changed.rsplit(maxsplit=1)[-1], (1, 1))
     else:
@@ -77,13 +83,18 @@ def test_whatever_changes_is_another_snapshot(
     assert snapshot.entry(guest, kind, release).home != before
 
 
-def test_only_plain_runs_in_qemu_have_one(guest: emulators.Guest) -> None:
+def test_unasked_only_plain_runs_in_qemu_have_one(guest: emulators.Guest) -> None:
     plain = emulators.Guest(guest.xen, guest.overlay, guest.channel)
-    assert snapshot.possible(plain, EPYC)
-    assert not snapshot.possible(plain, machine("broadwell_ult"))
+    assert snapshot.usual(plain, EPYC)
+    assert not snapshot.usual(plain, machine("broadwell_ult"))
     for options in ({"xen_args": ("conring_size=32k",)}, {"dom0_args": ("debug",)}):
         other = replace(plain, **options)  # type: ignore[arg-type]
-        assert not snapshot.possible(other, EPYC)
+        assert not snapshot.usual(other, EPYC)
+
+
+def test_cold_and_from_a_snapshot_is_a_contradiction() -> None:
+    with pytest.raises(LabUsageError, match="not both"):
+        run(["true"], cold=True, snapshot=True)
 
 
 def test_it_is_made_once_and_the_oldest_are_removed(
@@ -120,7 +131,7 @@ def test_one_that_cannot_be_made_says_why(guest: emulators.Guest, monkeypatch: p
     with pytest.raises(SnapshotUnusable, match=r"could be made \(the machine died\)$"):
         ensure(guest, [])
 
-    def full(into: Path, guest: object, progress: object) -> dict[str, Any]:
+    def full(*_given: object) -> dict[str, Any]:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(snapshot, "_make", full)
@@ -128,10 +139,11 @@ def test_one_that_cannot_be_made_says_why(guest: emulators.Guest, monkeypatch: p
         ensure(guest, [])
 
 
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copy what the cache has of the default release into a cache of this test."""
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Path:
+    """Copy what the cache has of the default release, and ``more``, into a cache of this test."""
     own = tmp_path / "cache/lab"
-    shutil.copytree(cache_root() / "lab/xen-4.17", own / "xen-4.17")
+    for name in ("xen-4.17", *more):
+        shutil.copytree(cache_root() / "lab" / name, own / name)
     monkeypatch.setenv("XENAPIC_CACHE", str(own.parent))
     return own
 
@@ -139,14 +151,16 @@ def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Runs:
     """Runs of a command that prints one word; what the last one said about its start."""
 
-    def __init__(self, xen_lab: XenLab) -> None:
+    def __init__(self, xen_lab: XenLab, **options: Any) -> None:
         self._lab = xen_lab
+        self._options = options
         self.said: dict[str, str] = {}
 
     def start(self) -> str:
         """Run the command, which must give the right answer; return how the machine started."""
         told: list[tuple[str, str]] = []
-        result = self._lab.run(["sh", "-c", "echo right"], progress=lambda *each: told.append(each))
+        tell = lambda *each: told.append(each)  # noqa: E731
+        result = self._lab.run(["sh", "-c", "echo right"], progress=tell, **self._options)
         assert (result.status, result.stdout) == (0, b"right\n")
         self.said = dict(told)
         return result.start
@@ -191,6 +205,31 @@ def test_a_snapshot_that_no_qemu_wrote_means_a_cold_boot(
     describe(state)  # so that its checksum is right
     assert runs.start() == COLD
     assert re.search("emulator ended|stopped reading|not start", runs.said["retry"])
+
+
+@pytest.mark.xen
+@pytest.mark.thorough
+def test_bochs_continues_from_one_where_that_is_asked_for(
+    xen_lab: XenLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs as fast as one that was booted: its timers are those that were saved."""
+    check(machine("broadwell_ult"))
+    own = private_cache(tmp_path, monkeypatch, "bochs-3.0")
+    options: dict[str, Any] = {"machine": "broadwell_ult", "snapshot": True, "xen_args": ["conring_size=64k"]}
+    runs = Runs(xen_lab, **options)
+    assert runs.start() == SNAPSHOT and "snapshot" in runs.said
+    assert runs.start() == SNAPSHOT and "snapshot" not in runs.said
+    interrupts = "cat /proc/interrupts; date +%s; xenapic host --json"
+    before = time.time()
+    result = xen_lab.run(["sh", "-c", interrupts], **options)
+    (console,) = (line for line in result.stdout.decode().splitlines() if "hvc_console" in line)
+    assert console.split()[1] == "0"
+    clock, host = re.search(r"^(\d+)\n(\{.*)", result.stdout.decode(), re.M | re.S).groups()  # type: ignore[union-attr]
+    assert before - 2 < int(clock) < time.time() + 2
+    assert json.loads(host)["features"]["virtual_interrupt_delivery"]["answer"] == "yes"
+    (memory,) = own.glob("snapshots/*/current/state/memory.ram")
+    garble(memory)
+    assert runs.start() == COLD and "damaged" in runs.said["retry"]
 
 
 def garble(state: Path) -> None:

@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from xenapic.lab import bochs_package
-from xenapic.lab.errors import FetchFailed, LabPrerequisite
+from xenapic.lab import bochs_package, button
+from xenapic.lab.errors import FetchFailed, LabPrerequisite, SnapshotUnusable
 from xenapic.lab.foreign import LOADER, through_loader
 
 Version = tuple[int, int]
@@ -30,8 +31,23 @@ VGABIOS = ("vgabios-stdvga.bin", "vgabios.stdvga.bin", "VGABIOS-lgpl-latest")
 
 # Bochs shows its screen to VNC clients, on a port between 5900 and 5949 of every address and without
 # a password. In a network namespace of its own nobody can connect. Debian's build has no "nogui" display.
-DISPLAY = 'rfb, options="timeout=0,hideIPS"'
-NAMESPACES = (("unshare", "--net"), ("unshare", "--user", "--map-current-user", "--net"))
+# Without a console on the display Bochs asks its questions on standard output.
+DISPLAY = 'rfb, options="timeout=0,hideIPS,no_gui_console"'
+NAMESPACES = (("unshare", "--net"), ("unshare", "--user", "--map-root-user", "--net"))
+
+BOOT_DISK, ROOT_DISK = "boot.img", "root.img"
+
+# Debian's 2.7 aborts in its speaker on a machine without sound.
+PLUGINS = "speaker=0"
+LOADED_LAST = "usb_uhci"
+"""The plugin that Bochs loads when it makes its chipset, after all that its configuration names."""
+
+STATE_CONFIG = "config"
+"""The configuration in a saved state: a restored Bochs reads this one."""
+SAVE = "{directory}\nno\n"
+"""Answers to what Bochs asks once its display's button to save is pressed: where to, and whether to go on."""
+SAVED = "is saved now"
+"""What Bochs prints when it has saved its state."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +147,16 @@ def configuration(
     program: Program,
     model: str,
     *,
-    boot: Path,
-    root: Path,
+    run_dir: Path,
     channel: Path,
     serial: str,
-    log: Path,
     megabytes: int,
+    plugins: str = PLUGINS,
 ) -> str:
-    """Return the text of a bochsrc; `serial` is a com1 mode and device such as ``mode=file, dev=…``."""
+    """Return the text of a bochsrc; `serial` is a com1 mode and device such as ``mode=file, dev=…``.
+
+    `run_dir` holds, or will hold, the disks `BOOT_DISK` and `ROOT_DISK`, and Bochs's own log.
+    """
     cpu = f"count=1, ips={IPS}, reset_on_triple_fault=0, ignore_bad_msrs=1"
     return "\n".join(
         [
@@ -147,19 +165,18 @@ def configuration(
             f"vgaromimage: file={program.image(VGABIOS)}",
             f"cpu: model={model}, {cpu}",
             "clock: sync=none, time0=local",
-            # Debian's 2.7 aborts in its speaker on a machine without sound.
-            "plugin_ctrl: speaker=0",
+            f"plugin_ctrl: {plugins}",
             "pci: enabled=1, chipset=i440fx",
             f"display_library: {DISPLAY}",
             "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
             "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15",
-            f'ata0-master: type=disk, path="{boot}", mode=flat',
             # Bochs discards what is written to a volatile disk: the cached root stays as it is.
-            f'ata0-slave: type=disk, path="{root}", mode=volatile',
+            f'ata0-master: type=disk, path="{run_dir / BOOT_DISK}", mode=volatile',
+            f'ata0-slave: type=disk, path="{run_dir / ROOT_DISK}", mode=volatile',
             f'ata1-master: type=disk, path="{channel}", mode=flat',
             "boot: disk",
             f"com1: enabled=1, {serial}",
-            f"log: {log}",
+            f"log: {run_dir / 'bochs.log'}",
             "panic: action=fatal",
             "error: action=report",
             "info: action=ignore",
@@ -174,6 +191,46 @@ def command(program: Program, bochsrc: Path, debugger: Path) -> tuple[str, ...]:
     debugger.write_text("c\n")
     extra = ("-rc", str(debugger)) if program.starts_in_debugger else ()
     return (*_isolation(), *program.argv, "-q", "-f", str(bochsrc), *extra)
+
+
+def command_to_save(program: Program, bochsrc: Path) -> tuple[str, ...]:
+    """Return the command line of a Bochs that saves its state when `SAVE` is written to its standard input.
+
+    Raises `SnapshotUnusable` if this Bochs, or this machine, does not allow that.
+    """
+    if program.version != PREFERRED:
+        raise SnapshotUnusable(f"Bochs {text(program.version)} is not known to restore a machine")
+    isolation = _isolation()
+    if not isolation:
+        raise SnapshotUnusable("Bochs needs a network namespace of its own for it (unshare --net)")
+    return (*isolation, sys.executable, "-I", button.__file__, *program.argv, "-q", "-f", str(bochsrc))
+
+
+def command_to_restore(program: Program, state: Path) -> tuple[str, ...]:
+    """Return the command line of a Bochs that continues from the directory `state`."""
+    return (*_isolation(), *program.argv, "-q", "-r", str(state))
+
+
+def check_saved(state: Path) -> None:
+    """Raise `SnapshotUnusable` if Bochs 3.0 cannot restore what it saved.
+
+    It loses the sign of ``tsc_adjust``, so the time-stamp counter would jump by 2^63 (``gui/paramtree.cc``:
+    the mask of a signed `bx_shadow_num_c`). Xen sets the counter back at times where it is not invariant.
+    """
+    adjusted = re.search(r"^ *tsc_adjust = 0x(\w+)$", (state / "cpu0").read_text(errors="replace"), re.M)
+    if adjusted and int(adjusted[1], 16) >> 62:
+        raise SnapshotUnusable("Bochs 3.0 cannot restore a time-stamp counter that Xen has set back")
+
+
+def plugins_in_order(state: Path) -> str:
+    """Return the plugins of a saved state, in the order in which the Bochs that saved it had loaded them.
+
+    Bochs numbers its timers as devices make them, and restores them by number. It loads the plugins of its
+    defaults first, in the order of the saved list; a restored Bochs loads them as its configuration says.
+    """
+    line = re.search(r"^plugin_ctrl: (.*)$", (state / STATE_CONFIG).read_text(errors="replace"), re.M)
+    loaded = re.findall(r"(\w+)=true", line[1]) if line else []
+    return ", ".join(f"{name}=1" for name in sorted(loaded, key=lambda name: name == LOADED_LAST))
 
 
 @cache

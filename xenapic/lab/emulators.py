@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xenapic.lab import bochs, bootdisk
@@ -75,6 +75,10 @@ class Start:
     argv: tuple[str, ...]
     limits: dict[str, float]
     env: dict[str, str] = field(default_factory=dict)
+    save: str = ""
+    """What makes the emulator write its state into its working directory and end, on its standard input."""
+    saved: str = ""
+    """What it prints when that has worked."""
 
 
 def make_channel(path: Path) -> None:
@@ -127,28 +131,25 @@ def qemu(guest: Guest, run_dir: Path, serial: str, *more: str) -> Start:
 
 
 def qemu_to_save(guest: Guest, run_dir: Path, serial: Path) -> Start:
-    """Return how to start QEMU so that it takes commands from its standard input (`SAVE`)."""
-    return qemu(guest, run_dir, _file(serial), "-monitor", "stdio")
+    """Return how to start QEMU so that it takes commands from its standard input."""
+    start = qemu(guest, run_dir, _file(serial), "-monitor", "stdio")
+    return replace(start, save=SAVE, saved=SAVED)
 
 
 def qemu_to_restore(guest: Guest, run_dir: Path, serial: Path, state: int) -> Start:
-    """Return how to start QEMU so that it reads its state from the descriptor `state`, then runs.
-
-    It appends to the serial log, which already holds what came before the snapshot.
-    """
-    return qemu(guest, run_dir, f"{_file(serial)},append=on", "-incoming", f"fd:{state}")
+    """Return how to start QEMU so that it reads its state from the descriptor `state`, then runs."""
+    return qemu(guest, run_dir, _file(serial), "-incoming", f"fd:{state}")
 
 
 SAVED_STATE = "state"
+"""In the emulator's working directory: QEMU's file, or Bochs's directory."""
 SAVE = f"""\
 migrate_set_parameter max-bandwidth 16g
 migrate "exec:cat >{SAVED_STATE}"
 info migrate
 quit
-""".encode()
-"""Commands that make QEMU write its state into its working directory and end."""
+"""
 SAVED = "Migration status: completed"
-"""What QEMU prints when that has worked."""
 
 
 def _file(path: Path) -> str:
@@ -159,7 +160,7 @@ def _escaped(text: str) -> str:
     return text.replace(",", ",,")
 
 
-BOCHS_LIMITS = {"load": 60.0, "Xen": 90.0, "dom0": 180.0}
+BOCHS_LIMITS = {"load": 60.0, "Xen": 90.0, "dom0": 180.0, "restore": 30.0}
 # Bochs's idle states and time-stamp counter are not what the kernel expects of real ones.
 # Bochs 2.7 sometimes restores a wrong FPU state from XSAVE's compacted form: of 40 starts of
 # Python in dom0 1 (ryzen) and 2 (corei7_skylake_x) crashed; without that form none of 80.
@@ -169,34 +170,88 @@ BOCHS_DOM0_ARGS = "nokaslr tsc=reliable".split()
 
 def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> Start:
     """Return how to start Bochs as `machine`; `serial` is a mode and device of com1."""
-    xen_args = [*XEN_ARGS, *BOCHS_XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
+    program, bochsrc = bochs.program(), run_dir / "bochsrc"
+    _write_boot_disk(machine, guest, run_dir / bochs.BOOT_DISK)
+    bochsrc.write_text(bochs_configuration(program, machine, guest, run_dir, serial))
+    return Start(bochs.command(program, bochsrc, run_dir / "debugger"), BOCHS_LIMITS, program.env)
+
+
+def bochs_to_save(machine: Machine, guest: Guest, run_dir: Path, serial: Path, into: Path) -> Start:
+    """Return how to start Bochs so that it saves its state into the directory `into`, as it is told to."""
+    start = bochs_start(machine, guest, run_dir, _mode_file(serial))
+    # A restored Bochs compares the time of its disk with the one that it saved.
+    (run_dir / bochs.BOOT_DISK).rename(into / bochs.BOOT_DISK)
+    (run_dir / bochs.BOOT_DISK).symlink_to(into / bochs.BOOT_DISK)
+    state = into / SAVED_STATE
+    state.mkdir()
+    # Bochs copies the channel, which has a gigabyte, mostly holes; each run brings its own.
+    (state / BOCHS_CHANNEL).symlink_to("/dev/null")
+    argv = bochs.command_to_save(bochs.program(), run_dir / "bochsrc")
+    return replace(start, argv=argv, save=bochs.SAVE.format(directory=SAVED_STATE), saved=bochs.SAVED)
+
+
+def bochs_to_restore(
+    machine: Machine, guest: Guest, run_dir: Path, serial: Path, saved: Path
+) -> tuple[Start, Path]:
+    """Return how to start Bochs so that it continues from what it left in the directory `saved`.
+
+    The second value is the file that it copies onto the channel before it runs.
+    """
+    program, state = bochs.program(), run_dir / SAVED_STATE
+    state.mkdir()
+    for file in (saved / SAVED_STATE).iterdir():
+        if file.name not in (BOCHS_CHANNEL, bochs.STATE_CONFIG):
+            (state / file.name).symlink_to(file)
+    (run_dir / bochs.BOOT_DISK).symlink_to(saved / bochs.BOOT_DISK)
+    plugins = bochs.plugins_in_order(saved / SAVED_STATE)
+    (state / bochs.STATE_CONFIG).write_text(
+        bochs_configuration(program, machine, guest, run_dir, _mode_file(serial), plugins)
+    )
+    make_channel(state / BOCHS_CHANNEL)
+    return Start(bochs.command_to_restore(program, state), BOCHS_LIMITS, program.env), state / BOCHS_CHANNEL
+
+
+BOCHS_CHANNEL = "hard_drive.1.drive0.image"
+"""The channel in Bochs's saved state."""
+
+
+def _mode_file(serial: Path) -> str:
+    return f"mode=file, dev={serial}"
+
+
+def _write_boot_disk(machine: Machine, guest: Guest, path: Path) -> None:
     dom0_args = [*DOM0_ARGS, *BOCHS_DOM0_ARGS, *machine.dom0_args, *guest.dom0_args]
-    boot, root = run_dir / "boot.img", run_dir / "root.img"
-    archives = b"".join(path.read_bytes() for path in (*guest.xen.archives, guest.overlay))
+    xen_args = [*XEN_ARGS, *BOCHS_XEN_ARGS, guest.memory.xen_arg, *guest.xen_args]
+    archives = b"".join(part.read_bytes() for part in (*guest.xen.archives, guest.overlay))
     modules = [
         (guest.xen.kernel.read_bytes(), f"vmlinux {' '.join(dom0_args)}"),
         (archives, "initrd"),
     ]
-    with boot.open("wb") as out:
+    with path.open("wb") as out:
         xen = guest.xen.hypervisor.read_bytes()
         bootdisk.write_boot_disk(out, xen, f"xen {' '.join(xen_args)}", modules, guest.memory.machine)
+
+
+def bochs_configuration(
+    program: bochs.Program,
+    machine: Machine,
+    guest: Guest,
+    run_dir: Path,
+    serial: str,
+    plugins: str = bochs.PLUGINS,
+) -> str:
+    """Return the bochsrc of a run, and give the run its root disk."""
     # Bochs puts its lock and its journal next to the name it is given: not into the cache.
-    root.symlink_to(guest.xen.root)
-    program = bochs.program()
-    bochsrc = run_dir / "bochsrc"
-    bochsrc.write_text(
-        bochs.configuration(
-            program,
-            machine.name,
-            boot=boot,
-            root=root,
-            channel=guest.channel,
-            serial=serial,
-            log=run_dir / "bochs.log",
-            megabytes=guest.memory.machine,
-        )
+    (run_dir / bochs.ROOT_DISK).symlink_to(guest.xen.root)
+    return bochs.configuration(
+        program,
+        machine.name,
+        run_dir=run_dir,
+        channel=guest.channel,
+        serial=serial,
+        megabytes=guest.memory.machine,
+        plugins=plugins,
     )
-    return Start(bochs.command(program, bochsrc, run_dir / "debugger"), BOCHS_LIMITS, program.env)
 
 
 def check(machine: Machine, progress: Callable[[str], None] = lambda text: None) -> None:
@@ -219,7 +274,35 @@ def start(machine: Machine, guest: Guest, run_dir: Path, serial: Path) -> Start:
     """Return how to start `machine` with its first serial port in the file `serial`."""
     if machine.emulator == "qemu":
         return qemu(guest, run_dir, _file(serial))
-    return bochs_start(machine, guest, run_dir, f"mode=file, dev={serial}")
+    return bochs_start(machine, guest, run_dir, _mode_file(serial))
+
+
+def to_save(machine: Machine, guest: Guest, run_dir: Path, serial: Path, into: Path) -> Start:
+    """Return how to start `machine` so that it can save its state into the directory `into`.
+
+    Raises `SnapshotUnusable` if it cannot.
+    """
+    if machine.emulator == "qemu":
+        return qemu_to_save(guest, run_dir, serial)
+    return bochs_to_save(machine, guest, run_dir, serial, into)
+
+
+def identity(machine: Machine) -> tuple[object, ...]:
+    """Return what a snapshot of `machine` depends on, beside what is put into it."""
+    if machine.emulator == "qemu":
+        program = Path(shutil.which(QEMU) or "").resolve()
+        return (_identity(program), QEMU_XEN_ARGS, QEMU_CPU, SAVE)
+    bochs_program = bochs.program()
+    options = bochs.configuration(
+        bochs_program, machine.name, run_dir=Path(), channel=Path(), serial="", megabytes=0
+    )
+    files = [_identity(Path(word)) for word in bochs_program.argv if Path(word).is_file()]
+    return (*files, bochs_program.version, BOCHS_XEN_ARGS, BOCHS_DOM0_ARGS, options)
+
+
+def _identity(program: Path) -> tuple[str, int, int]:
+    status = program.stat()
+    return str(program), status.st_size, status.st_mtime_ns
 
 
 def terminal(machine: Machine, guest: Guest, run_dir: Path, device: str) -> Start:

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xenapic.lab import bochs_package, catalog, emulators, guestkernel, job, snapshot, xens
+from xenapic.lab import bochs_package, catalog, emulators, guestkernel, job, xens
+from xenapic.lab import snapshot as snapshots
 from xenapic.lab.child import Child
 from xenapic.lab.emulators import Guest
-from xenapic.lab.errors import BootError, LabError, SnapshotUnusable, XenPanicked
+from xenapic.lab.errors import BootError, LabError, LabUsageError, SnapshotUnusable, XenPanicked
 from xenapic.lab.follow import Progress, Running, follow
 from xenapic.lab.machines import DEFAULT_MACHINE, Machine
 from xenapic.lab.machines import machine as find_machine
@@ -58,6 +59,7 @@ class _Order:
     xen_args: tuple[str, ...]
     dom0_args: tuple[str, ...]
     cold: bool
+    snapshot: bool
     progress: Progress
     guest_kernel: str | None
 
@@ -132,6 +134,7 @@ def start(
     xen_args: Sequence[str] = (),
     dom0_args: Sequence[str] = (),
     cold: bool = False,
+    snapshot: bool = False,
     guest_kernel: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Session]:
@@ -141,8 +144,9 @@ def start(
     `Path`, or a text with a slash.
 
     In QEMU and without `xen_args` or `dom0_args`, it is restored from a snapshot that the first such
-    start makes; `cold` boots it instead. Without a usable snapshot it boots, and `progress` is told
-    ("retry"). `progress` is told of stages: (stage, text).
+    start makes; `cold` boots it instead. With `snapshot` any start is, in Bochs and with options too.
+    Without a usable snapshot it boots, and `progress` is told ("retry"). `progress` is told of stages:
+    (stage, text).
 
     With `guest_kernel` "debian", dom0 has the memory and the files to boot guests: /guest/vmlinuz is the
     kernel that boots dom0, and /guest/initrd.img has busybox. The files are there from the first command on.
@@ -152,6 +156,8 @@ def start(
     told ("retry").
     """
     tell = progress or (lambda stage, text: None)
+    if cold and snapshot:
+        raise LabUsageError("a machine starts cold or from a snapshot, not both")
     emulated, release = find_machine(machine), catalog.find(xen, lambda text: tell("image", text))
     order = _Order(
         machine=emulated,
@@ -159,6 +165,7 @@ def start(
         xen_args=(*catalog.xen_args(release), *xen_args),
         dom0_args=tuple(dom0_args),
         cold=cold,
+        snapshot=snapshot,
         guest_kernel=guest_kernel,
         progress=tell,
     )
@@ -177,6 +184,7 @@ def run(
     files: Mapping[str, Path | str] | None = None,
     timeout: float = COMMAND_LIMIT,
     cold: bool = False,
+    snapshot: bool = False,
     guest_kernel: str | None = None,
     on_stdout: Sink | None = None,
     on_stderr: Sink | None = None,
@@ -199,6 +207,7 @@ def run(
         xen_args=xen_args,
         dom0_args=dom0_args,
         cold=cold,
+        snapshot=snapshot,
         guest_kernel=guest_kernel,
         progress=progress,
     ) as session:
@@ -266,12 +275,14 @@ def _start_once(order: _Order, stack: ExitStack) -> Session:
         files = guestkernel.ensure(order.guest_kernel, xen) if order.guest_kernel else {}
         guest = Guest(xen, overlay, channel, order.xen_args, order.dom0_args, order.memory, files)
         timings = {"image": time.monotonic() - began}
-        session = None
-        if not order.cold and snapshot.possible(guest, order.machine):
+        if order.snapshot or (not order.cold and snapshots.usual(guest, order.machine)):
             session = _restored(order, guest, place, timings, attempt)
-        session = session or _booted(order, guest, place, timings, attempt)
-        stack.push(attempt.pop_all())
-        return session
+        else:
+            session = _booted(order, guest, place, timings, attempt)
+        if session is not None:
+            stack.push(attempt.pop_all())
+            return session
+    return _start_once(replace(order, cold=True, snapshot=False), stack)
 
 
 def _fetched(order: _Order) -> xens.XenFiles:
@@ -293,16 +304,14 @@ def _restored(
     """Return the machine restored from a snapshot, or None if that failed, which is said."""
     kept, began = None, time.monotonic()
     try:
-        kept = snapshot.ensure(guest, order.machine, order.release.version, order.progress)
+        kept = snapshots.ensure(guest, order.machine, order.release.version, order.progress)
         timings = {**timings, "snapshot": time.monotonic() - began}
-        running = stack.enter_context(snapshot.restored(kept, guest, place, order.progress))
+        running = stack.enter_context(snapshots.restored(kept, guest, order.machine, place, order.progress))
         return Session(order, guest, running, SNAPSHOT, timings)
     except SnapshotUnusable as error:
         order.progress("retry", f"{error}; booting cold")
     if kept is not None:
         kept.discard()
-    with writing(place):
-        emulators.make_channel(guest.channel)
     return None
 
 

@@ -62,7 +62,9 @@ class Tail:
 class Watch:
     """What is known about a running machine so far."""
 
-    def __init__(self, serial: Path, channel: Path, pid: int, *, restored: bool = False) -> None:
+    def __init__(self, serial: Path, channel: Path, pid: int, *, before: bytes | None = None) -> None:
+        """`before` is the serial log of a machine that is restored, up to its snapshot."""
+        restored = before is not None
         self.pace = Pace(pid)
         self._serial = Tail(serial)
         sent = SENT_BEFORE_SNAPSHOT if restored else 0
@@ -70,8 +72,8 @@ class Watch:
         self._decoder = Decoder(sent)
         self.answers = 0
         self._sinks: dict[int, Sink] = {}
-        self.log = bytearray()
-        self._searched = 0
+        self.log = bytearray(before or b"")
+        self._searched = self.log.rfind(b"\n") + 1
         """Where the last line of the log begins: what is before it has been searched."""
         self.xen_died = False
         """Whether the log shows that the hypervisor stopped."""

@@ -33,6 +33,11 @@ def _guest_kernels() -> Iterable[str]:
 )
 @click.option("--cold", is_flag=True, help="Boot, even if a snapshot is there.")
 @click.option(
+    "--snapshot",
+    is_flag=True,
+    help="Start from a snapshot, which the first such run makes, in Bochs and with options for Xen too.",
+)
+@click.option(
     "--guest-kernel",
     type=Name("guest kernel", _guest_kernels),
     metavar="NAME",
@@ -50,6 +55,7 @@ def command(
     files: tuple[str, ...],
     timeout: float,
     cold: bool,
+    snapshot: bool,
     guest_kernel: str | None,
     keep_log: str | None,
     quiet: bool,
@@ -75,6 +81,7 @@ def command(
             files=_pairs(files, "--file"),
             timeout=timeout,
             cold=cold,
+            snapshot=snapshot,
             guest_kernel=guest_kernel,
             on_stdout=_writer(sys.stdout.fileno()),
             on_stderr=_writer(sys.stderr.fileno()),
