@@ -1,4 +1,4 @@
-"""Loggers that cost nothing until something is logged: importing `logging` takes milliseconds."""
+"""Loggers that cost nothing in a program that does not use `logging`: importing it takes milliseconds."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ class Log:
             self._logger = _logger(self._name)
         return self._logger
 
-    def debugs(self) -> bool:
-        """Return whether debug messages are wanted: not by a program that has not imported `logging`."""
+    def wants(self, level: int) -> bool:
+        """Return whether a message of a level is wanted: not by a program that has not imported `logging`."""
         if self._logger is None and "logging" not in sys.modules:
             return False
-        return self().isEnabledFor(DEBUG)
+        return self().isEnabledFor(level)
+
+    def log(self, level: int, message: str, *args: object) -> None:
+        """Log a message if it is wanted."""
+        if self.wants(level):
+            self().log(level, message, *args)
 
 
 @cache

@@ -17,7 +17,7 @@ from xenapic.abi.forks import left_to_parent
 from xenapic.abi.library import Library
 from xenapic.abi.toollog import ToolLog
 from xenapic.errors import CallFailed, HandleClosed, errno_name
-from xenapic.logs import Log
+from xenapic.logs import DEBUG, Log
 
 if TYPE_CHECKING:
     from xenapic._xenctrl.libxenctrl import XcInterface, XenToolLogger
@@ -172,7 +172,7 @@ class Connection:
     def bound(self, function: str, asked: str) -> Callable[..., int]:
         """Return `call` for one function that every release has: for what is called often."""
         invoke = getattr(self._xenctrl, function)
-        drain, logged, debugs = self._log.drain, self._log.size, LOG.debugs
+        drain, logged, wants = self._log.drain, self._log.size, LOG.wants
 
         # As `exclusively` and `_invoke`, but in one Python function: a create makes four calls.
         def call(*args: Any) -> int:
@@ -188,7 +188,7 @@ class Connection:
                     failure = self._failure(xch)
                 elif logged[0]:
                     drain()
-            if failure or debugs():
+            if failure or wants(DEBUG):
                 self._report(function, asked, args, result, failure)
             return result
 
@@ -224,8 +224,8 @@ class Connection:
     ) -> None:
         """Log a call; raise what its failure means."""
         what = asked.format(*args)
-        if LOG.debugs():
-            LOG().debug("%s: %s -> %s", function, what, errno_name(failure[0]) if failure else result)
+        if LOG.wants(DEBUG):
+            LOG.log(DEBUG, "%s: %s -> %s", function, what, errno_name(failure[0]) if failure else result)
         if failure:
             number, said = failure
             raise call_failure(function, number, what, said, self.library.release)

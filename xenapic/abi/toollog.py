@@ -67,7 +67,7 @@ class ToolLog:
         for line in data.decode(errors="replace").splitlines():
             match = LINE.fullmatch(line)
             level = LEVELS.get(match["level"], INFO) if match else INFO
-            LOG().log(level, "%s", line)
+            LOG.log(level, "%s", line)
             if match and level >= ERROR:
                 errors.append(match["text"])
         return "\n".join(errors)

@@ -8,7 +8,6 @@ until reboot; and Xen does not report which CPUs were traced, so all CPUs are (a
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from xenapic.abi.tracebuffers import TraceBuffers, TraceVirq
 from xenapic.errors import TraceBusy, TraceUse, XenApicError
 from xenapic.exits.events import BOOT_MASK, PROBE_MASK, is_ours
+from xenapic.logs import WARNING, Log
 from xenapic.signals import undisturbed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenXen", "map_buffers", "recover_tracing", "surely", "take_free"]
 
-LOG = logging.getLogger("xenapic")
+LOG = Log("xenapic")
 HOW_TO_RECOVER = "stop tracing and discard the unread records with 'xenapic exits --recover'"
 
 
@@ -124,5 +124,5 @@ def surely(call: Callable[..., None], *args: Any) -> None:
     try:
         call(*args)
     except XenApicError as error:
-        LOG.warning("putting Xen's trace settings back is tried again: %s", error)
+        LOG.log(WARNING, "putting Xen's trace settings back is tried again: %s", error)
         call(*args)

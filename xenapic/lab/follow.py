@@ -19,6 +19,8 @@ from xenapic.lab.watch import Watch
 Progress = Callable[[str, str], None]
 
 POLL = 0.01
+SLOWEST = 0.05
+"""How often a machine is looked at, in seconds: at first, and when it has said nothing for a while."""
 KEPT_LOGS = 20
 FULL = 1 << 20
 """A disk with less room than this is full, in bytes."""
@@ -49,18 +51,19 @@ def follow(
 
     `limits` gives the seconds for each stage; `progress` is told each stage that begins.
     """
-    told = ""
+    told, pause = "", POLL
     still = Stopwatch(watch.pace)
     while not done():
+        pause = min(pause * 1.1, SLOWEST)
         if watch.poll():
-            still = Stopwatch(watch.pace)
+            still, pause = Stopwatch(watch.pace), POLL
         if watch.stage != told:
             told = watch.stage
             progress(told, "")
         if not done():
             check_boot(watch, child, limits)
             _check_room(watch, still)
-            time.sleep(POLL)
+            time.sleep(pause)
 
 
 def check_boot(watch: Watch, child: Child, limits: Mapping[str, float]) -> None:

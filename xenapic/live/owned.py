@@ -20,7 +20,7 @@ from xenapic.abi.connection import postpone, run_postponed
 from xenapic.errors import DomainNotFound, XenApicError
 from xenapic.live.create import destroy_by_mark
 from xenapic.live.policy_store import forget_owned
-from xenapic.logs import Log
+from xenapic.logs import ERROR, WARNING, Log
 
 if TYPE_CHECKING:
     from xenapic.abi.handle import Handle
@@ -172,11 +172,11 @@ def _destroy_dropped(key: int) -> XenApicError | None:
         return None
     try:
         destroy_marked(entry.handle, entry.domid, entry.mark)
-        LOG().warning("domain %d was dropped without destroy() or release(): destroyed", entry.domid)
+        LOG.log(WARNING, "domain %d was dropped without destroy() or release(): destroyed", entry.domid)
     except DomainNotFound:
         pass
     except XenApicError as error:
-        LOG().error("domain %d was dropped and could not be destroyed: %s", entry.domid, error)
+        LOG.log(ERROR, "domain %d was dropped and could not be destroyed: %s", entry.domid, error)
         return error
     _OWNED.pop(key, None)
     forget_owned(entry.mark)
@@ -193,4 +193,4 @@ def _destroy_all() -> None:
             handle.close()
             destroy_late(handle, ())
         except XenApicError as error:
-            LOG().error("a domain that was being created could not be looked for: %s", error)
+            LOG.log(ERROR, "a domain that was being created could not be looked for: %s", error)

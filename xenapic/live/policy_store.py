@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from xenapic.live import policy_journal
-from xenapic.logs import Log
+from xenapic.logs import WARNING, Log
 
 if TYPE_CHECKING:
     from xenapic.policy.terms import Policy
@@ -67,7 +67,7 @@ def remember(domid: int, handle: UUID, policy: Policy) -> bool:
 
 
 def _warn(domid: int, error: OSError) -> None:
-    LOG().warning("the policy of domain %d is not remembered: %s", domid, error)
+    LOG.log(WARNING, "the policy of domain %d is not remembered: %s", domid, error)
 
 
 _LAST: list[tuple[Policy, str]] = []

@@ -34,26 +34,26 @@ class Distribution:
     """Who builds a package with such a version, and where its fixes are listed."""
 
     name: str
-    pattern: re.Pattern[str]
-    """What the version has after upstream's part."""
+    pattern: str
+    """What the version has after upstream's part: a regular expression."""
     see: str
-
-
-def _of(name: str, pattern: str, see: str) -> Distribution:
-    return Distribution(name, re.compile(pattern), see)
 
 
 RPM = "rpm -q --changelog xen-hypervisor"
 DISTRIBUTIONS = (
-    _of("XCP-ng", r"\.xcpng\d", f"{RPM}, and the security posts of xcp-ng.org"),
-    _of("XenServer", r"\.xs\d", f"{RPM}, and XenServer's security bulletins"),
-    _of("Fedora or Qubes OS", r"\.fc\d", f"{RPM}, Fedora's updates (bodhi) or Qubes' bulletins (QSB)"),
-    _of("an Enterprise Linux", r"\.el\d", RPM),
-    _of("Debian", r"[+~]deb\d|[+~]bpo\d", "apt changelog xen-hypervisor, security-tracker.debian.org"),
-    _of("Ubuntu", r"ubuntu", "apt changelog xen-hypervisor, ubuntu.com/security"),
-    _of("SUSE", r"^_\d{2}", "rpm -q --changelog xen, suse.com/security"),
-    _of("Alpine", r"^-r\d", "security.alpinelinux.org"),
-    _of("a distribution", r"^-\d|^\+\d+-g[0-9a-f]+-\d", "the changelog of the package"),
+    Distribution("XCP-ng", r"\.xcpng\d", f"{RPM}, and the security posts of xcp-ng.org"),
+    Distribution("XenServer", r"\.xs\d", f"{RPM}, and XenServer's security bulletins"),
+    Distribution(
+        "Fedora or Qubes OS", r"\.fc\d", f"{RPM}, Fedora's updates (bodhi) or Qubes' bulletins (QSB)"
+    ),
+    Distribution("an Enterprise Linux", r"\.el\d", RPM),
+    Distribution(
+        "Debian", r"[+~]deb\d|[+~]bpo\d", "apt changelog xen-hypervisor, security-tracker.debian.org"
+    ),
+    Distribution("Ubuntu", r"ubuntu", "apt changelog xen-hypervisor, ubuntu.com/security"),
+    Distribution("SUSE", r"^_\d{2}", "rpm -q --changelog xen, suse.com/security"),
+    Distribution("Alpine", r"^-r\d", "security.alpinelinux.org"),
+    Distribution("a distribution", r"^-\d|^\+\d+-g[0-9a-f]+-\d", "the changelog of the package"),
 )
 """The first that matches counts; the last is a package of somebody unknown."""
 
@@ -111,7 +111,7 @@ def parse_version(text: str) -> XenVersion | None:
     first, last = _interval(number, point, rest)
     stage = STAGE.match(rest)
     extra = ("" if point is None else f".{point}") + (stage[0].replace("~", "-") if stage else "")
-    makers = (maker for maker in DISTRIBUTIONS if maker.pattern.search(rest))
+    makers = (maker for maker in DISTRIBUTIONS if re.search(maker.pattern, rest))
     return XenVersion(text.strip(), number, point, extra, first, last, next(makers, None) if rest else None)
 
 

@@ -37,7 +37,6 @@ from xenapic.lab.frames import (
 READ_SIZE = 64 * 1024
 # Room kept for the last frames when the command has filled the channel, in bytes.
 RESERVE = 16 * SECTOR
-IDLE_MS = 50
 JOB_POLL = 0.01
 SERVER = "/run/xenapic-lab"
 FORKED = b"/usr/lib/xenapic-lab/forked.py"
@@ -199,15 +198,21 @@ def relay(
     None means that the channel is full; the command is then killed.
     """
     poll = select.poll()
-    for fd in streams:
+    ended = os.pidfd_open(pid)
+    for fd in (ended, *streams):
         poll.register(fd, select.POLLIN)
     if not forking.started:
         poll.register(forking.socket.fileno(), select.POLLIN)
     status: int | None = None
     while True:
         # A process it left behind may hold the pipes open: their end is not waited for.
-        ready = poll.poll(IDLE_MS if status is None else 0)
+        ready = poll.poll(None if status is None else 0)
         for fd, _ in ready:
+            if fd == ended:
+                poll.unregister(fd)
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                status = code if code >= 0 else 128 - code
+                continue
             if fd not in streams:
                 poll.unregister(fd)
                 forking.start(env)
@@ -218,15 +223,11 @@ def relay(
                 del streams[fd]
             elif not channel.send(streams[fd], data):
                 os.killpg(pid, 9)
+                os.close(ended)
                 return None
-        if status is not None:
-            if not ready:
-                return status
-            continue
-        done, raw = os.waitpid(pid, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(raw)
-            status = code if code >= 0 else 128 - code
+        if status is not None and not ready:
+            os.close(ended)
+            return status
 
 
 def run(job: dict, channel: Channel, forking: Forking) -> None:
