@@ -69,11 +69,34 @@ def test_the_same_class(ours: Any, theirs: Any) -> None:
         each.name for each in dataclasses.fields(theirs)
     ]
     assert ours.__doc__ == "A sample." and hasattr(ours, "__slots__") is hasattr(theirs, "__slots__")
-    for bad in ((), (1, 2, 3, 4, 5, 6, 7)):
-        with pytest.raises(TypeError):
-            ours(*bad)
-    with pytest.raises(TypeError):
-        ours(a=1, f=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"kw_only": True}])
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [((), {}), ((1, 2, 3, 4, 5, 6, 7), {}), ((), {"a": 1, "f": 2}), ((1,), {"a": 1}), ((), {"z": 1})],
+)
+@pytest.mark.parametrize("made", [0, frozen.SELDOM])
+def test_a_wrong_call(
+    options: dict[str, bool], args: tuple[int, ...], named: dict[str, int], made: int
+) -> None:
+    """It is told as the standard decorator's, before the first object and once ``__init__`` is compiled."""
+    ours, theirs = twins(**options)
+    for _ in range(made):
+        ours(a=1)
+    errors = []
+    for kind in (ours, theirs):
+        with pytest.raises(TypeError) as caught:
+            kind(*args, **named)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+
+
+def test_init_is_compiled_for_classes_that_are_used_often() -> None:
+    ours, _ = twins()
+    for number in range(frozen.SELDOM + 2):
+        assert isinstance(vars(ours)["__init__"], frozen._Init) is (number <= frozen.SELDOM)
+        assert (ours(a=number).f, ours.__name__) == (2 * number, "Sample")
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
@@ -129,13 +152,6 @@ def test_own_methods_are_kept() -> None:
 
 def test_one_field_is_compared_by_value() -> None:
     assert Only(1) == Only(1) != Only(2) and hash(Only(1)) == hash((1,))
-
-
-def test_init_is_compiled_when_it_is_used() -> None:
-    fresh, _ = twins(slots=True)
-    assert type(vars(fresh)["__init__"]).__name__ == "_Init"
-    fresh(a=1)
-    assert inspect.isfunction(vars(fresh)["__init__"])
 
 
 def test_patterns() -> None:

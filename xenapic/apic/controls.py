@@ -6,7 +6,7 @@ VMX controls" (which combinations VM entry accepts).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, combinations
 
 from xenapic.apic.features import CONTROL_FIELDS, FEATURES, Technology
@@ -20,6 +20,7 @@ __all__ = [
     "Controls",
     "EntryRule",
     "effective",
+    "every_choice",
     "subsets",
     "violations",
 ]
@@ -101,6 +102,15 @@ class ControlWords:
 def subsets(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield every subset of these controls, smallest first: the states that unknown controls can be in."""
     return chain.from_iterable(combinations(keys, size) for size in range(len(keys) + 1))
+
+
+def every_choice(keys: Iterable[str]) -> list[Controls]:
+    """Return the controls with every subset of these bits set, by `Feature.key`."""
+    choices = [dict.fromkeys(CONTROL_FIELDS, 0)]
+    for key in keys:
+        field, bit = CONTROLS[key]
+        choices += [{**words, field: words[field] | bit} for words in choices]
+    return [Controls(**words) for words in choices]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ their own event since 4.19.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 
 from xenapic.apic.features import Technology
@@ -58,7 +59,9 @@ class Tally:
     """Pieces of data that are no records; the rest of the same read is dropped."""
 
 
-Action = Callable[[CpuState, memoryview, int, int], None]
+Words = list[int]
+NO_WORDS: Words = []
+Action = Callable[[CpuState, Words, int, int], None]
 """Handler of a record: state of the CPU, all words, index of the record's data, its header."""
 
 
@@ -75,6 +78,8 @@ class TraceParser:
         self._unattributed: Counts = {}
         self._lost = self._malformed = 0
         self._actions = self._table()
+        self._headers: dict[int, tuple[int, int, Action | None]] = {}
+        """What `_header` returned; cleared when it grows too long."""
         self._kinds: dict[ExitKind, int] = {}
         """Number of each kind seen so far."""
         self._memo: dict[tuple[object, ...], int] = {}
@@ -95,25 +100,30 @@ class TraceParser:
     def feed(self, cpu: int, data: bytes) -> None:
         """Parse the next records of a CPU: complete ones, in order."""
         state = self._cpus.setdefault(cpu, CpuState())
-        words = memoryview(data[: len(data) & ~3]).cast("I")
-        at, end, actions = 0, len(words), self._actions
+        # A list, and what a header means looked up: this loop is most of what tracing costs.
+        words = memoryview(data[: len(data) & ~3]).cast("I").tolist()
+        at, end, known = 0, len(words), self._headers
         while at < end:
             header = words[at]
-            extra = header >> 28 & 7
-            start = at + (3 if header >> 31 else 1)
-            at = start + extra
-            if at > end or not header & EVENT_BITS:
+            size, start, act = known.get(header) or self._header(header)
+            if at + size > end:
                 self._garbage(state)
                 return
-            action = actions.get(header & EVENT_BITS)
-            if action is not None:
-                least, act = action
-                if extra < least:
-                    self._garbage(state)
-                    return
-                act(state, words, start, header)
+            if act is not None:
+                act(state, words, at + start, header)
+            at += size
         if len(data) & 3:
             self._garbage(state)
+
+    def _header(self, header: int) -> tuple[int, int, Action | None]:
+        """Return a record's words, those before its data, and its handler; too many words if malformed."""
+        extra, start = header >> 28 & 7, 3 if header >> 31 else 1
+        least, act = self._actions.get(header & EVENT_BITS, (0, None))
+        size = start + extra if header & EVENT_BITS and extra >= least else sys.maxsize
+        if len(self._headers) >= MEMO_SIZE:
+            self._headers.clear()
+        self._headers[header] = size, start, act
+        return self._headers[header]
 
     def malformed(self, cpu: int) -> None:
         """Note that records of a CPU could not be read."""
@@ -146,7 +156,7 @@ class TraceParser:
         rows: tuple[tuple[str, tuple[int, ...], int, Action], ...] = (
             ("TRC_LOST_RECORDS", (0,), 2, self._on_lost),
             ("TRC_SCHED_CONTINUE_RUNNING", (0,), 1, self._on_continue),
-            ("TRC_HVM_VMENTRY", (0, TRC_HVM_NESTEDFLAG), 0, self._on_entry),
+            ("TRC_HVM_VMENTRY", (0, TRC_HVM_NESTEDFLAG), 0, self._end_exit),
             ("TRC_HVM_VMEXIT", EXIT_FLAGS, 1, self._on_exit),
             ("TRC_HVM_SVM_EXIT", EXIT_FLAGS, 1, self._on_svm_exit),
             ("TRC_HVM_CR_READ", WIDTHS, 1, self._on_cr_read),
@@ -168,14 +178,14 @@ class TraceParser:
                     table[base | old << 8 | new << 4] = (1, self._on_runstate)
         return table
 
-    def _on_runstate(self, state: CpuState, words: memoryview, at: int, header: int) -> None:
+    def _on_runstate(self, state: CpuState, words: Words, at: int, header: int) -> None:
         self._end_exit(state)
         if header >> 8 & 3 == RUNNING:
             self._stops(state, _owner(words[at]))
         if header >> 4 & 3 == RUNNING:
             self._starts(state, _owner(words[at]))
 
-    def _on_continue(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_continue(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         self._end_exit(state)
         owner = _owner(words[at])
         if state.running not in (None, SOMEBODY, owner):
@@ -184,7 +194,7 @@ class TraceParser:
             self._belongs(state, owner)
             state.lenient = False
 
-    def _on_lost(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_lost(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         """Continue with the vCPU that runs now; the exit that was being handled has lost its records."""
         self._lost += words[at]
         self._end_exit(state)
@@ -193,65 +203,63 @@ class TraceParser:
             self._runs(state, (words[at + 1] & 0xFFFF, words[at + 1] >> 16))
             state.lenient = True
 
-    def _on_entry(self, state: CpuState, _words: memoryview, _at: int, _header: int) -> None:
-        self._end_exit(state)
-
-    def _on_exit(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
-        self._end_exit(state)
+    def _on_exit(self, state: CpuState, words: Words, at: int, _header: int) -> None:
+        if state.reason != NO_EXIT:
+            self._end_exit(state)
         if self._technology is Technology.SVM:
             state.begin(True, words[at])
         else:  # the upper half has flags, e.g. entry failure, bus lock
             state.begin(False, words[at] & 0xFFFF)
 
-    def _on_svm_exit(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_svm_exit(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         self._end_exit(state)
         state.begin(True, words[at])
 
-    def _on_cr_read(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_cr_read(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         if state.control_register is None:
             state.control_register, state.operation = words[at] & 0xF, READ
 
-    def _on_cr_write(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_cr_write(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         if state.control_register is None:
             state.control_register, state.operation = words[at] & 0xF, WRITE
 
-    def _on_other_cr(self, state: CpuState, _words: memoryview, _at: int, _header: int) -> None:
+    def _on_other_cr(self, state: CpuState, _words: Words, _at: int, _header: int) -> None:
         if state.control_register is None:
             state.control_register = 0
 
-    def _on_msr_read(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_msr_read(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         if state.msr is None:
             state.msr, state.operation = _msr(words[at]), READ
 
-    def _on_msr_write(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_msr_write(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         if state.msr is None:
             state.msr, state.operation = _msr(words[at]), WRITE
             if state.msr in VALUE_MATTERS_MSRS:
                 state.value = words[at + 1] | words[at + 2] << 32
 
-    def _on_memory_read(self, state: CpuState, words: memoryview, at: int, header: int) -> None:
+    def _on_memory_read(self, state: CpuState, words: Words, at: int, header: int) -> None:
         if state.address is None:
             state.address, state.operation = _address(words, at, header), READ
 
-    def _on_memory_write(self, state: CpuState, words: memoryview, at: int, header: int) -> None:
+    def _on_memory_write(self, state: CpuState, words: Words, at: int, header: int) -> None:
         """Note the first access; the value follows the address, if it is recorded."""
         if state.address is None:
             state.address, state.operation = _address(words, at, header), WRITE
             if state.address % PAGE_SIZE in VALUE_MATTERS and header >> 28 & 7 > 1:
                 state.value = words[at + 1]
 
-    def _on_page_fault(self, state: CpuState, words: memoryview, at: int, _header: int) -> None:
+    def _on_page_fault(self, state: CpuState, words: Words, at: int, _header: int) -> None:
         if state.page_fault is None:
             state.page_fault = _in_the_page(words[at] | words[at + 1] << 32)
             if not state.operation:
                 state.operation = QUALIFICATION.get(words[at + 4] & 7, 0)
 
-    def _on_eoi(self, state: CpuState, _words: memoryview, _at: int, _header: int) -> None:
+    def _on_eoi(self, state: CpuState, _words: Words, _at: int, _header: int) -> None:
         state.eoi = True
 
     # -- attribution of exits ------------------------------------------------------------------------
 
-    def _end_exit(self, state: CpuState) -> None:
+    def _end_exit(self, state: CpuState, _words: Words = NO_WORDS, _at: int = 0, _header: int = 0) -> None:
         if state.reason == NO_EXIT:
             return
         known = (
@@ -359,7 +367,7 @@ def _move(pool: Counts, counts: Counts) -> None:
     pool.clear()
 
 
-def _address(words: memoryview, at: int, header: int) -> int:
+def _address(words: Words, at: int, header: int) -> int:
     """Read the address of an emulated access; above 4 GiB it has two words."""
     return ELSEWHERE if header & TRC_64_FLAG else _in_the_page(words[at])
 

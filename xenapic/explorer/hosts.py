@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from xenapic.apic.controls import Controls, subsets
+from xenapic.apic.controls import every_choice
 from xenapic.model.acceleration import host_controls
 from xenapic.model.consequences import OFFERED
 from xenapic.model.facts import Answer
@@ -53,5 +53,5 @@ def bits_code(offered: APIC) -> str:
 @cache
 def offered_sets() -> tuple[APIC, ...]:
     """Return everything that Xen can have available under the proposal, in order of the bits."""
-    every = (Controls.of(*keys) for keys in subsets(OFFERED))
+    every = every_choice(OFFERED)
     return tuple(sorted({available(host_controls(XEN_RELEASES[-1], allowed)) for allowed in every}))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from xenapic.apic.controls import Controls, subsets
+from xenapic.apic.controls import Controls, every_choice
 from xenapic.model.acceleration import host_controls, x2apic_assistance
 from xenapic.model.releases import XEN_RELEASES, XenRelease
 
@@ -63,7 +63,7 @@ def offers(
     options = (True, False) if apicv is None else (apicv,)
     return frozenset(
         allowed
-        for allowed in (Controls.of(*keys) for keys in subsets(OFFERED))
+        for allowed in every_choice(OFFERED)
         for release in _releases(tertiary)
         for option in options
         if all(uses(key, host_controls(release, allowed, apicv=option)) is state for key, state in known)
@@ -87,5 +87,4 @@ def _releases(tertiary: bool | None) -> list[XenRelease]:
 
 @lru_cache(maxsize=4)
 def _choices(release: XenRelease, apicv: bool) -> frozenset[Controls]:
-    every = (Controls.of(*keys) for keys in subsets(OFFERED))
-    return frozenset(host_controls(release, allowed, apicv=apicv) for allowed in every)
+    return frozenset(host_controls(release, allowed, apicv=apicv) for allowed in every_choice(OFFERED))
