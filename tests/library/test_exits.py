@@ -33,7 +33,7 @@ from xenapic.errors import (
 )
 from xenapic.exits.buffers import recover_tracing
 from xenapic.exits.counter import ExitCounter, count_exits
-from xenapic.exits.events import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK
+from xenapic.exits.events import BOOT_MASK, MARK, NEEDED_MASK, PROBE_MASK, REASONS_MASK
 from xenapic.exits.judgement import Cause
 from xenapic.live.xen import Xen
 from xenapic.model.flags import DOMINF
@@ -247,6 +247,13 @@ def test_what_is_set_meanwhile_and_what_buffers_hold_later(xen: Xen, fake: FakeT
             fake.write(EXIT)
         assert counter.stop().total == 2
         assert fake.settings == (0x8F000, False, False, 0)
+
+
+def test_by_reason_only(xen: Xen, fake: FakeTrace) -> None:
+    with ExitCounter(xen, DOMID, pages=1, reasons_only=True) as counter:
+        assert fake.settings[:3] == (REASONS_MASK, True, True)
+        fake.write(starts(DOMID) + EXIT * 2)
+    assert counter.stop().total == 2
 
 
 def test_records_are_read_around_the_end_of_the_ring(xen: Xen, fake: FakeTrace) -> None:

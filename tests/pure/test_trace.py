@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xenapic.abi.tracebuffers import pieces
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
-from xenapic.exits.events import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, is_ours
+from xenapic.exits.events import BOOT_MASK, EVENTS, NEEDED_MASK, PROBE_MASK, REASONS_MASK, is_ours
 from xenapic.exits.judgement import Cause, Clues, ExitKind, Removable, judge_exit
 from xenapic.exits.reasons import reason_name, reason_number
 from xenapic.exits.records import Tally, TraceParser
@@ -399,7 +399,13 @@ def test_names_and_numbers() -> None:
 
 
 def test_masks() -> None:
-    assert is_ours(NEEDED_MASK) and is_ours(PROBE_MASK) and not is_ours(BOOT_MASK) and not is_ours(0)
+    assert (
+        is_ours(NEEDED_MASK)
+        and is_ours(REASONS_MASK)
+        and is_ours(PROBE_MASK)
+        and not is_ours(BOOT_MASK)
+        and not is_ours(0)
+    )
     for event in EVENTS.values():
         wanted = bool(NEEDED_MASK >> 16 & event >> 16 and NEEDED_MASK >> 12 & event >> 12 & 0xF)
         assert wanted or event >> 16 == 1  # what Xen says of the buffers themselves is always recorded

@@ -12,6 +12,7 @@ __all__ = [
     "MARK",
     "NEEDED_MASK",
     "PROBE_MASK",
+    "REASONS_MASK",
     "RUNNING",
     "TRC_64_FLAG",
     "TRC_HVM_NESTEDFLAG",
@@ -50,6 +51,8 @@ MARK = 0xA1C
 NEEDED_MASK = TRC_HVM_ENTRYEXIT | TRC_HVM_HANDLER | TRC_SCHED_MIN | MARK
 """The events to record. Xen compares class and subclass separately, so it also records other scheduler
 events."""
+REASONS_MASK = TRC_HVM_ENTRYEXIT | TRC_SCHED_MIN | MARK
+"""The events to record where an exit's reason is enough: a third as many."""
 PROBE_MASK = TRC_PV_ENTRY | TRC_HVM_ENTRYEXIT | MARK
 """Makes Xen record every hypercall of dom0, PV or PVH; this shows whether tracing is on."""
 BOOT_MASK = 0x0FFFF000

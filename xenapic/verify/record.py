@@ -359,7 +359,7 @@ class _Job:
 
         if not self.settings.trace:
             return probe(None), None
-        with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES) as counter:
+        with ExitCounter(self.xen, domain.domid, pages=TRACE_PAGES, reasons_only=True) as counter:
             findings = probe(counter.wait)
             report = counter.stop()
         reasons: Counter[int] = Counter()
