@@ -270,8 +270,8 @@ def test_a_selection_records_less() -> None:
     part = settings.part("EOI")
     assert part.probe and part.registers == {0xB0} and not (part.vmcs or part.trace or part.creates)
     less, all_of_it = Script(ApicState.X2APIC, registers=part.registers), Script(ApicState.X2APIC)
-    assert len(less.sections()["accesses"]) == 1 and len(less.commands) < len(all_of_it.commands) / 3
-    assert len(less.sections()["delivery"]) == len(all_of_it.sections()["delivery"])
+    assert len(less.sections["accesses"]) == 1 and len(less.commands) < len(all_of_it.commands) / 3
+    assert len(less.sections["delivery"]) == len(all_of_it.sections["delivery"])
 
 
 @pytest.mark.thorough

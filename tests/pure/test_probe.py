@@ -86,7 +86,7 @@ def recordings() -> Iterator[dict[str, Any]]:
 def test_the_recordings_accesses_are_made_in_their_order() -> None:
     found = 0
     for recording in recordings():
-        section = Script(ApicState(recording["apic_mode"])).sections()["accesses"]
+        section = Script(ApicState(recording["apic_mode"])).sections["accesses"]
         mine = [(plan._offset(one), plan._op(one).value) for one in section]
         assert mine == [(one["offset"], one["op"]) for one in recording["accesses"]]
         written = [one["value"] for one in recording["accesses"] if one["op"] == "write"]
@@ -97,14 +97,14 @@ def test_the_recordings_accesses_are_made_in_their_order() -> None:
 
 @pytest.mark.parametrize("state", ApicState)
 def test_every_register_is_read_and_written(state: ApicState) -> None:
-    sections = Script(state).sections()
+    sections = Script(state).sections
     made = {(plan._op(one), plan._offset(one)) for one in (*sections["accesses"], *sections["extra"])}
     assert made >= {(op, offset) for op in (Op.READ, Op.WRITE) for offset in range(0, 0x400, 0x10)}
 
 
 @pytest.mark.parametrize("state", ApicState)
 def test_accesses_go_where_the_apic_is(state: ApicState) -> None:
-    for one in Script(state).sections()["accesses"]:
+    for one in Script(state).sections["accesses"]:
         if state is ApicState.X2APIC:
             assert one.kind in (CommandKind.RDMSR, CommandKind.WRMSR) and 0x800 <= one.address <= 0x83F
         else:
@@ -153,7 +153,7 @@ def answers(of: Script, **costs: int) -> list[Reply]:
 def test_findings() -> None:
     of = Script(ApicState.XAPIC)
     given = answers(of, STORE=700)
-    sections, at = of.sections(), 0
+    sections, at = of.sections, 0
     for name, section in sections.items():
         for number, command in enumerate(section):
             if name == "identity" and command.value == 0x40000100:
@@ -207,7 +207,7 @@ def test_unusual_accesses_say_their_width_and_place() -> None:
     assert [(one.op, one.value) for one in found.cr8 if one.op is Op.WRITE] == [(Op.WRITE, 16), (Op.WRITE, 2)]
     assert {one.offset for one in found.cr8} == {0x80}
     assert found.cr8_in_tpr is not None
-    only = Script(ApicState.XAPIC, registers=frozenset({0x30})).sections()
+    only = Script(ApicState.XAPIC, registers=frozenset({0x30})).sections
     assert {plan._offset(one) & ~0xF for one in only["unusual"]} == {0x30} and only["cr8"] == ()
 
 

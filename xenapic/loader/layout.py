@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from xenapic.errors import ConfigInvalid, ImageInvalid
 from xenapic.frozen import dataclass
@@ -138,6 +139,7 @@ def _whole(address: int, data: bytes) -> Segment:
     return Segment(address, memoryview(data), len(data))
 
 
+@cache
 def _identity() -> bytes:
     return struct.pack("<1024I", *(page << 22 | IDENT_PT_ENTRY for page in range(1024)))
 

@@ -6,8 +6,9 @@ address space"; the recordings for `XAPIC_READS` and the three tables that follo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
 from xenapic.apic.registers import (
@@ -109,18 +110,19 @@ class Script:
     fetch: bool = False
     """Fetch code from the page in every state: Bochs ends where VMX virtualizes the page."""
 
-    @property
+    @cached_property
     def commands(self) -> tuple[Command, ...]:
         """All commands, in order."""
-        return tuple(command for section in self.sections().values() for command in section)
+        return tuple(command for section in self.sections.values() for command in section)
 
     @property
     def label(self) -> str:
         """What an error calls this run."""
         return f"APIC {self.state.value}"
 
+    @cached_property
     def sections(self) -> Mapping[str, tuple[Command, ...]]:
-        """Return the commands by purpose, in order."""
+        """The commands by purpose, in order."""
         return {
             "setup": (self._eoi(),),
             "calibration": CALIBRATION,
@@ -164,7 +166,7 @@ class Script:
         """Return the findings that the replies to all commands give."""
         left = iter(answers)
         replies = {
-            name: [(command, next(left)) for command in section] for name, section in self.sections().items()
+            name: [(command, next(left)) for command in section] for name, section in self.sections.items()
         }
         accesses = {name: tuple(_access(*pair) for pair in pairs) for name, pairs in replies.items()}
         _, *leaves = (reply for _, reply in replies["identity"])
@@ -219,17 +221,23 @@ class Script:
     def _base(self) -> int:
         return self.state.apic_base & ~OFFSET_IN_PAGE
 
+    @property
+    def _usual(self) -> tuple[Collection[int], Collection[tuple[int, int]]]:
+        """The offsets to read, and those to write with the values, that recordings have always had."""
+        return (X2APIC_READS, X2APIC_WRITES) if self._is_x2apic else (XAPIC_READS, XAPIC_WRITES)
+
     def _recorded(self) -> Iterator[Command]:
-        reads, writes = (X2APIC_READS, X2APIC_WRITES) if self._is_x2apic else (XAPIC_READS, XAPIC_WRITES)
+        reads, writes = self._usual
         yield from (self._read(offset) for offset in reads)
         yield from (self._write(offset, value) for offset, value in writes)
 
     def _extra(self) -> Iterator[Command]:
-        done = [(_op(command), _offset(command)) for command in self._recorded()]
+        reads, writes = self._usual
         offsets = (*USED_SLOTS, *BEYOND) if self._is_x2apic else USED_SLOTS
-        yield from (self._read(offset) for offset in offsets if (Op.READ, offset) not in done)
+        yield from (self._read(offset) for offset in offsets if offset not in reads)
+        written = {offset for offset, _value in writes}
         for offset in offsets:
-            if (Op.WRITE, offset) not in done:
+            if offset not in written:
                 yield self._write(offset, MASKED if offset == Reg.CMCI else 0)
         if self._is_x2apic:
             yield from (self._write(offset, value) for offset, value in RESERVED_BITS)
@@ -287,13 +295,14 @@ def _wrmsr(offset: int, value: int) -> Command:
 
 
 OPS = {
-    Op.FETCH: {CommandKind.FETCH},
-    Op.WRITE: {CommandKind.WRMSR, CommandKind.WRITE_CR8, *STORES.values()},
+    CommandKind.FETCH: Op.FETCH,
+    **dict.fromkeys((CommandKind.WRMSR, CommandKind.WRITE_CR8, *STORES.values()), Op.WRITE),
 }
+"""What a command does, if it is no read."""
 
 
 def _op(command: Command) -> Op:
-    return next((op for op, kinds in OPS.items() if command.kind in kinds), Op.READ)
+    return OPS.get(command.kind, Op.READ)
 
 
 def _offset(command: Command) -> int:
@@ -305,10 +314,10 @@ def _offset(command: Command) -> int:
 
 
 def _access(command: Command, answer: Reply) -> Access:
-    value, width = command.value, WIDTHS.get(command.kind, 32)
-    if _op(command) is Op.READ:
+    op, value, width = _op(command), command.value, WIDTHS.get(command.kind, 32)
+    if op is Op.READ:
         value = answer.value if answer.fault is None else 0
-    return Access(_offset(command), _op(command), value, answer.ticks, answer.fault, answer.error_code, width)
+    return Access(_offset(command), op, value, answer.ticks, answer.fault, answer.error_code, width)
 
 
 def calibration_of(*rounds: Sequence[Sequence[int]]) -> Calibration:
