@@ -32,8 +32,9 @@ def real() -> Library:
 
 @pytest.fixture(autouse=True)
 def simple_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    sections = Script.sections
-    monkeypatch.setattr(Script, "sections", lambda self: {**sections(self), **dict.fromkeys(LEFT_OUT, ())})
+    sections = Script.sections.func
+    less = property(lambda self: {**sections(self), **dict.fromkeys(LEFT_OUT, ())})
+    monkeypatch.setattr(Script, "sections", less)
 
 
 def recorded(real: Library, behaviour: Behaviour, settings: Settings) -> Recording:

@@ -10,6 +10,7 @@ import errno
 import threading
 from collections import deque
 from collections.abc import Callable
+from sys import modules
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xenapic.abi.failures import call_failure, open_failure
@@ -188,11 +189,40 @@ class Connection:
                     failure = self._failure(xch)
                 elif logged[0]:
                     drain()
-            if failure or wants(DEBUG):
+            if failure or ("logging" in modules and wants(DEBUG)):
                 self._report(function, asked, args, result, failure)
             return result
 
         return call
+
+    def asking(self, function: str, asked: str, kind: str) -> Callable[..., Any]:
+        """Return `call` for a function that fills a structure, its last argument: it returns the structure.
+
+        ``kind`` is the type of the pointer to it.
+        """
+        invoke = getattr(self._xenctrl, function)
+        drain, logged, wants = self._log.drain, self._log.size, LOG.wants
+        new, filled = self.ffi.new, self.ffi.typeof(kind)
+
+        # As `bound`: no function of Python is called for what is asked most often.
+        def ask(*args: Any) -> Any:
+            if _postponed:
+                run_postponed()
+            struct, failure = new(filled), None
+            with self._lock:
+                xch = self._xch
+                if xch is None:
+                    raise HandleClosed("the handle is closed" if self._ours else PARENTS)
+                result: int = invoke(xch, *args, struct)
+                if result < 0:
+                    failure = self._failure(xch)
+                elif logged[0]:
+                    drain()
+            if failure or ("logging" in modules and wants(DEBUG)):
+                self._report(function, asked, args, result, failure)
+            return struct
+
+        return ask
 
     def call_for_pointer(self, function: str, asked: str, *args: Any) -> Any:
         """Call a function of libxenctrl that returns NULL when it fails; raise what `call` raises."""
@@ -268,4 +298,5 @@ class Calls:
         self._connection = connection
         self._call = connection.call
         self._bound = connection.bound
+        self._asking = connection.asking
         self._ffi = connection.ffi

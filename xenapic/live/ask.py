@@ -18,7 +18,7 @@ from xenapic.model.host import Host, describe
 from xenapic.model.info import DomainInfo, PhysInfo, Version
 from xenapic.model.measured import Measurement
 from xenapic.model.releases import DEVELOPMENT
-from xenapic.model.rows import Rows
+from xenapic.model.rows import Rows, from_row
 from xenapic.parse.bootlog import BootLog, parse
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ def ask_version(handle: Handle) -> Version:
 
 def ask_physinfo(handle: Handle) -> PhysInfo:
     """Return processors, memory and capabilities."""
-    return PhysInfo.from_row(handle.host.physinfo(), 0, PHYSINFO)
+    return from_row(PhysInfo, handle.host.physinfo(), 0, PHYSINFO)
 
 
 def ask_domain(handle: Handle, domid: int) -> DomainInfo:
     """Return what Xen says about one domain; raise `DomainNotFound`."""
-    return DomainInfo.from_row(handle.domains.info(domid), 0, DOMAIN_INFO)
+    return from_row(DomainInfo, handle.domains.info(domid), 0, DOMAIN_INFO)
 
 
 def ask_domains(handle: Handle) -> Rows[DomainInfo]:

@@ -28,6 +28,7 @@ from xenapic.live.create import Order, destroy_by_mark, send
 from xenapic.live.domain import Domain
 from xenapic.live.owned import coming, destroy_dropped, destroy_late, has_come, owned_through
 from xenapic.live.owners import owner_state, this_process
+from xenapic.live.rows import PHYSINFO
 from xenapic.model.conditions import Situation
 from xenapic.model.config import CreateRequest, DomainConfig
 from xenapic.model.create import Creation, pages_to_fit, prepare_request
@@ -36,6 +37,7 @@ from xenapic.model.host import Host
 from xenapic.model.info import DomainInfo, PhysInfo, Version, unclaimed_pages
 from xenapic.model.measured import Measurement
 from xenapic.model.owner import OwnerState
+from xenapic.model.rows import from_row
 
 if TYPE_CHECKING:
     from xenapic.live.boot import Progress
@@ -84,6 +86,7 @@ class Xen:
     ) -> None:
         self.handle = Handle(library if isinstance(library, Library) else load(library, layout))
         """The calls of libxenctrl, for what this class has no method for."""
+        self._ask_physinfo = self.handle.host.physinfo
         self._version: Version | None = None
         self._boot_log: BootLog | None = None
         self._host: Host | None = None
@@ -145,7 +148,7 @@ class Xen:
 
     def physinfo(self) -> PhysInfo:
         """Return the current processors, memory and capabilities."""
-        return ask_physinfo(self.handle)
+        return from_row(PhysInfo, self._ask_physinfo(), 0, PHYSINFO)
 
     def host(self, *, probe: bool = False) -> Host:
         """Return what is known about APIC acceleration on this host, each fact with its source.
@@ -313,7 +316,7 @@ class Xen:
             kept: _Prepared | None = last[2]
         else:
             kept = self._fitting.get((config, policy))
-        if kept is not None and unclaimed_pages(self.handle.host.physinfo()) >= kept.pages:
+        if kept is not None and unclaimed_pages(self._ask_physinfo()) >= kept.pages:
             return kept
         situation = self._situation(config)
         if policy is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-__all__ = ["Converters", "FromRow", "Rows"]
+__all__ = ["Converters", "FromRow", "Rows", "from_row"]
 
 Converters = Mapping[str, Callable[[Any], object]]
 """For each field, how to compute it from the structure."""
@@ -25,13 +25,6 @@ class FromRow:
 
     __slots__ = ("_row",)
     _row: tuple[Any, int, Converters]
-
-    @classmethod
-    def from_row(cls: type[T], rows: Any, index: int, converters: Converters) -> T:
-        """Return an object for ``rows[index]``, whose fields ``converters`` computes; ``rows`` is kept."""
-        made = object.__new__(cls)
-        _set_row(made, (rows, index, converters))
-        return made
 
     if not TYPE_CHECKING:  # a type checker must still find misspelt names
 
@@ -49,6 +42,14 @@ class FromRow:
             return value
 
 
+def from_row(kind: type[T], rows: Any, index: int, converters: Converters) -> T:
+    """Return an object for ``rows[index]``, whose fields ``converters`` computes; ``rows`` is kept."""
+    made = _new(kind)
+    _set_row(made, (rows, index, converters))
+    return made
+
+
+_new = object.__new__
 _set_row = FromRow.__dict__["_row"].__set__
 _get_row = FromRow.__dict__["_row"].__get__
 
@@ -80,7 +81,7 @@ class Rows(Sequence[T], Generic[T]):
         made = self._made[place]
         if made is None:
             index = place if place >= 0 else place + len(self._made)
-            made = self._made[place] = self._kind.from_row(self._rows, index, self._converters)
+            made = self._made[place] = from_row(self._kind, self._rows, index, self._converters)
         return made
 
     def __iter__(self) -> Iterator[T]:

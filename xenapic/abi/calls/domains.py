@@ -50,13 +50,12 @@ class DomainCalls(Calls):
         # What Xen did not fill is never read, so the array need not be cleared first.
         self._new_list = connection.ffi.new_allocator(should_clear_after_alloc=False)
         self._asks_for_one = connection.library.release.number >= FUNCTIONS["xc_domain_getinfo_single"]
-        self._info_type = connection.ffi.typeof("struct xen_domctl_getdomaininfo *")
         self._number_type = connection.ffi.typeof("uint32_t *")
         self._create_type = connection.ffi.typeof("struct xen_domctl_createdomain *")
         self._create = self._bound("xc_domain_create", CREATES_ONE)
         self._destroy = self._bound("xc_domain_destroy", "destroy domain {}")
         one = "xc_domain_getinfo_single" if self._asks_for_one else "xc_domain_getinfolist"
-        self._info = self._bound(one, ASKS_FOR_ONE)
+        self._info = self._asking(one, ASKS_FOR_ONE, "struct xen_domctl_getdomaininfo *")
 
     @cached_property
     def config_fields(self) -> frozenset[str]:
@@ -117,13 +116,14 @@ class DomainCalls(Calls):
 
     def info(self, domid: int) -> DomainInfoStruct:
         """Return ``struct xen_domctl_getdomaininfo`` of one domain."""
-        info: DomainInfoStruct = self._ffi.new(self._info_type)
+        info: DomainInfoStruct
         if self._asks_for_one:
-            self._info(domid, info)
+            info = self._info(domid)
             return info
-        # Older releases only return a list, which starts with the first domain at or above the number.
-        count = self._info(domid, 1, info)
-        if count != 1 or info.domain != domid:
+        # Older releases only return a list, which starts with the first domain at or above the number. If
+        # there is none, the structure is as it was made: with 0, which dom0 always has.
+        info = self._info(domid, 1)
+        if info.domain != domid:
             raise DomainNotFound("xc_domain_getinfolist", errno.ESRCH, ASKS_FOR_ONE.format(domid))
         return info
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from xenapic.abi.connection import Calls, Connection, bounded, text_of
@@ -30,8 +31,10 @@ class HostCalls(Calls):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._physinfo = self._bound("xc_physinfo", "ask what the host is")
-        self._physinfo_type = connection.ffi.typeof("struct xen_sysctl_physinfo *")
+        self.physinfo: Callable[[], PhysInfoStruct] = self._asking(
+            "xc_physinfo", "ask what the host is", "struct xen_sysctl_physinfo *"
+        )
+        """Return ``struct xen_sysctl_physinfo``."""
 
     def version(self) -> tuple[int, int]:
         """Return Xen's major and minor version (``XENVER_version``)."""
@@ -53,12 +56,6 @@ class HostCalls(Calls):
     def commandline(self) -> str:
         """Return Xen's command line; Xen cuts it after 1023 bytes."""
         return self._version_text(XENVER_commandline, 1024, "ask Xen's command line")
-
-    def physinfo(self) -> PhysInfoStruct:
-        """Return ``struct xen_sysctl_physinfo``."""
-        info: PhysInfoStruct = self._ffi.new(self._physinfo_type)
-        self._physinfo(info)
-        return info
 
     def pool_has_cpus(self, poolid: int) -> bool | None:
         """Return True if a CPU pool has any CPU; None if no pool has this number."""
