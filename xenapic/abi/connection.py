@@ -10,6 +10,7 @@ import errno
 import threading
 from collections import deque
 from collections.abc import Callable
+from operator import not_
 from sys import modules
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,6 +58,9 @@ That lock is one for the whole process (``tools/libs/call/buffer.c``, 4.15 to 4.
 at a fork, it would stay locked in the child, where even the child's own handle would hang. Otherwise the flag
 only concerns ``xc_strerror``, which is not used.
 """
+
+NOTHING: Any = object()
+"""In place of an argument that is not given."""
 
 PARENTS = "the handle belongs to the parent process; open one after fork()"
 
@@ -168,15 +172,18 @@ class Connection:
         ``asked`` says for people what the call is for; ``{}`` in it stands for the arguments. Raises what
         the errno means: `CallFailed`, `DomainNotFound` or `NoPrivilege`.
         """
-        return self.bound(function, asked)(*args)
+        result, failure = self.exclusively(self._invoke, function, args, _is_negative)
+        self._report(function, asked, args, result, failure)
+        number: int = result
+        return number
 
     def bound(self, function: str, asked: str) -> Callable[..., int]:
-        """Return `call` for one function that every release has: for what is called often."""
+        """Return `call` for one function of one to three arguments: for what is called often."""
         invoke = getattr(self._xenctrl, function)
         drain, logged, wants = self._log.drain, self._log.size, LOG.wants
 
-        # As `exclusively` and `_invoke`, but in one Python function: a create makes four calls.
-        def call(*args: Any) -> int:
+        # As `call`, but in one function of Python, and without `*args`: a create makes four calls.
+        def call(first: Any, second: Any = NOTHING, third: Any = NOTHING) -> int:
             if _postponed:
                 run_postponed()
             failure = None
@@ -184,28 +191,34 @@ class Connection:
                 xch = self._xch
                 if xch is None:
                     raise HandleClosed("the handle is closed" if self._ours else PARENTS)
-                result: int = invoke(xch, *args)
+                result: int
+                if second is NOTHING:
+                    result = invoke(xch, first)
+                elif third is NOTHING:
+                    result = invoke(xch, first, second)
+                else:
+                    result = invoke(xch, first, second, third)
                 if result < 0:
                     failure = self._failure(xch)
                 elif logged[0]:
                     drain()
             if failure or ("logging" in modules and wants(DEBUG)):
-                self._report(function, asked, args, result, failure)
+                self._report(function, asked, (first, second, third), result, failure)
             return result
 
         return call
 
     def asking(self, function: str, asked: str, kind: str) -> Callable[..., Any]:
-        """Return `call` for a function that fills a structure, its last argument: it returns the structure.
+        """Return a function that has libxenctrl fill a structure and returns it; it raises what `call` does.
 
-        ``kind`` is the type of the pointer to it.
+        ``function`` gets a number first, if one is given. ``kind`` is the type of the structure's pointer.
         """
         invoke = getattr(self._xenctrl, function)
         drain, logged, wants = self._log.drain, self._log.size, LOG.wants
         new, filled = self.ffi.new, self.ffi.typeof(kind)
 
-        # As `bound`: no function of Python is called for what is asked most often.
-        def ask(*args: Any) -> Any:
+        # As `bound`, in one function again: this is what is asked most often.
+        def ask(number: int | None = None) -> Any:
             if _postponed:
                 run_postponed()
             struct, failure = new(filled), None
@@ -213,20 +226,20 @@ class Connection:
                 xch = self._xch
                 if xch is None:
                     raise HandleClosed("the handle is closed" if self._ours else PARENTS)
-                result: int = invoke(xch, *args, struct)
+                result: int = invoke(xch, struct) if number is None else invoke(xch, number, struct)
                 if result < 0:
                     failure = self._failure(xch)
                 elif logged[0]:
                     drain()
             if failure or ("logging" in modules and wants(DEBUG)):
-                self._report(function, asked, args, result, failure)
+                self._report(function, asked, (number,), result, failure)
             return struct
 
         return ask
 
     def call_for_pointer(self, function: str, asked: str, *args: Any) -> Any:
         """Call a function of libxenctrl that returns NULL when it fails; raise what `call` raises."""
-        result, failure = self.exclusively(self._invoke, function, args)
+        result, failure = self.exclusively(self._invoke, function, args, not_)
         self._report(function, asked, args, result, failure)
         return result
 
@@ -235,11 +248,11 @@ class Connection:
         self.exclusively(getattr(self._xenctrl, function), *args)
 
     def _invoke(
-        self, xch: XcInterface, function: str, args: tuple[Any, ...]
+        self, xch: XcInterface, function: str, args: tuple[Any, ...], failed: Callable[[Any], bool]
     ) -> tuple[Any, tuple[int, str] | None]:
-        """Return the result, and if it is NULL the errno with what libxenctrl says."""
+        """Return the result, and if it shows a failure the errno with what libxenctrl says."""
         result = getattr(self._xenctrl, function)(xch, *args)
-        if not result:
+        if failed(result):
             return result, self._failure(xch)
         self._log.drain()
         return result, None
@@ -274,6 +287,10 @@ class Connection:
     def drain_log(self) -> str:
         """Return the errors that libxenctrl has logged; for `exclusively`."""
         return self._log.drain()
+
+
+def _is_negative(result: int) -> bool:
+    return result < 0
 
 
 def bounded(count: int, room: int, what: str) -> int:

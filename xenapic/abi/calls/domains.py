@@ -33,6 +33,8 @@ FIRST_LIST = 256
 """Room in the first list of domains. It doubles until all fit, so that one hypercall fills the list."""
 
 
+INFO = "struct xen_domctl_getdomaininfo *"
+HANDLE_BYTES = 16
 ASKS_FOR_ONE, CREATES_ONE = "ask about domain {}", "create a domain"
 
 
@@ -54,8 +56,13 @@ class DomainCalls(Calls):
         self._create_type = connection.ffi.typeof("struct xen_domctl_createdomain *")
         self._create = self._bound("xc_domain_create", CREATES_ONE)
         self._destroy = self._bound("xc_domain_destroy", "destroy domain {}")
-        one = "xc_domain_getinfo_single" if self._asks_for_one else "xc_domain_getinfolist"
-        self._info = self._asking(one, ASKS_FOR_ONE, "struct xen_domctl_getdomaininfo *")
+        start = connection.ffi.offsetof(INFO.removesuffix(" *"), "handle")
+        self._handle_at = slice(start, start + HANDLE_BYTES)
+        if self._asks_for_one:
+            self._info = self._asking("xc_domain_getinfo_single", ASKS_FOR_ONE, INFO)
+        else:
+            self._info_type = connection.ffi.typeof(INFO)
+            self._list_one = self._bound("xc_domain_getinfolist", ASKS_FOR_ONE)
 
     @cached_property
     def config_fields(self) -> frozenset[str]:
@@ -120,17 +127,16 @@ class DomainCalls(Calls):
         if self._asks_for_one:
             info = self._info(domid)
             return info
-        # Older releases only return a list, which starts with the first domain at or above the number. If
-        # there is none, the structure is as it was made: with 0, which dom0 always has.
-        info = self._info(domid, 1)
-        if info.domain != domid:
+        # Older releases only return a list, which starts with the first domain at or above the number.
+        info = self._ffi.new(self._info_type)
+        count = self._list_one(domid, 1, info)
+        if count != 1 or info.domain != domid:
             raise DomainNotFound("xc_domain_getinfolist", errno.ESRCH, ASKS_FOR_ONE.format(domid))
         return info
 
     def handle_of(self, domid: int) -> bytes:
         """Return a domain's handle (16 bytes)."""
-        info = self.info(domid)  # its member does not keep it
-        handle: bytes = self._ffi.buffer(info.handle)[:]
+        handle: bytes = self._ffi.buffer(self.info(domid))[self._handle_at]
         return handle
 
     def snapshot(self) -> tuple[Sequence[DomainInfoStruct], int]:
