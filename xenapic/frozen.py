@@ -129,7 +129,7 @@ class _Init:
         self._made = 0
 
     def __get__(self, value: object, _owner: type | None = None) -> Any:
-        if value is None or self._made == SELDOM:
+        if value is None or self._made >= SELDOM:
             init = self._compiled()
             return init if value is None else init.__get__(value)
         self._made += 1

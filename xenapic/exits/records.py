@@ -23,27 +23,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from xenapic.apic.features import Technology
 from xenapic.apic.outcome import Operation
 from xenapic.apic.registers import PAGE_SIZE, msr_of
 from xenapic.apic.state import APIC_DEFAULT_PHYS_BASE
-from xenapic.exits.cpu import (
-    ADDRESS,
-    CONTROL_REGISTER,
-    EOI,
-    MSR,
-    NO_EXIT,
-    OPERATION,
-    PAGE_FAULT,
-    REASON,
-    SOMEBODY,
-    VALUE,
-    Counts,
-    CpuState,
-    Owner,
-)
+from xenapic.exits.cpu import NO_EXIT, SOMEBODY, Counts, CpuState, Owner
 from xenapic.exits.events import EVENT_BITS, EVENTS, RUNNING, TRC_64_FLAG, TRC_HVM_NESTEDFLAG
 from xenapic.exits.judgement import APIC_MSRS, VALUE_MATTERS, Clues, ExitKind, judge_exit
 from xenapic.frozen import dataclass
@@ -219,7 +204,7 @@ class TraceParser:
             state.lenient = True
 
     def _on_exit(self, state: CpuState, words: Words, at: int, _header: int) -> None:
-        if state.clues[REASON] != NO_EXIT:
+        if state.reason != NO_EXIT:
             self._end_exit(state)
         if self._technology is Technology.SVM:
             state.begin(True, words[at])
@@ -231,71 +216,82 @@ class TraceParser:
         state.begin(True, words[at])
 
     def _on_cr_read(self, state: CpuState, words: Words, at: int, _header: int) -> None:
-        clues = state.clues
-        if clues[CONTROL_REGISTER] is None:
-            clues[CONTROL_REGISTER], clues[OPERATION] = words[at] & 0xF, READ
+        if state.control_register is None:
+            state.control_register, state.operation = words[at] & 0xF, READ
 
     def _on_cr_write(self, state: CpuState, words: Words, at: int, _header: int) -> None:
-        clues = state.clues
-        if clues[CONTROL_REGISTER] is None:
-            clues[CONTROL_REGISTER], clues[OPERATION] = words[at] & 0xF, WRITE
+        if state.control_register is None:
+            state.control_register, state.operation = words[at] & 0xF, WRITE
 
     def _on_other_cr(self, state: CpuState, _words: Words, _at: int, _header: int) -> None:
-        if state.clues[CONTROL_REGISTER] is None:
-            state.clues[CONTROL_REGISTER] = 0
+        if state.control_register is None:
+            state.control_register = 0
 
     def _on_msr_read(self, state: CpuState, words: Words, at: int, _header: int) -> None:
-        clues = state.clues
-        if clues[MSR] is None:
-            clues[MSR], clues[OPERATION] = _msr(words[at]), READ
+        if state.msr is None:
+            state.msr, state.operation = _msr(words[at]), READ
 
     def _on_msr_write(self, state: CpuState, words: Words, at: int, _header: int) -> None:
-        clues = state.clues
-        if clues[MSR] is None:
-            clues[MSR], clues[OPERATION] = msr, _ = _msr(words[at]), WRITE
-            if msr in VALUE_MATTERS_MSRS:
-                clues[VALUE] = words[at + 1] | words[at + 2] << 32
+        if state.msr is None:
+            state.msr, state.operation = _msr(words[at]), WRITE
+            if state.msr in VALUE_MATTERS_MSRS:
+                state.value = words[at + 1] | words[at + 2] << 32
 
     def _on_memory_read(self, state: CpuState, words: Words, at: int, header: int) -> None:
-        clues = state.clues
-        if clues[ADDRESS] is None:
-            clues[ADDRESS], clues[OPERATION] = _address(words, at, header), READ
+        if state.address is None:
+            state.address, state.operation = _address(words, at, header), READ
 
     def _on_memory_write(self, state: CpuState, words: Words, at: int, header: int) -> None:
         """Note the first access; the value follows the address, if it is recorded."""
-        clues = state.clues
-        if clues[ADDRESS] is None:
-            clues[ADDRESS], clues[OPERATION] = address, _ = _address(words, at, header), WRITE
-            if address % PAGE_SIZE in VALUE_MATTERS and header >> 28 & 7 > 1:
-                clues[VALUE] = words[at + 1]
+        if state.address is None:
+            state.address, state.operation = _address(words, at, header), WRITE
+            if state.address % PAGE_SIZE in VALUE_MATTERS and header >> 28 & 7 > 1:
+                state.value = words[at + 1]
 
     def _on_page_fault(self, state: CpuState, words: Words, at: int, _header: int) -> None:
-        clues = state.clues
-        if clues[PAGE_FAULT] is None:
-            clues[PAGE_FAULT] = _in_the_page(words[at] | words[at + 1] << 32)
-            if not clues[OPERATION]:
-                clues[OPERATION] = QUALIFICATION.get(words[at + 4] & 7, 0)
+        if state.page_fault is None:
+            state.page_fault = _in_the_page(words[at] | words[at + 1] << 32)
+            if not state.operation:
+                state.operation = QUALIFICATION.get(words[at + 4] & 7, 0)
 
     def _on_eoi(self, state: CpuState, _words: Words, _at: int, _header: int) -> None:
-        state.clues[EOI] = True
+        state.eoi = True
 
     # -- attribution of exits ------------------------------------------------------------------------
 
     def _end_exit(self, state: CpuState, _words: Words = NO_WORDS, _at: int = 0, _header: int = 0) -> None:
-        if state.clues[REASON] == NO_EXIT:
+        if state.reason == NO_EXIT:
             return
-        known = tuple(state.clues)
+        known = (
+            state.svm,
+            state.reason,
+            state.address,
+            state.page_fault,
+            state.operation,
+            state.msr,
+            state.control_register,
+            state.value,
+            state.eoi,
+        )
         number = self._memo.get(known)
         if number is None:
-            number = self._learn(known)
+            number = self._learn(state, known)
         counts = state.counts
         counts[number] = counts.get(number, 0) + 1
-        state.clues[REASON] = NO_EXIT
+        state.reason = NO_EXIT
 
-    def _learn(self, known: tuple[Any, ...]) -> int:
-        svm, reason, address, page_fault, operation, *others = known
-        technology = Technology.SVM if svm else Technology.VMX
-        clues = Clues(technology, reason, address, page_fault, OPERATIONS[operation], *others)
+    def _learn(self, state: CpuState, known: tuple[object, ...]) -> int:
+        clues = Clues(
+            Technology.SVM if state.svm else Technology.VMX,
+            state.reason,
+            state.address,
+            state.page_fault,
+            OPERATIONS[state.operation],
+            state.msr,
+            state.control_register,
+            state.value,
+            state.eoi,
+        )
         if len(self._memo) >= MEMO_SIZE:
             self._memo.clear()
         number = self._kinds.setdefault(judge_exit(clues), len(self._kinds))
@@ -346,7 +342,7 @@ class TraceParser:
     def _garbage(self, state: CpuState) -> None:
         """Forget which vCPU runs on a CPU until the next record of its scheduler."""
         self._malformed += 1
-        state.clues[REASON] = NO_EXIT
+        state.reason = NO_EXIT
         if not state.broken:
             self._drop_pool(state)
             self._runs(state, None)
