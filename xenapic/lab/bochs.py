@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from xenapic.lab import bochs_package, button
+from xenapic.lab import bochs_package
 from xenapic.lab.errors import FetchFailed, LabPrerequisite, SnapshotUnusable
 from xenapic.lab.foreign import LOADER, through_loader
 
@@ -46,6 +46,8 @@ STATE_CONFIG = "config"
 """The configuration in a saved state: a restored Bochs reads this one."""
 SAVE = "{directory}\nno\n"
 """Answers to what Bochs asks once its display's button to save is pressed: where to, and whether to go on."""
+BUTTON = str(Path(__file__).with_name("button.py"))
+"""The program that presses the button."""
 SAVED = "is saved now"
 """What Bochs prints when it has saved its state."""
 
@@ -203,7 +205,7 @@ def command_to_save(program: Program, bochsrc: Path) -> tuple[str, ...]:
     isolation = _isolation()
     if not isolation:
         raise SnapshotUnusable("Bochs needs a network namespace of its own for it (unshare --net)")
-    return (*isolation, sys.executable, "-I", button.__file__, *program.argv, "-q", "-f", str(bochsrc))
+    return (*isolation, sys.executable, "-I", BUTTON, *program.argv, "-q", "-f", str(bochsrc))
 
 
 def command_to_restore(program: Program, state: Path) -> tuple[str, ...]:

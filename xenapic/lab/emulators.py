@@ -178,16 +178,16 @@ def bochs_start(machine: Machine, guest: Guest, run_dir: Path, serial: str) -> S
 
 def bochs_to_save(machine: Machine, guest: Guest, run_dir: Path, serial: Path, into: Path) -> Start:
     """Return how to start Bochs so that it saves its state into the directory `into`, as it is told to."""
-    start = bochs_start(machine, guest, run_dir, _mode_file(serial))
-    # A restored Bochs compares the time of its disk with the one that it saved.
-    (run_dir / bochs.BOOT_DISK).rename(into / bochs.BOOT_DISK)
+    program, bochsrc, state = bochs.program(), run_dir / "bochsrc", into / SAVED_STATE
+    argv = bochs.command_to_save(program, bochsrc)
+    # Kept, because a restored Bochs compares the time of its disk with the one that it saved.
+    _write_boot_disk(machine, guest, into / bochs.BOOT_DISK)
     (run_dir / bochs.BOOT_DISK).symlink_to(into / bochs.BOOT_DISK)
-    state = into / SAVED_STATE
+    bochsrc.write_text(bochs_configuration(program, machine, guest, run_dir, _mode_file(serial)))
     state.mkdir()
     # Bochs copies the channel, which has a gigabyte, mostly holes; each run brings its own.
     (state / BOCHS_CHANNEL).symlink_to("/dev/null")
-    argv = bochs.command_to_save(bochs.program(), run_dir / "bochsrc")
-    return replace(start, argv=argv, save=bochs.SAVE.format(directory=SAVED_STATE), saved=bochs.SAVED)
+    return Start(argv, BOCHS_LIMITS, program.env, bochs.SAVE.format(directory=SAVED_STATE), bochs.SAVED)
 
 
 def bochs_to_restore(
@@ -291,18 +291,19 @@ def identity(machine: Machine) -> tuple[object, ...]:
     """Return what a snapshot of `machine` depends on, beside what is put into it."""
     if machine.emulator == "qemu":
         program = Path(shutil.which(QEMU) or "").resolve()
-        return (_identity(program), QEMU_XEN_ARGS, QEMU_CPU, SAVE)
+        return (identity_of(program), QEMU_XEN_ARGS, QEMU_CPU, SAVE)
     bochs_program = bochs.program()
     options = bochs.configuration(
         bochs_program, machine.name, run_dir=Path(), channel=Path(), serial="", megabytes=0
     )
-    files = [_identity(Path(word)) for word in bochs_program.argv if Path(word).is_file()]
+    files = [identity_of(Path(word)) for word in bochs_program.argv if Path(word).is_file()]
     return (*files, bochs_program.version, BOCHS_XEN_ARGS, BOCHS_DOM0_ARGS, options)
 
 
-def _identity(program: Path) -> tuple[str, int, int]:
-    status = program.stat()
-    return str(program), status.st_size, status.st_mtime_ns
+def identity_of(file: Path) -> tuple[str, int, int]:
+    """Return what tells a file from a changed one without reading it."""
+    status = file.stat()
+    return str(file), status.st_size, status.st_mtime_ns
 
 
 def terminal(machine: Machine, guest: Guest, run_dir: Path, device: str) -> Start:

@@ -67,7 +67,7 @@ def entry(guest: Guest, machine: Machine, release: str) -> Entry:
     recipe = (
         FORMAT, machine, release, guest.memory, guest.xen_args, guest.dom0_args, WARM_UP, ENV,
         emulators.XEN_ARGS, emulators.DOM0_ARGS, emulators.identity(machine),
-        [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        [emulators.identity_of(file) for file in files],
         hashlib.sha256(guest.overlay.read_bytes()).hexdigest(),
     )  # fmt: skip
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
@@ -184,13 +184,10 @@ def _restored_bochs(
         start, channel = emulators.bochs_to_restore(machine, guest, place, serial, kept.path)
     job.answer().post(channel, WARM_UP_JOB + 1)
     child = Child(start.argv, place / "emulator.log", env=start.env, cwd=place)
-    with (
-        ThreadPoolExecutor(1) as pool,
-        child,
-        closing(Watch(serial, guest.channel, child.pid, before=before)) as watch,
-    ):
-        problem = pool.submit(kept.problem, deep=True)
-        follow(watch, child, start.limits, progress, lambda: watch.answers > 0)
+    with child, closing(Watch(serial, guest.channel, child.pid, before=before)) as watch:
+        with ThreadPoolExecutor(1) as pool:
+            problem = pool.submit(kept.problem, deep=True)
+            follow(watch, child, start.limits, progress, lambda: watch.answers > 0)
         if problem.result():
             raise SnapshotUnusable("the snapshot is damaged")
         yield Running(child, watch, start.limits, WARM_UP_JOB + 2)

@@ -22,7 +22,7 @@ from xenapic.errors import (
     XenApicError,
 )
 from xenapic.live import policy_journal
-from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_physinfo, ask_version
+from xenapic.live.ask import ask_boot_log, ask_domains, ask_host, ask_version
 from xenapic.live.console import Console
 from xenapic.live.create import Order, destroy_by_mark, send
 from xenapic.live.domain import Domain
@@ -380,7 +380,7 @@ class Xen:
             domid_in_use=bool(config.domid) and self._exists(config.domid),
             cpupool_exists=cpus is not None,
             cpupool_has_cpus=bool(cpus),
-            now=ask_physinfo(self.handle),
+            now=self.physinfo(),
         )
 
     def _exists(self, domid: int) -> bool:
